@@ -1,0 +1,1 @@
+"""Who receives a dance: VMC/OSC senders and the preview window."""

@@ -1,0 +1,1 @@
+"""From a training checkpoint to a graph that a performer's machine runs."""

@@ -1,0 +1,96 @@
+"""The humanoid that dances: 22 bones, their rest offsets, and forward kinematics.
+
+Bones carry Unity's HumanBodyBones names (the same as VRM's), without fingers, eyes and jaw. The space is
+right-handed with Y up, in metres; the rest pose is a T-pose that faces +Z, so the left side is +X.
+A bone's rotation is the difference from that T-pose, in its parent's frame.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import rotation
+
+Array = npt.NDArray[Any]
+
+# name, parent, offset from the parent's joint in the T-pose (metres); a dancer of 1.70 m.
+_BONES: tuple[tuple[str, str | None, tuple[float, float, float]], ...] = (
+    ("Hips", None, (0.0, 0.92, 0.0)),
+    ("Spine", "Hips", (0.0, 0.09, -0.01)),
+    ("Chest", "Spine", (0.0, 0.12, 0.0)),
+    ("UpperChest", "Chest", (0.0, 0.12, 0.0)),
+    ("Neck", "UpperChest", (0.0, 0.15, -0.01)),
+    ("Head", "Neck", (0.0, 0.09, 0.02)),
+    ("LeftShoulder", "UpperChest", (0.03, 0.11, -0.01)),
+    ("LeftUpperArm", "LeftShoulder", (0.12, 0.0, 0.0)),
+    ("LeftLowerArm", "LeftUpperArm", (0.27, 0.0, 0.0)),
+    ("LeftHand", "LeftLowerArm", (0.25, 0.0, 0.0)),
+    ("RightShoulder", "UpperChest", (-0.03, 0.11, -0.01)),
+    ("RightUpperArm", "RightShoulder", (-0.12, 0.0, 0.0)),
+    ("RightLowerArm", "RightUpperArm", (-0.27, 0.0, 0.0)),
+    ("RightHand", "RightLowerArm", (-0.25, 0.0, 0.0)),
+    ("LeftUpperLeg", "Hips", (0.09, -0.03, 0.0)),
+    ("LeftLowerLeg", "LeftUpperLeg", (0.0, -0.41, 0.0)),
+    ("LeftFoot", "LeftLowerLeg", (0.0, -0.41, -0.01)),
+    ("LeftToes", "LeftFoot", (0.0, -0.055, 0.13)),
+    ("RightUpperLeg", "Hips", (-0.09, -0.03, 0.0)),
+    ("RightLowerLeg", "RightUpperLeg", (0.0, -0.41, 0.0)),
+    ("RightFoot", "RightLowerLeg", (0.0, -0.41, -0.01)),
+    ("RightToes", "RightFoot", (0.0, -0.055, 0.13)),
+)
+
+BONES: tuple[str, ...] = tuple(name for name, _, _ in _BONES)
+"""Bone names; parents stand before their children and ``Hips`` is first."""
+
+INDEX: dict[str, int] = {name: i for i, name in enumerate(BONES)}
+
+PARENTS: tuple[int, ...] = tuple(-1 if parent is None else INDEX[parent] for _, parent, _ in _BONES)
+"""Parent index of each bone, -1 for ``Hips``."""
+
+REST_OFFSETS: npt.NDArray[np.float32] = np.array([offset for _, _, offset in _BONES], dtype=np.float32)
+"""(22, 3) metres: each joint relative to its parent's in the T-pose; for ``Hips``, its height above the floor."""
+
+ANKLE_HEIGHT, TOE_HEIGHT = 0.07, 0.015
+"""Metres above the floor of the ankle and toe joints when the foot stands flat."""
+
+FEET: tuple[tuple[int, int], ...] = (
+    (INDEX["LeftFoot"], INDEX["LeftToes"]),
+    (INDEX["RightFoot"], INDEX["RightToes"]),
+)
+"""(ankle, toe) joints of the left and the right foot."""
+
+MIRROR: tuple[int, ...] = tuple(
+    INDEX[name.replace("Left", "Right") if name.startswith("Left") else name.replace("Right", "Left")] for name in BONES
+)
+"""For each bone, the index of the bone on the other side (itself when central)."""
+
+
+def forward_kinematics(rotations: Array, root: Array) -> tuple[Array, Array]:
+    """Joint positions and global rotations of a pose.
+
+    Args:
+        rotations: (..., 22, 4) local unit quaternions xyzw.
+        root: (..., 3) world position of the hips, metres.
+
+    Returns:
+        positions (..., 22, 3) in world metres and global rotations (..., 22, 4) xyzw.
+    """
+    positions = np.empty((*rotations.shape[:-1], 3), dtype=rotations.dtype)
+    globals_ = np.empty_like(rotations)
+    positions[..., 0, :] = root
+    globals_[..., 0, :] = rotations[..., 0, :]
+    for bone in range(1, len(BONES)):
+        parent = PARENTS[bone]
+        above = globals_[..., parent, :]
+        positions[..., bone, :] = positions[..., parent, :] + rotation.rotate(above, REST_OFFSETS[bone])
+        globals_[..., bone, :] = rotation.multiply(above, rotations[..., bone, :])
+    return positions, globals_
+
+
+def mirror(rotations: Array, root: Array) -> tuple[Array, Array]:
+    """The pose (rotations (..., 22, 4), root (..., 3)) reflected in the plane x = 0."""
+    flipped = rotations[..., list(MIRROR), :] * np.array([1.0, -1.0, -1.0, 1.0], dtype=rotations.dtype)
+    return flipped, root * np.array([-1.0, 1.0, 1.0], dtype=root.dtype)
