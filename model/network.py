@@ -1,0 +1,398 @@
+"""The dancer's network: a causal local-attention encoder of the music and an LSTM decoder of the body.
+
+Beyond Dance Revolution (Huang et al., ICLR 2021), whose encoder and decoder it keeps in kind: attention looks
+back only, with relative positions; the LSTM reads the music at its input; and what the dancer *chooses* to do
+is a discrete code for every :data:`DanceConfig.phrase` frames. In training the code is read off the motion to
+come (finite scalar quantisation, Mentzer et al., ICLR 2024); on stage it is drawn from a prior that has seen
+the music and the dance so far. A regression alone answers an uncertain future with its mean, and sways on the
+spot; given a code there is little left to be uncertain about.
+
+``forward`` runs whole sequences for training, ``step`` one frame with explicit state for the stage; both give
+the same poses. Vectors are normalised inside, so both speak in the units of ``dancerev.model.features`` and
+``dancerev.model.pose``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from .features import FEATURE_SIZE
+from .pose import CONTACTS, POSE_SIZE, TRAVEL, TURN
+
+
+@dataclass(frozen=True)
+class DanceConfig:
+    """Sizes of the network.
+
+    Attributes:
+        styles: names of the styles, in the order of the style vector.
+        width, layers, heads, feed_forward: of the encoder.
+        window: frames of music that attention sees, the present one included.
+        hidden, lstm_layers: of the decoder.
+        phrase: frames that one code lasts.
+        levels: values per dimension of a code; their product is the number of codes.
+        dropout: in training, everywhere.
+    """
+
+    styles: tuple[str, ...] = ("salsa", "indian", "modern", "martial")
+    width: int = 128
+    layers: int = 2
+    heads: int = 4
+    feed_forward: int = 256
+    window: int = 60
+    hidden: int = 384
+    lstm_layers: int = 2
+    phrase: int = 8
+    levels: tuple[int, ...] = (5, 5, 5, 5)
+    dropout: float = 0.1
+
+    @property
+    def codes(self) -> int:
+        """How many codes there are."""
+        return int(torch.tensor(self.levels).prod())
+
+
+class State(NamedTuple):
+    """All that the network remembers between frames; B dancers, L encoder layers, M LSTM layers.
+
+    Attributes:
+        cached_key: (L, B, window − 1, width) keys of the frames before, oldest first.
+        cached_value: (L, B, window − 1, width).
+        hidden: (M, B, hidden).
+        cell: (M, B, hidden).
+        pose: (B, POSE_SIZE) the last pose emitted, as a pose vector.
+        code: (B, len(levels)) the code being danced, each number in [−1, 1].
+        processed: (B,) int64, frames so far, counted up to the window and on in steps of a phrase.
+    """
+
+    cached_key: Tensor
+    cached_value: Tensor
+    hidden: Tensor
+    cell: Tensor
+    pose: Tensor
+    code: Tensor
+    processed: Tensor
+
+
+class LocalAttention(nn.Module):
+    """Causal self-attention over the last ``window`` frames, with a learned bias for every age and head."""
+
+    def __init__(self, width: int, heads: int, window: int) -> None:
+        super().__init__()
+        self.heads, self.window = heads, window
+        self.query = nn.Linear(width, width)
+        self.key = nn.Linear(width, width, bias=False)
+        self.value = nn.Linear(width, width)
+        self.output = nn.Linear(width, width)
+        # Slopes as in ALiBi (Press et al., ICLR 2022) to begin with, free to move.
+        slopes = 2.0 ** -torch.arange(1.0, heads + 1)
+        self.age_bias = nn.Parameter(-slopes[:, None] * torch.arange(float(window)))
+
+    def _attend(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
+        """Queries (B, Q, W), keys and values (B, K, W), bias (…, heads, Q, K) → (B, Q, W)."""
+        batch, queries, width = query.shape
+        split = (batch, -1, self.heads, width // self.heads)
+        q, k, v = (x.reshape(split).transpose(1, 2) for x in (query, key, value))
+        weights = torch.softmax(q @ k.transpose(2, 3) * (width // self.heads) ** -0.5 + bias, dim=-1)
+        return self.output((weights @ v).transpose(1, 2).reshape(batch, queries, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, width) → (B, T, width)."""
+        frames = torch.arange(x.shape[1], device=x.device)
+        age = frames[:, None] - frames[None, :]
+        bias = self.age_bias[:, age.clamp(0, self.window - 1)]
+        bias = bias.masked_fill((age < 0) | (age >= self.window), float("-inf"))
+        return self._attend(self.query(x), self.key(x), self.value(x), bias)
+
+    def step(self, x: Tensor, keys: Tensor, values: Tensor, processed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """One frame (B, width) and the caches (B, window − 1, width) → output and the moved-on caches.
+
+        The cache slides rather than wraps: the age of every slot is then fixed, and moving 60 short rows
+        costs less than the gather that a wrapped index would need.
+        """
+        keys = torch.cat([keys, self.key(x)[:, None]], dim=1)
+        values = torch.cat([values, self.value(x)[:, None]], dim=1)
+        age = torch.arange(self.window - 1, -1, -1, device=x.device)
+        unheard = (age > processed[:, None])[:, None, None, :]
+        bias = self.age_bias.flip(1)[:, None, :].masked_fill(unheard, -1e9)
+        return self._attend(self.query(x)[:, None], keys, values, bias)[:, 0], keys[:, 1:], values[:, 1:]
+
+
+class EncoderLayer(nn.Module):
+    """Pre-norm transformer layer around :class:`LocalAttention`."""
+
+    def __init__(self, config: DanceConfig) -> None:
+        super().__init__()
+        self.attention = LocalAttention(config.width, config.heads, config.window)
+        self.attention_norm = nn.LayerNorm(config.width)
+        self.feed_forward = nn.Sequential(
+            nn.LayerNorm(config.width),
+            nn.Linear(config.width, config.feed_forward),
+            nn.GELU(),
+            nn.Linear(config.feed_forward, config.width),
+        )
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, width) → (B, T, width)."""
+        x = x + self.dropout(self.attention(self.attention_norm(x)))
+        return x + self.dropout(self.feed_forward(x))
+
+    def step(self, x: Tensor, keys: Tensor, values: Tensor, processed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """One frame (B, width); see :meth:`LocalAttention.step`."""
+        attended, keys, values = self.attention.step(self.attention_norm(x), keys, values, processed)
+        x = x + attended
+        return x + self.feed_forward(x), keys, values
+
+
+class MusicEncoder(nn.Module):
+    """Acoustic features to a description of the music at every frame."""
+
+    def __init__(self, config: DanceConfig) -> None:
+        super().__init__()
+        self.input = nn.Linear(FEATURE_SIZE, config.width)
+        self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.layers))
+        self.norm = nn.LayerNorm(config.width)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Normalised features (B, T, FEATURE_SIZE) → (B, T, width)."""
+        x = self.input(features)
+        for layer in self.layers:
+            x = layer(x)
+        return self.norm(x)
+
+    def step(self, features: Tensor, keys: Tensor, values: Tensor, processed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """One frame (B, FEATURE_SIZE) with caches (L, B, window − 1, width)."""
+        x = self.input(features)
+        new_keys, new_values = [], []
+        for i, layer in enumerate(self.layers):
+            x, key, value = layer.step(x, keys[i], values[i], processed)  # type: ignore[operator]
+            new_keys.append(key)
+            new_values.append(value)
+        return self.norm(x), torch.stack(new_keys), torch.stack(new_values)
+
+
+class PhraseEncoder(nn.Module):
+    """Reads the code of every phrase off the motion; used in training only."""
+
+    def __init__(self, config: DanceConfig) -> None:
+        super().__init__()
+        if config.phrase != 8:
+            raise ValueError("the phrase encoder halves time thrice: a phrase has 8 frames")
+        width = 192
+        self.layers = nn.Sequential(
+            nn.Conv1d(POSE_SIZE, width, 5, padding=2),
+            nn.GELU(),
+            nn.Conv1d(width, width, 4, stride=2, padding=1),
+            nn.GELU(),
+            nn.Conv1d(width, width, 4, stride=2, padding=1),
+            nn.GELU(),
+            nn.Conv1d(width, width, 4, stride=2, padding=1),
+            nn.GELU(),
+            nn.Conv1d(width, len(config.levels), 1),
+        )
+
+    def forward(self, poses: Tensor) -> Tensor:
+        """Normalised poses (B, T, POSE_SIZE), T a multiple of the phrase → (B, T / phrase, len(levels)), unbounded."""
+        return self.layers(poses.transpose(1, 2)).transpose(1, 2)
+
+
+class Codebook(nn.Module):
+    """Finite scalar quantisation: each dimension of a code is rounded to one of a few levels in [−1, 1]."""
+
+    radix: Tensor
+    reach: Tensor
+
+    def __init__(self, levels: Sequence[int]) -> None:
+        super().__init__()
+        sizes = torch.tensor(levels)
+        if (sizes % 2 == 0).any():
+            raise ValueError("each dimension of a code needs an odd number of levels, so that 0 is one of them")
+        self.register_buffer("reach", (sizes - 1) / 2.0, persistent=False)
+        self.register_buffer("radix", torch.cumprod(sizes, 0) // sizes, persistent=False)
+
+    def quantize(self, x: Tensor) -> Tensor:
+        """Unbounded (..., D) → levels in [−1, 1], with the gradient of the bounded value (straight through)."""
+        bounded = torch.tanh(x) * self.reach
+        return (bounded + (bounded.round() - bounded).detach()) / self.reach
+
+    def index(self, code: Tensor) -> Tensor:
+        """Quantised (..., D) → (...) int64."""
+        return ((code * self.reach + self.reach).round().long() * self.radix).sum(-1)
+
+    def code(self, index: Tensor) -> Tensor:
+        """(...) int64 → quantised (..., D)."""
+        digits = index[..., None] // self.radix % (2 * self.reach.long() + 1)
+        return (digits - self.reach) / self.reach
+
+
+class DanceNetwork(nn.Module):
+    """Music and the last pose in, the pose one frame ahead out."""
+
+    feature_mean: Tensor
+    feature_std: Tensor
+    pose_mean: Tensor
+    pose_std: Tensor
+
+    def __init__(self, config: DanceConfig) -> None:
+        super().__init__()
+        self.config = config
+        for name, size in (("feature", FEATURE_SIZE), ("pose", POSE_SIZE)):
+            self.register_buffer(f"{name}_mean", torch.zeros(size))
+            self.register_buffer(f"{name}_std", torch.ones(size))
+        self.encoder = MusicEncoder(config)
+        self.phrase_encoder = PhraseEncoder(config)
+        self.codebook = Codebook(config.levels)
+        known = config.width + len(config.levels) + len(config.styles) + 2
+        self.known_input = nn.Linear(known, 4 * config.hidden)
+        self.pose_input = nn.Linear(POSE_SIZE, 4 * config.hidden, bias=False)
+        self.layer_inputs = nn.ModuleList(
+            nn.Linear(config.hidden, 4 * config.hidden) for _ in range(config.lstm_layers - 1)
+        )
+        self.recurrent = nn.ModuleList(
+            nn.Linear(config.hidden, 4 * config.hidden, bias=False) for _ in range(config.lstm_layers)
+        )
+        self.output = nn.Linear(config.hidden, POSE_SIZE)
+        self.output_known = nn.Linear(known, POSE_SIZE, bias=False)
+        # How much of the last pose stays: all of a rotation or a height, none of a velocity or a contact.
+        keep = torch.ones(POSE_SIZE)
+        for part in (TURN, TRAVEL, CONTACTS):
+            keep[part] = 0.0
+        self.keep = nn.Parameter(keep)
+        self.prior = nn.Sequential(
+            nn.Linear(config.hidden + POSE_SIZE + config.width + len(config.styles) + 2, 384),
+            nn.GELU(),
+            nn.Dropout(config.dropout),
+            nn.Linear(384, config.codes),
+        )
+        with torch.no_grad():
+            self.output.weight.mul_(0.1)
+            self.output_known.weight.mul_(0.1)
+
+    def normalize_pose(self, pose: Tensor) -> Tensor:
+        """Pose vectors in their own units → zero mean, unit scale."""
+        return (pose - self.pose_mean) / self.pose_std
+
+    def denormalize_pose(self, pose: Tensor) -> Tensor:
+        """Inverse of :meth:`normalize_pose`."""
+        return pose * self.pose_std + self.pose_mean
+
+    def normalize_features(self, features: Tensor) -> Tensor:
+        """Acoustic features → zero mean, unit scale."""
+        return (features - self.feature_mean) / self.feature_std
+
+    def posterior(self, poses: Tensor) -> Tensor:
+        """Normalised poses (B, T, POSE_SIZE) → quantised codes (B, T / phrase, len(levels))."""
+        return self.codebook.quantize(self.phrase_encoder(poses))
+
+    def lstm(self, gates: Tensor, hidden: list[Tensor], cell: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """One time step of the stack; ``gates`` (B, 4 hidden) is the first layer's input side."""
+        new_hidden: list[Tensor] = []
+        new_cell: list[Tensor] = []
+        for i, recurrent in enumerate(self.recurrent):
+            if i:
+                gates = self.layer_inputs[i - 1](new_hidden[-1])
+            enter, forget, candidate, leave = (gates + recurrent(hidden[i])).chunk(4, dim=-1)
+            # Forget-gate bias of 1: Jozefowicz et al., ICML 2015.
+            moved = torch.sigmoid(forget + 1.0) * cell[i] + torch.sigmoid(enter) * torch.tanh(candidate)
+            new_cell.append(moved)
+            new_hidden.append(torch.sigmoid(leave) * torch.tanh(moved))
+        return new_hidden, new_cell
+
+    def forward(
+        self, features: Tensor, style: Tensor, stage: Tensor, poses: Tensor, own: Tensor, noise: float = 0.0
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Whole sequences, the codes read off the motion itself.
+
+        Args:
+            features: (B, T, FEATURE_SIZE) music; T a multiple of the phrase.
+            style: (B, styles) weights.
+            stage: (B, T, 2) the stage centre in the dancer's frame before each pose, metres.
+            poses: (B, T + 1, POSE_SIZE) real motion; frame t + 1 is what hearing frame t should produce.
+            own: (T,) bool, True where the decoder is fed its own last pose rather than the real one (T ≥ 1; at
+                t = 0 it is always the real one). Own poses are fed without gradient, as in the paper.
+            noise: standard deviation of Gaussian noise on the poses fed, in normalised units.
+
+        Returns:
+            poses (B, T, POSE_SIZE) normalised, prior logits (B, T / phrase, codes), code indices (B, T / phrase).
+        """
+        real = self.normalize_pose(poses)
+        music = self.encoder(self.normalize_features(features))
+        codes = self.posterior(real[:, 1:])
+        batch, frames = features.shape[:2]
+        style = style[:, None].expand(-1, frames, -1)
+        held = codes.repeat_interleave(self.config.phrase, dim=1)
+        known = torch.cat([music, held, style, stage], dim=-1)
+        gates_known, output_known = self.known_input(known), self.output_known(known)
+        zero = features.new_zeros(batch, self.config.hidden)
+        hidden = [zero] * self.config.lstm_layers
+        cell = [zero] * self.config.lstm_layers
+        made: list[Tensor] = []
+        boundary: list[Tensor] = []
+        own_poses = own.tolist()
+        for t in range(frames):
+            last = made[-1].detach() if t and own_poses[t] else real[:, t]
+            if noise:
+                last = last + noise * torch.randn_like(last)
+            if t % self.config.phrase == 0:
+                boundary.append(torch.cat([hidden[-1], last, music[:, t], style[:, t], stage[:, t]], dim=-1))
+            hidden, cell = self.lstm(gates_known[:, t] + self.pose_input(last), hidden, cell)
+            made.append(self.keep * last + self.output(hidden[-1]) + output_known[:, t])
+        logits = self.prior(torch.stack(boundary, dim=1))
+        return torch.stack(made, dim=1), logits, self.codebook.index(codes.detach())
+
+    def initial_state(self, pose: Tensor) -> State:
+        """The state before the first frame; ``pose`` (B, POSE_SIZE) is the vector of the stance to start from."""
+        config, batch = self.config, pose.shape[0]
+        cache = pose.new_zeros(config.layers, batch, config.window - 1, config.width)
+        memory = pose.new_zeros(config.lstm_layers, batch, config.hidden)
+        code = pose.new_zeros(batch, len(config.levels))
+        return State(
+            cache,
+            cache.clone(),
+            memory,
+            memory.clone(),
+            pose,
+            code,
+            torch.zeros(batch, dtype=torch.int64, device=pose.device),
+        )
+
+    def step(
+        self, features: Tensor, style: Tensor, stage: Tensor, uniform: Tensor, temperature: Tensor, state: State
+    ) -> tuple[Tensor, State]:
+        """One frame.
+
+        Args:
+            features: (B, FEATURE_SIZE).
+            style: (B, styles) weights.
+            stage: (B, 2) the stage centre in the dancer's frame, metres.
+            uniform: (B,) in [0, 1), the draw that decides the next code where one is due.
+            temperature: (B,) > 0; 1 draws from the prior as it is, less prefers what is likely.
+            state: what the step before returned.
+
+        Returns:
+            the pose vector (B, POSE_SIZE) one frame ahead, and the new state.
+        """
+        config = self.config
+        music, keys, values = self.encoder.step(
+            self.normalize_features(features), state.cached_key, state.cached_value, state.processed
+        )
+        last = self.normalize_pose(state.pose)
+        logits = self.prior(torch.cat([state.hidden[-1], last, music, style, stage], dim=-1))
+        share = torch.cumsum(torch.softmax(logits / temperature[:, None], dim=-1), dim=-1)
+        drawn = (share < uniform[:, None] * share[:, -1:]).sum(-1).clamp(max=config.codes - 1)
+        due = (state.processed % config.phrase == 0)[:, None]
+        code = torch.where(due, self.codebook.code(drawn).to(state.code.dtype), state.code)
+        known = torch.cat([music, code, style, stage], dim=-1)
+        hidden, cell = self.lstm(self.known_input(known) + self.pose_input(last), list(state.hidden), list(state.cell))
+        pose = self.denormalize_pose(self.keep * last + self.output(hidden[-1]) + self.output_known(known))
+        # Counting on in phrases keeps the number small for ever and both of its uses exact.
+        processed = state.processed + 1
+        limit = (config.window + config.phrase) // config.phrase * config.phrase
+        processed = torch.where(processed >= limit + config.phrase, processed - config.phrase, processed)
+        return pose, State(keys, values, torch.stack(hidden), torch.stack(cell), pose, code, processed)

@@ -1,0 +1,131 @@
+"""The network: streaming equals the whole, it is causal, and its codes round-trip. Tiny, seeded."""
+
+import pytest
+import torch
+
+from dancerev.model.features import FEATURE_SIZE
+from dancerev.model.network import Codebook, DanceConfig, DanceNetwork
+from dancerev.model.pose import POSE_SIZE
+
+TINY = DanceConfig(width=16, layers=2, heads=2, feed_forward=32, window=9, hidden=24, lstm_layers=3, levels=(3, 5))
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    network = DanceNetwork(TINY).eval()
+    network.pose_mean.normal_()
+    network.pose_std.uniform_(0.5, 2.0)
+    network.feature_mean.normal_()
+    return network
+
+
+def sequence(frames, batch=2):
+    generator = torch.Generator().manual_seed(1)
+    return (
+        torch.randn(batch, frames, FEATURE_SIZE, generator=generator),
+        torch.softmax(torch.randn(batch, len(TINY.styles), generator=generator), -1),
+        torch.randn(batch, frames, 2, generator=generator),
+        torch.randn(batch, frames + 1, POSE_SIZE, generator=generator),
+    )
+
+
+def stream(network, features, style, stage, first_pose, uniform=0.3):
+    """The stage's way, frame by frame."""
+    state = network.initial_state(first_pose)
+    batch = features.shape[0]
+    made = []
+    for t in range(features.shape[1]):
+        draw = torch.full((batch,), uniform)
+        pose, state = network.step(features[:, t], style, stage[:, t], draw, torch.ones(batch), state)
+        made.append(pose)
+    return torch.stack(made, 1), state
+
+
+@torch.no_grad()
+def test_streaming_equals_whole(network):
+    features, style, stage, poses = sequence(48)
+    own = torch.ones(48, dtype=torch.bool)
+    whole, _, index = network(features, style, stage, poses, own)
+    codes = network.codebook.code(index)
+    state = network.initial_state(poses[:, 0])
+    made = []
+    for t in range(48):
+        if t % TINY.phrase == 0:
+            # The draw that lands on the wanted code: the middle of its share of the prior.
+            uniform = _draw_for(network, features[:, t], style, stage[:, t], state, index[:, t // TINY.phrase])
+        pose, state = network.step(features[:, t], style, stage[:, t], uniform, torch.ones(2), state)
+        assert torch.equal(state.code, codes[:, t // TINY.phrase])
+        made.append(pose)
+    torch.testing.assert_close(network.normalize_pose(torch.stack(made, 1)), whole, atol=1e-5, rtol=1e-4)
+
+
+def _draw_for(network, features, style, stage, state, index):
+    music, _, _ = network.encoder.step(
+        network.normalize_features(features), state.cached_key, state.cached_value, state.processed
+    )
+    last = network.normalize_pose(state.pose)
+    share = torch.softmax(network.prior(torch.cat([state.hidden[-1], last, music, style, stage], -1)), -1)
+    upto = torch.cumsum(share, -1).gather(1, index[:, None])[:, 0]
+    return upto - 0.5 * share.gather(1, index[:, None])[:, 0]
+
+
+@torch.no_grad()
+def test_causal(network):
+    features, style, stage, poses = sequence(40)
+    one, _ = stream(network, features, style, stage, poses[:, 0])
+    changed = features.clone()
+    changed[:, 25:] += 1.0
+    other, _ = stream(network, changed, style, stage, poses[:, 0])
+    assert torch.equal(one[:, :25], other[:, :25])
+    assert not torch.allclose(one[:, 25:], other[:, 25:])
+
+
+@torch.no_grad()
+def test_attention_forgets_what_left_the_window(network):
+    features, _, _, _ = sequence(40)
+    changed = features.clone()
+    changed[:, :5] += 1.0
+    one, other = network.encoder(features), network.encoder(changed)
+    reach = 5 + TINY.layers * (TINY.window - 1)
+    assert not torch.allclose(one[:, reach - 1], other[:, reach - 1])
+    torch.testing.assert_close(one[:, reach:], other[:, reach:])
+
+
+@torch.no_grad()
+def test_state_keeps_its_size_and_count(network):
+    features, style, stage, poses = sequence(8)
+    _, state = stream(network, features.repeat(1, 100, 1), style, stage.repeat(1, 100, 1), poses[:, 0])
+    before = network.initial_state(poses[:, 0])
+    assert [x.shape for x in state] == [x.shape for x in before]
+    assert state.processed.max() < TINY.window + 3 * TINY.phrase
+    assert (state.processed % TINY.phrase == 0).all()
+
+
+@torch.no_grad()
+def test_another_draw_gives_another_dance_and_the_same_draw_the_same(network):
+    features, style, stage, poses = sequence(24)
+    one, _ = stream(network, features, style, stage, poses[:, 0], uniform=0.1)
+    again, _ = stream(network, features, style, stage, poses[:, 0], uniform=0.1)
+    other, _ = stream(network, features, style, stage, poses[:, 0], uniform=0.9)
+    assert torch.equal(one, again)
+    assert not torch.allclose(one, other)
+
+
+def test_codebook_round_trips_and_lets_the_gradient_through():
+    book = Codebook((3, 5, 7))
+    every = torch.arange(3 * 5 * 7)
+    assert torch.equal(book.index(book.code(every)), every)
+    x = torch.randn(100, 3, requires_grad=True)
+    code = book.quantize(x)
+    torch.testing.assert_close(book.code(book.index(code)), code)
+    code.sum().backward()
+    assert (x.grad.abs() > 0).all()
+
+
+def test_every_parameter_learns(network):
+    features, style, stage, poses = sequence(16)
+    made, logits, index = network.train()(features, style, stage, poses, torch.arange(16) % 3 > 0, noise=0.1)
+    loss = made.abs().mean() + torch.nn.functional.cross_entropy(logits.flatten(0, 1), index.flatten())
+    loss.backward()
+    assert [name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0] == []
