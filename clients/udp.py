@@ -1,0 +1,87 @@
+"""Where a dance is sent to: receivers named by host and port, and datagrams that never hold up the sender."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Iterable
+
+VMC_PORT = 39539
+"""The port on which receivers of the VMC protocol listen."""
+
+
+class ReceiverError(ValueError):
+    """A receiver that cannot exist: its host has no address, or its port is out of range."""
+
+
+def parse_target(text: str, default_port: int = VMC_PORT) -> tuple[str, int]:
+    """Host and port of ``HOST``, ``HOST:PORT``, ``[IPV6]`` or ``[IPV6]:PORT``; a bare IPv6 address is a host.
+
+    Raises:
+        ReceiverError: no host, or a port that is not a number from 1 to 65535.
+    """
+    text = text.strip()
+    if text.startswith("["):
+        host, bracket, rest = text[1:].partition("]")
+        if not bracket or (rest and not rest.startswith(":")):
+            raise ReceiverError(f"receiver {text!r}: expected [ADDRESS]:PORT")
+        port = rest[1:] if rest else str(default_port)
+    elif text.count(":") == 1:
+        host, port = text.split(":")
+    else:
+        host, port = text, str(default_port)
+    if not host:
+        raise ReceiverError(f"receiver {text!r}: no host; expected HOST:PORT, such as 127.0.0.1:{default_port}")
+    if not (port.isascii() and port.isdigit()):
+        raise ReceiverError(f"receiver {text!r}: port {port!r} is not a number")
+    check_port(int(port))
+    return host, int(port)
+
+
+def check_port(port: int) -> None:
+    """Raise :class:`ReceiverError` unless ``port`` is one that a datagram can be sent to."""
+    if not 1 <= port <= 65535:
+        raise ReceiverError(f"port {port} is out of range: 1 to 65535")
+
+
+class UdpTarget:
+    """One socket, kept for the whole show (some receivers bind themselves anew to every source port).
+
+    Args:
+        host: name or address, resolved once. A name that has both gets IPv4, which more receivers listen to.
+            A broadcast address reaches everyone on that network.
+        port: 1 to 65535.
+
+    Raises:
+        ReceiverError: the host cannot be resolved, or the port is out of range.
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        check_port(port)
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+        except (OSError, UnicodeError) as error:
+            reason = getattr(error, "strerror", None) or "not a host name"
+            raise ReceiverError(f"receiver {host}:{port}: {reason}") from None
+        family, _, _, _, address = min(found, key=lambda info: info[0] != socket.AF_INET)
+        self._address = address
+        self._socket = socket.socket(family, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)
+        with contextlib.suppress(OSError):
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+
+    def send(self, datagrams: Iterable[bytes | memoryview]) -> bool:
+        """Hand the datagrams to the system without waiting; whether it took them all.
+
+        Nobody listening, a network that is down and a full buffer are no errors: the next pose is 33 ms away.
+        """
+        try:
+            for datagram in datagrams:
+                self._socket.sendto(datagram, self._address)
+        except OSError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Give the socket back; further sends do nothing."""
+        self._socket.close()
