@@ -1,0 +1,100 @@
+"""The dance and the music as plain numbers, for TouchDesigner, Max, Pure Data, Resolume's OSC input and the like.
+
+Such tools turn each OSC address into a channel and take no strings, so every value has an address of its own::
+
+    /dancerev/<dancer>/<bone>/pos   fff    joint, metres
+    /dancerev/<dancer>/<bone>/rot   ffff   quaternion xyzw
+    /dancerev/phase                 f      position in the beat, 0 … 1
+    /dancerev/bpm                   f      beats per minute
+    /dancerev/onset                 f      onset strength, 0 … 1
+    /dancerev/energy                f      loudness, 0 … 1
+    /dancerev/beat                  i      on each beat, its place in the bar; 1 is the downbeat
+
+Joints are in world space, so that a particle or a light follows a hand without knowledge of the skeleton:
+Unity's frame, left-handed, Y up, the audience on +Z; rotations are differences from the T-pose.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from dancerev.model.features import BeatState
+from dancerev.model.pose import Pose
+from dancerev.model.skeleton import BONES, forward_kinematics
+
+from . import osc
+from .udp import UdpTarget
+from .vmc import to_unity
+
+
+class FlatSender:
+    """Sends poses and music to one receiver. Never blocks; a receiver that is not there is no error.
+
+    Args:
+        host: name or address, resolved once.
+        port: 1 to 65535.
+        dancer: the number in the addresses.
+        bundles: several messages to a datagram; switch off for receivers that take no bundles.
+
+    Attributes:
+        sent: poses handed to the system.
+        skipped: poses not sent because a number in them was not finite or a quaternion had no direction.
+        lost: poses that the system did not take (no network, no room).
+
+    Raises:
+        ReceiverError: the host cannot be resolved, or the port is out of range.
+    """
+
+    def __init__(self, host: str, port: int, *, dancer: int = 1, bundles: bool = True) -> None:
+        self._target = UdpTarget(host, port)
+        body: list[osc.Message] = []
+        for bone in BONES:
+            body.append((f"/dancerev/{dancer}/{bone}/pos", (0.0, 0.0, 0.0)))
+            body.append((f"/dancerev/{dancer}/{bone}/rot", (0.0, 0.0, 0.0, 1.0)))
+        self._body = osc.Template(body, bundles=bundles)
+        self._values = np.zeros((len(BONES), 7), dtype=np.float32)
+        levels: list[osc.Message] = [("/dancerev/onset", (0.0,)), ("/dancerev/energy", (0.0,))]
+        rhythm: list[osc.Message] = [("/dancerev/phase", (0.0,)), ("/dancerev/bpm", (0.0,))]
+        self._levels = osc.Template(levels, bundles=bundles)
+        self._music = osc.Template(rhythm + levels, bundles=bundles)
+        self._beat: BeatState | None = None
+        self._announced = -math.inf
+        self.sent = self.skipped = self.lost = 0
+
+    def send(self, pose: Pose, time: float) -> None:
+        """Send ``pose``; ``time`` is accepted like every sender's and not sent. A broken pose is skipped."""
+        lengths = np.linalg.norm(pose.rotations, axis=-1, keepdims=True)
+        if not (np.isfinite(lengths).all() and lengths.min() > 1e-6 and np.isfinite(pose.root).all()):
+            self.skipped += 1
+            return
+        positions, rotations = forward_kinematics(pose.rotations / lengths, pose.root)
+        self._values[:, 3:], self._values[:, :3] = to_unity(rotations, positions)
+        self._body.fill(self._values.ravel())
+        if self._target.send(self._body.datagrams):
+            self.sent += 1
+        else:
+            self.lost += 1
+
+    def send_music(self, beat: BeatState | None, onset: float, energy: float) -> None:
+        """Send what is heard now; phase, tempo and beats only if ``beat`` is known, and nothing non-finite."""
+        numbers = [onset, energy] if beat is None else [beat.phase, beat.bpm, onset, energy]
+        if not all(map(math.isfinite, numbers)):
+            return
+        template = self._levels if beat is None else self._music
+        template.fill(np.array(numbers))
+        self._target.send(template.datagrams)
+        if beat is not None and self._is_on_beat(beat):
+            self._announced = beat.time
+            self._target.send([osc.encode("/dancerev/beat", int(beat.beat_in_bar) + 1)])
+        self._beat = beat
+
+    def _is_on_beat(self, beat: BeatState) -> bool:
+        """Whether the phase has passed 0 since the last call; one that hovers about 0 counts once."""
+        passed = self._beat is not None and beat.phase < self._beat.phase - 0.5
+        return passed and beat.time - self._announced > 0.5 * beat.period
+
+    def close(self) -> None:
+        """Give the socket back."""
+        self._target.close()
