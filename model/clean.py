@@ -210,7 +210,7 @@ def find_contacts(motion: Motion) -> Array:
     planted = low & (speeds.min(axis=0) < _CONTACT_SPEED)
     for foot in range(2):
         for start, stop in _runs(~planted[:, foot]):
-            if stop - start <= 0.05 * motion.fps and 0 < start and stop < len(motion) and low[start:stop, foot].all():
+            if stop - start <= 0.05 * motion.fps and start > 0 and stop < len(motion) and low[start:stop, foot].all():
                 planted[start:stop, foot] = True
         for start, stop in _runs(planted[:, foot]):
             if stop - start < _CONTACT_SECONDS * motion.fps:

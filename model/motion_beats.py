@@ -1,0 +1,190 @@
+"""The beat in a movement, and a movement brought onto a beat.
+
+A kinematic beat is a local minimum of the mean joint speed, smoothed with a Gaussian of 83.3 ms: the moment
+between two movements (as in the beat alignment score of Bailando and EDGE). :func:`find_beats` threads a
+steady pulse through them by dynamic programming, in the manner of Ellis, "Beat Tracking by Dynamic
+Programming", 2007; :class:`Pulse` plays the motion so that this pulse falls where the music's does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.interpolate import PchipInterpolator
+from scipy.ndimage import gaussian_filter1d
+
+from .motion import Motion
+
+Array = npt.NDArray[Any]
+
+SMOOTHING = 0.0833
+"""Seconds of the Gaussian over the mean joint speed."""
+
+TOLERANCE = 0.05
+"""Seconds: the σ of the beat alignment score."""
+
+LOCAL_RATE = 1.3
+"""How much faster or slower than its average a take may run from one beat to the next."""
+
+_STEADINESS = 4.0  # what a deviation of one octave from the period costs, in fully pronounced beats
+_ACCENT = 0.2  # how much slower the motion runs on the beat than on average, and faster between
+
+
+def joint_speed(positions: Array, fps: float) -> Array:
+    """(T,) mean speed in m/s of the joints (T, J, 3)."""
+    speed = np.linalg.norm(np.diff(positions, axis=0), axis=-1).mean(axis=1) * fps
+    return np.concatenate([speed[:1], (speed[1:] + speed[:-1]) / 2.0, speed[-1:]])
+
+
+def kinematic_beats(speed: Array, fps: float, smoothing: float = SMOOTHING) -> tuple[Array, Array]:
+    """Frames (N,) of the local minima of the smoothed mean joint speed (T,), and how pronounced each is, 0 … 1.
+
+    A minimum is fully pronounced when the speed rises by the take's mean speed to the nearer side's maximum.
+    """
+    smooth = gaussian_filter1d(speed, smoothing * fps, mode="nearest")
+    inside = np.flatnonzero((smooth[1:-1] < smooth[:-2]) & (smooth[1:-1] <= smooth[2:])) + 1
+    peaks = np.flatnonzero((smooth[1:-1] > smooth[:-2]) & (smooth[1:-1] >= smooth[2:])) + 1
+    edges = np.concatenate([[0], peaks, [len(smooth) - 1]])
+    place = np.searchsorted(edges, inside)
+    depth = np.minimum(smooth[edges[place - 1]], smooth[edges[place]]) - smooth[inside]
+    return inside, np.clip(depth / max(float(smooth.mean()), 1e-3), 0.0, 1.0)
+
+
+def alignment(beats: Array, motion_beats: Array) -> float:
+    """Beat alignment score, music to motion: mean over ``beats`` of exp(−d²/2σ²), d to the nearest motion beat."""
+    if len(beats) == 0 or len(motion_beats) == 0:
+        return 0.0
+    distance = np.abs(beats[:, None] - motion_beats[None, :]).min(axis=1)
+    return float(np.exp(-(distance**2) / (2.0 * TOLERANCE**2)).mean())
+
+
+def find_beats(strength: Array, fps: float, period: float) -> tuple[Array, float]:
+    """The most pronounced pulse of about one period.
+
+    Args:
+        strength: (T,) how pronounced a kinematic beat is in each frame, 0 where there is none.
+        fps: frames per second.
+        period: seconds from beat to beat; each interval lies within :data:`LOCAL_RATE` of it.
+
+    Returns:
+        frames (N,) of the beats, and the mean of their strength less the cost of unsteadiness.
+    """
+    low, high = int(np.ceil(period * fps / LOCAL_RATE)), int(np.floor(period * fps * LOCAL_RATE))
+    steps = np.arange(low, high + 1)
+    cost = _STEADINESS * np.log2(steps / (period * fps)) ** 2
+    total, previous = strength.copy(), np.full(len(strength), -1)
+    for frame in range(low, len(strength)):
+        before = frame - steps[: np.searchsorted(steps, frame, side="right")]
+        gains = total[before] - cost[: len(before)]
+        best = int(np.argmax(gains))
+        # The first beat of the pulse may come anywhere in its first period.
+        if gains[best] > 0.0 or frame >= high:
+            total[frame] = strength[frame] + gains[best]
+            previous[frame] = before[best]
+    end = len(total) - high + int(np.argmax(total[-high:])) if len(total) > high else int(np.argmax(total))
+    score, beats = float(total[end]), [end]
+    while previous[beats[-1]] >= 0:
+        beats.append(int(previous[beats[-1]]))
+    return np.array(beats[::-1]), score / len(beats)
+
+
+@dataclass(frozen=True)
+class Pulse:
+    """A motion with its beats: ``beats`` (N,) rising seconds of the motion; they can be laid on any music's beats.
+
+    Attributes:
+        motion: the take's segment.
+        beats: (N,) seconds.
+        stretch: mean speed of playing at the tempo for which it was made, 1 as it was danced.
+        score: beat alignment when played so.
+    """
+
+    motion: Motion
+    beats: Array
+    stretch: float
+    score: float
+
+    def seconds_at(self, beat: Array) -> Array:
+        """Motion time (M,) at which the pulse reaches ``beat`` (M,), counted in beats from the first, with accent.
+
+        Smooth and monotone; outside the pulse it goes on at the mean rate and stops at the motion's ends.
+        """
+        mean = (self.beats[-1] - self.beats[0]) / (len(self.beats) - 1)
+        count = 4
+        before = self.beats[0] - mean * np.arange(count, 0, -1)
+        after = self.beats[-1] + mean * np.arange(1, count + 1)
+        index = np.arange(-count, len(self.beats) + count)
+        warp = PchipInterpolator(index, np.concatenate([before, self.beats, after]))
+        beat = np.clip(beat, index[0], index[-1])
+        accented = beat - _ACCENT / (2.0 * np.pi) * np.sin(2.0 * np.pi * beat)
+        return np.asarray(np.clip(warp(accented), 0.0, self.motion.seconds))
+
+
+def _played_beats(pulse: Pulse, rate: float, fps: float) -> tuple[Array, float]:
+    """Kinematic beats in beats of the pulse, played at ``rate`` beats per second; and the alignment to whole beats."""
+    count = len(pulse.beats)
+    times = np.arange(int((count - 1) * fps / rate) + 1) / fps
+    rotations, root, contacts = pulse.motion.at(pulse.seconds_at(times * rate))
+    played = Motion(rotations, root, contacts, fps)
+    frames, _ = kinematic_beats(joint_speed(played.positions(), fps), fps)
+    return frames / fps * rate, alignment(np.arange(1, count - 1) / rate, frames / fps)
+
+
+def fit_pulse(motion: Motion, rate: float, stretches: Array) -> Pulse | None:
+    """The pulse of a motion that serves best when it is danced at ``rate`` beats per second.
+
+    Args:
+        motion: at 60 frames per second.
+        rate: dance beats per second.
+        stretches: (S,) mean speeds at which the motion may be played.
+
+    Returns:
+        None where the motion is too short for three beats.
+    """
+    fps = motion.fps
+    speed = joint_speed(motion.positions(), fps)
+    fitted: list[tuple[float, float, Array]] = []
+    for stretch in stretches:
+        frames, depth = kinematic_beats(speed, fps, SMOOTHING * stretch)
+        strength = np.zeros(len(speed))
+        strength[frames] = np.sqrt(depth)
+        beats, score = find_beats(strength, fps, stretch / rate)
+        if len(beats) >= 3:
+            fitted.append((score - 0.3 * abs(np.log2(stretch)), float(stretch), beats / fps))
+    best: Pulse | None = None
+    worth = -np.inf
+    for _, stretch, beats in sorted(fitted, key=lambda fit: -fit[0])[:3]:
+        pulse = _refined(Pulse(motion, beats, stretch, 0.0), rate)
+        value = pulse.score - 0.3 * abs(np.log2(stretch))
+        if value > worth:
+            best, worth = pulse, value
+    return best
+
+
+def _refined(pulse: Pulse, rate: float, rounds: int = 3) -> Pulse:
+    """The pulse with its beats moved to where the kinematic beats fall once it is played at ``rate``."""
+    best = pulse
+    mean = float(np.diff(pulse.beats).mean())
+    for turn in range(rounds):
+        found, score = _played_beats(pulse, rate, 60.0)
+        if turn == 0 or score > best.score:
+            best = Pulse(pulse.motion, pulse.beats, pulse.stretch, score)
+        if len(found) == 0:
+            break
+        index = np.arange(len(pulse.beats))
+        nearest = found[np.abs(found[:, None] - index).argmin(axis=0)]
+        shift = np.where(np.abs(nearest - index) < 0.3, nearest - index, 0.0)
+        moved = pulse.seconds_at(index + shift)
+        beats = pulse.beats + 0.8 * (moved - pulse.beats)
+        # Rates stay within bounds: an interval that would leave them is not changed.
+        gaps = np.diff(beats)
+        bad = (gaps > mean * LOCAL_RATE) | (gaps < mean / LOCAL_RATE)
+        hold = np.concatenate([[False], bad]) | np.concatenate([bad, [False]])
+        beats[hold] = pulse.beats[hold]
+        if (np.diff(beats) <= 0.05).any():
+            break
+        pulse = Pulse(pulse.motion, beats, pulse.stretch, score)
+    return best
