@@ -14,12 +14,14 @@ the same poses. Vectors are normalised inside, so both speak in the units of ``d
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from .features import FEATURE_SIZE
 from .pose import CONTACTS, POSE_SIZE, TRAVEL, TURN
@@ -54,7 +56,7 @@ class DanceConfig:
     @property
     def codes(self) -> int:
         """How many codes there are."""
-        return int(torch.tensor(self.levels).prod())
+        return math.prod(self.levels)
 
 
 class State(NamedTuple):
@@ -249,14 +251,7 @@ class DanceNetwork(nn.Module):
         self.phrase_encoder = PhraseEncoder(config)
         self.codebook = Codebook(config.levels)
         known = config.width + len(config.levels) + len(config.styles) + 2
-        self.known_input = nn.Linear(known, 4 * config.hidden)
-        self.pose_input = nn.Linear(POSE_SIZE, 4 * config.hidden, bias=False)
-        self.layer_inputs = nn.ModuleList(
-            nn.Linear(config.hidden, 4 * config.hidden) for _ in range(config.lstm_layers - 1)
-        )
-        self.recurrent = nn.ModuleList(
-            nn.Linear(config.hidden, 4 * config.hidden, bias=False) for _ in range(config.lstm_layers)
-        )
+        self.lstm = nn.LSTM(known + POSE_SIZE, config.hidden, config.lstm_layers, batch_first=True)
         self.output = nn.Linear(config.hidden, POSE_SIZE)
         self.output_known = nn.Linear(known, POSE_SIZE, bias=False)
         # How much of the last pose stays: all of a rotation or a height, none of a velocity or a contact.
@@ -271,6 +266,9 @@ class DanceNetwork(nn.Module):
             nn.Linear(384, config.codes),
         )
         with torch.no_grad():
+            # An open forget gate to begin with: Jozefowicz et al., ICML 2015.
+            for layer in range(config.lstm_layers):
+                getattr(self.lstm, f"bias_hh_l{layer}")[config.hidden : 2 * config.hidden].fill_(1.0)
             self.output.weight.mul_(0.1)
             self.output_known.weight.mul_(0.1)
 
@@ -290,19 +288,44 @@ class DanceNetwork(nn.Module):
         """Normalised poses (B, T, POSE_SIZE) → quantised codes (B, T / phrase, len(levels))."""
         return self.codebook.quantize(self.phrase_encoder(poses))
 
-    def lstm(self, gates: Tensor, hidden: list[Tensor], cell: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """One time step of the stack; ``gates`` (B, 4 hidden) is the first layer's input side."""
+    def lstm_step(
+        self, x: Tensor, hidden: Sequence[Tensor], cell: Sequence[Tensor]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """One frame (B, known + POSE_SIZE) through the layers of ``self.lstm``, written out so that it exports.
+
+        ``hidden`` and ``cell`` hold a (B, hidden) for each layer, and so does what comes back.
+        """
         new_hidden: list[Tensor] = []
         new_cell: list[Tensor] = []
-        for i, recurrent in enumerate(self.recurrent):
-            if i:
-                gates = self.layer_inputs[i - 1](new_hidden[-1])
-            enter, forget, candidate, leave = (gates + recurrent(hidden[i])).chunk(4, dim=-1)
-            # Forget-gate bias of 1: Jozefowicz et al., ICML 2015.
-            moved = torch.sigmoid(forget + 1.0) * cell[i] + torch.sigmoid(enter) * torch.tanh(candidate)
+        for layer in range(self.config.lstm_layers):
+            names = ("weight_ih", "bias_ih", "weight_hh", "bias_hh")
+            input_weight, input_bias, weight, bias = (getattr(self.lstm, f"{name}_l{layer}") for name in names)
+            gates = F.linear(x, input_weight, input_bias) + F.linear(hidden[layer], weight, bias)
+            enter, forget, candidate, leave = gates.chunk(4, dim=-1)
+            moved = torch.sigmoid(forget) * cell[layer] + torch.sigmoid(enter) * torch.tanh(candidate)
+            x = torch.sigmoid(leave) * torch.tanh(moved)
             new_cell.append(moved)
-            new_hidden.append(torch.sigmoid(leave) * torch.tanh(moved))
+            new_hidden.append(x)
         return new_hidden, new_cell
+
+    def emit(self, hidden: Tensor, known: Tensor, last: Tensor) -> Tensor:
+        """Normalised pose (..., POSE_SIZE) from the top of the LSTM, what it knew, and the pose before."""
+        return self.keep * last + self.output(hidden) + self.output_known(known)
+
+    @torch.no_grad()
+    def _fed_poses(self, known: Tensor, real: Tensor, own: Tensor, noise: float) -> Tensor:
+        """What the decoder is fed (B, T, POSE_SIZE): its own last pose at the frames of ``own``, else the real one."""
+        fed = real[:, :-1] + noise * torch.randn_like(real[:, :-1]) if noise else real[:, :-1].clone()
+        choices = own.tolist()
+        zero = real.new_zeros(len(real), self.config.hidden)
+        hidden, cell = [zero] * self.config.lstm_layers, [zero] * self.config.lstm_layers
+        last_own = len(choices) - 1 - choices[::-1].index(True) if True in choices else 0
+        for t in range(last_own):
+            hidden, cell = self.lstm_step(torch.cat([known[:, t], fed[:, t]], dim=-1), hidden, cell)
+            if choices[t + 1]:
+                made = self.emit(hidden[-1], known[:, t], fed[:, t])
+                fed[:, t + 1] = made + noise * torch.randn_like(made) if noise else made
+        return fed
 
     def forward(
         self, features: Tensor, style: Tensor, stage: Tensor, poses: Tensor, own: Tensor, noise: float = 0.0
@@ -314,8 +337,8 @@ class DanceNetwork(nn.Module):
             style: (B, styles) weights.
             stage: (B, T, 2) the stage centre in the dancer's frame before each pose, metres.
             poses: (B, T + 1, POSE_SIZE) real motion; frame t + 1 is what hearing frame t should produce.
-            own: (T,) bool, True where the decoder is fed its own last pose rather than the real one (T ≥ 1; at
-                t = 0 it is always the real one). Own poses are fed without gradient, as in the paper.
+            own: (T,) bool, True where the decoder is fed its own last pose rather than the real one (at t = 0
+                it is always the real one). Own poses are fed without gradient, as in the paper.
             noise: standard deviation of Gaussian noise on the poses fed, in normalised units.
 
         Returns:
@@ -324,27 +347,20 @@ class DanceNetwork(nn.Module):
         real = self.normalize_pose(poses)
         music = self.encoder(self.normalize_features(features))
         codes = self.posterior(real[:, 1:])
-        batch, frames = features.shape[:2]
-        style = style[:, None].expand(-1, frames, -1)
+        style = style[:, None].expand(-1, features.shape[1], -1)
         held = codes.repeat_interleave(self.config.phrase, dim=1)
         known = torch.cat([music, held, style, stage], dim=-1)
-        gates_known, output_known = self.known_input(known), self.output_known(known)
-        zero = features.new_zeros(batch, self.config.hidden)
-        hidden = [zero] * self.config.lstm_layers
-        cell = [zero] * self.config.lstm_layers
-        made: list[Tensor] = []
-        boundary: list[Tensor] = []
-        own_poses = own.tolist()
-        for t in range(frames):
-            last = made[-1].detach() if t and own_poses[t] else real[:, t]
-            if noise:
-                last = last + noise * torch.randn_like(last)
-            if t % self.config.phrase == 0:
-                boundary.append(torch.cat([hidden[-1], last, music[:, t], style[:, t], stage[:, t]], dim=-1))
-            hidden, cell = self.lstm(gates_known[:, t] + self.pose_input(last), hidden, cell)
-            made.append(self.keep * last + self.output(hidden[-1]) + output_known[:, t])
-        logits = self.prior(torch.stack(boundary, dim=1))
-        return torch.stack(made, dim=1), logits, self.codebook.index(codes.detach())
+        # Own poses are fed without gradient, so they can be made beforehand, and the LSTM then run over whole sequences
+        # by the library's fused kernel: training through the loop is several times slower.
+        fed = self._fed_poses(known, real, own, noise)
+        hidden, _ = self.lstm(torch.cat([known, fed], dim=-1))
+        made = self.emit(hidden, known, fed)
+        due = slice(None, None, self.config.phrase)
+        before = F.pad(hidden, (0, 0, 1, 0))[:, :-1]
+        logits = self.prior(
+            torch.cat([before[:, due], fed[:, due], music[:, due], style[:, due], stage[:, due]], dim=-1)
+        )
+        return made, logits, self.codebook.index(codes.detach())
 
     def initial_state(self, pose: Tensor) -> State:
         """The state before the first frame; ``pose`` (B, POSE_SIZE) is the vector of the stance to start from."""
@@ -389,8 +405,8 @@ class DanceNetwork(nn.Module):
         due = (state.processed % config.phrase == 0)[:, None]
         code = torch.where(due, self.codebook.code(drawn).to(state.code.dtype), state.code)
         known = torch.cat([music, code, style, stage], dim=-1)
-        hidden, cell = self.lstm(self.known_input(known) + self.pose_input(last), list(state.hidden), list(state.cell))
-        pose = self.denormalize_pose(self.keep * last + self.output(hidden[-1]) + self.output_known(known))
+        hidden, cell = self.lstm_step(torch.cat([known, last], dim=-1), state.hidden, state.cell)
+        pose = self.denormalize_pose(self.emit(hidden[-1], known, last))
         # Counting on in phrases keeps the number small for ever and both of its uses exact.
         processed = state.processed + 1
         limit = (config.window + config.phrase) // config.phrase * config.phrase

@@ -1,0 +1,64 @@
+"""The network on its own, as on stage, for many dances at once: what validation looks at. Torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from . import rotation
+from .network import DanceNetwork
+from .pose import HEIGHT, ROTATIONS, TRAVEL, TURN, encode, rest_pose
+from .skeleton import BONES
+
+Array = npt.NDArray[Any]
+
+
+@torch.no_grad()
+def free_run(
+    network: DanceNetwork, features: Array, style: Array, seed: int = 0, temperature: float = 1.0
+) -> tuple[Array, Array]:
+    """Let the network dance to music from the rest pose, fed with nothing but its own poses.
+
+    Args:
+        network: in evaluation mode.
+        features: (B, T, FEATURE_SIZE).
+        style: (B, styles) weights.
+        seed: of the draws; the same gives the same dances.
+        temperature: of the draws.
+
+    Returns:
+        rotations (B, T, 22, 4) local xyzw and root (B, T, 3) in metres, at the frame rate of the network.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    batch, frames = features.shape[:2]
+    rest = rest_pose()
+    stance = encode(rest.rotations[None], rest.root[None], rest.contacts[None])
+    state = network.initial_state(torch.from_numpy(stance).repeat(batch, 1))
+    music, styles = torch.as_tensor(features), torch.as_tensor(style)
+    place, heading = torch.zeros(batch, 2), torch.zeros(batch)
+    vectors, places, headings = [], [], []
+    for t in range(frames):
+        stage = _turned(-place, -heading)
+        uniform = torch.rand(batch, generator=generator)
+        vector, state = network.step(music[:, t], styles, stage, uniform, torch.full((batch,), temperature), state)
+        place = place + _turned(vector[:, TRAVEL], heading)
+        heading = heading + vector[:, TURN.start]
+        vectors.append(vector)
+        places.append(place)
+        headings.append(heading)
+    made = torch.stack(vectors, 1).double().numpy()
+    where = torch.stack(places, 1).double().numpy()
+    rotations = rotation.from_6d(made[..., ROTATIONS].reshape(batch, frames, len(BONES), 6))
+    facing = rotation.from_yaw(torch.stack(headings, 1).double().numpy())
+    rotations[:, :, 0] = rotation.multiply(facing, rotations[:, :, 0])
+    return rotations, np.stack([where[..., 0], made[..., HEIGHT.start], where[..., 1]], axis=-1)
+
+
+def _turned(vector: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
+    """(B, 2) vectors (x, z) turned by (B,) radians about +Y."""
+    sine, cosine = torch.sin(angle), torch.cos(angle)
+    x, z = vector.unbind(-1)
+    return torch.stack([cosine * x + sine * z, cosine * z - sine * x], dim=-1)

@@ -1,0 +1,17 @@
+"""What an exported step graph looks like: the contract between ``dancerev-export`` and the stage."""
+
+FORMAT_VERSION = 1
+"""Raised whenever inputs, outputs or metadata change their meaning."""
+
+METADATA_KEY = "dancerev"
+"""The ONNX metadata property that holds, as JSON: format_version, feature_version, features, bones, pose_size,
+frame_rate, styles, dancers, licence, parameters."""
+
+INPUTS = ("features", "style", "stage", "uniform", "temperature")
+"""Of :meth:`DanceNetwork.step`, in order."""
+
+STATE = ("cached_key", "cached_value", "hidden", "cell", "pose", "code", "processed")
+"""Of :class:`dancerev.model.network.State`, in order; each ``x`` comes out as ``new_x``."""
+
+POSE_OUTPUT = "new_pose_vector"
+"""The first output: the pose vector, (dancers, POSE_SIZE)."""

@@ -1,0 +1,225 @@
+"""``dancerev-train``: teach the network to dance from a folder that ``dancerev-prepare`` made."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import logging
+import sys
+import warnings
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import numpy.typing as npt
+import torch
+from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.loggers import CSVLogger
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, IterableDataset
+
+from .body_loss import body_loss
+from .command_line import ArgumentParser
+from .corpus import Corpus, CorpusError, DanceSequence, load_corpus
+from .free_run import free_run
+from .metrics import evaluate_dance
+from .network import DanceConfig, DanceNetwork
+from .pose import FRAME_RATE, ROTATIONS
+from .skeleton import forward_kinematics
+
+Batch = tuple[Tensor, Tensor, Tensor, Tensor]
+
+
+class Windows(IterableDataset[Batch]):
+    """Endless batches of random windows, every style as often as any other.
+
+    A batch is features (B, T, FEATURE_SIZE), style (B, styles), stage (B, T, 2) and poses (B, T + 1, POSE_SIZE), as
+    :meth:`DanceNetwork.forward` takes them.
+    """
+
+    def __init__(self, sequences: list[DanceSequence], styles: int, frames: int, batch: int, seed: int) -> None:
+        self.sequences = [s for s in sequences if len(s.pose) > frames + 1]
+        self.styles, self.frames, self.batch, self.seed = styles, frames, batch, seed
+        self.stage = [_centre_seen_from(s.place, s.heading) for s in self.sequences]
+        length = np.array([len(s.pose) for s in self.sequences], dtype=np.float64)
+        style = np.array([s.style for s in self.sequences])
+        share = np.array([length[style == i].sum() for i in range(styles)])
+        # The square root lies between every style alike and every second alike: rare styles are not worn out.
+        weight = length / np.sqrt(share[style])
+        self.weight = weight / weight.sum()
+
+    def __iter__(self) -> Any:
+        worker = torch.utils.data.get_worker_info()
+        rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
+        rng = np.random.default_rng([self.seed, rank, worker.id if worker else 0, torch.initial_seed() % 2**31])
+        while True:
+            items = [self._window(rng, i) for i in rng.choice(len(self.sequences), self.batch, p=self.weight)]
+            yield tuple(torch.from_numpy(np.stack(part)) for part in zip(*items, strict=True))
+
+    def _window(self, rng: np.random.Generator, index: int) -> tuple[npt.NDArray[np.float32], ...]:
+        sequence = self.sequences[index]
+        start = int(rng.integers(1, len(sequence.pose) - self.frames))
+        now, before = slice(start, start + self.frames), slice(start - 1, start + self.frames - 1)
+        style = np.eye(self.styles, dtype=np.float32)[sequence.style]
+        poses = sequence.pose[start - 1 : start + self.frames]
+        return sequence.features[now].astype(np.float32), style, self.stage[index][before], poses.astype(np.float32)
+
+
+def _centre_seen_from(place: npt.NDArray[np.float32], heading: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """The stage centre in the dancer's frame (T, 2), metres, from places (T, 2) and headings (T,)."""
+    sine, cosine = np.sin(heading), np.cos(heading)
+    x, z = -place[:, 0], -place[:, 1]
+    return np.stack([cosine * x - sine * z, sine * x + cosine * z], axis=-1).astype(np.float32)
+
+
+class Training(lightning.LightningModule):
+    """Losses, curriculum and validation around :class:`DanceNetwork`."""
+
+    def __init__(
+        self, config: DanceConfig, corpus: Corpus | None = None, steps: int = 10_000, learning_rate: float = 1e-3
+    ) -> None:
+        """``steps`` is the length of the curriculum and of the learning-rate schedule."""
+        super().__init__()
+        self.save_hyperparameters(
+            {"config": dataclasses.asdict(config), "steps": steps, "learning_rate": learning_rate}
+        )
+        self.network = DanceNetwork(config)
+        self.steps, self.learning_rate = steps, learning_rate
+        self.rng = np.random.default_rng(0)
+        if corpus is not None:
+            for name in ("feature_mean", "feature_std", "pose_mean", "pose_std"):
+                getattr(self.network, name).copy_(torch.from_numpy(getattr(corpus, name)))
+            # A joint that hardly moves would otherwise count, and tremble, as much as one that dances.
+            self.network.pose_std[ROTATIONS].clamp_(min=0.1)
+            self.network.feature_std.clamp_(min=0.05)
+
+    def own_poses(self, frames: int) -> Tensor:
+        """(frames,) bool: the dynamic auto-condition curriculum of Dance Revolution, section 3.4.
+
+        Stretches of the network's own poses alternate with 10 real ones; the former grow from 0 to the whole window.
+        """
+        longest = int(1.5 * frames * min(1.0, self.global_step / (0.8 * self.steps)))
+        cycle = longest + 10
+        phase = int(self.rng.integers(cycle))
+        return torch.tensor([(t + phase) % cycle < longest for t in range(frames)])
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        features, style, stage, poses = batch
+        own = self.own_poses(features.shape[1])
+        made, logits, codes = self.network(features, style, stage, poses, own, noise=0.05)
+        real = self.network.normalize_pose(poses[:, 1:])
+        reconstruction = F.smooth_l1_loss(made, real, beta=0.5)
+        body = body_loss(self.network.denormalize_pose(made), poses[:, 1:])
+        prior = F.cross_entropy(logits.flatten(0, 1), codes.flatten())
+        loss = reconstruction + 4.0 * body.position + 8.0 * body.velocity + 2.0 * body.slide + 0.05 * prior
+        self.log_dict(
+            {
+                "loss": loss,
+                "reconstruction": reconstruction,
+                "position_cm": 100.0 * body.position,
+                "velocity_cm": 100.0 * body.velocity,
+                "slide_cm": 100.0 * body.slide,
+                "prior": prior,
+                "codes_used": float(codes.unique().numel()),
+                "own": own.float().mean(),
+            }
+        )
+        self.log("loss", loss, prog_bar=True, logger=False)
+        return loss
+
+    def validation_step(self, batch: list[DanceSequence], index: int) -> None:
+        """Free-running dances to music never heard; the metrics are means over them."""
+        frames = min(len(s.features) for s in batch)
+        features = np.stack([s.features[:frames] for s in batch]).astype(np.float32)
+        style = np.eye(len(self.network.config.styles), dtype=np.float32)[[s.style for s in batch]]
+        rotations, root = free_run(self.network, features, style)
+        positions, _ = forward_kinematics(rotations, root)
+        rows = [
+            evaluate_dance(dance, FRAME_RATE, sequence.beats) for dance, sequence in zip(positions, batch, strict=True)
+        ]
+        for name in rows[0]:
+            self.log(f"free_{name}", float(np.mean([row[name] for row in rows])), batch_size=len(batch))
+
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.AdamW(self.parameters(), lr=self.learning_rate, weight_decay=1e-4, betas=(0.9, 0.98))
+
+        def factor(step: int) -> float:
+            warm = min(1.0, (step + 1) / 200)
+            return warm * (0.03 + 0.97 * 0.5 * (1 + np.cos(np.pi * min(1.0, step / self.steps))))
+
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(prog="dancerev-train", description=__doc__)
+    parser.add_argument("data", type=Path, help="folder made by dancerev-prepare")
+    parser.add_argument("-o", "--out", type=Path, default=Path("runs/dance"), help="folder for checkpoints and logs")
+    parser.add_argument("--steps", type=int, default=10_000, help="batches to train on (default %(default)s)")
+    parser.add_argument("--batch", type=int, default=48, help="windows in a batch (default %(default)s)")
+    parser.add_argument("--frames", type=int, default=96, help="frames in a window, 15 a second (default %(default)s)")
+    parser.add_argument("--learning-rate", type=float, default=1e-3, help="at its height (default %(default)s)")
+    parser.add_argument("--validate-every", type=int, default=1000, metavar="STEPS", help="(default %(default)s)")
+    parser.add_argument("--devices", type=int, default=1, help="processes or GPUs (default %(default)s)")
+    parser.add_argument("--precision", default="32-true", help="as Lightning names it (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=0)
+    return parser
+
+
+def train(arguments: argparse.Namespace) -> Path:
+    """Run the training that ``arguments`` describe, going on from its last checkpoint where there is one.
+
+    Returns:
+        The last checkpoint.
+    """
+    lightning.seed_everything(arguments.seed, verbose=False)
+    corpus = load_corpus(arguments.data, "train")
+    held_out = [s for s in load_corpus(arguments.data, "test").sequences if not s.mirrored]
+    config = DanceConfig(styles=tuple(corpus.styles))
+    windows = Windows(corpus.sequences, len(corpus.styles), arguments.frames, arguments.batch, arguments.seed)
+    minute = 60 * FRAME_RATE
+    songs = [dataclasses.replace(s, features=s.features[:minute]) for s in held_out if len(s.pose) >= minute // 2][:16]
+    checkpoints = ModelCheckpoint(arguments.out, save_last=True, train_time_interval=timedelta(minutes=3))
+    trainer = lightning.Trainer(
+        max_steps=arguments.steps,
+        accelerator="auto" if torch.cuda.is_available() else "cpu",
+        devices=arguments.devices,
+        precision=arguments.precision,
+        gradient_clip_val=1.0,
+        logger=CSVLogger(arguments.out, name="log"),
+        callbacks=[checkpoints, EMAWeightAveraging(decay=0.999), TQDMProgressBar(refresh_rate=20)],
+        val_check_interval=arguments.validate_every,
+        check_val_every_n_epoch=None,
+        num_sanity_val_steps=0,
+        log_every_n_steps=50,
+    )
+    last = arguments.out / "last.ckpt"
+    trainer.fit(
+        Training(config, corpus, arguments.steps, arguments.learning_rate),
+        DataLoader(windows, batch_size=None),
+        DataLoader([songs], batch_size=None, collate_fn=list) if songs else None,
+        ckpt_path=last if last.exists() else None,
+    )
+    trainer.save_checkpoint(last)
+    return last
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    arguments = _parser().parse_args(argv)
+    warnings.filterwarnings("ignore", module="lightning")
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    try:
+        last = train(arguments)
+    except (CorpusError, ValueError) as error:
+        print(f"dancerev-train: {error}", file=sys.stderr)
+        return 2
+    print(f"trained: {last}; next: dancerev-export {last} -o model.onnx")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,112 @@
+"""``dancerev-generate``: a song in, its dance out as a file; the same stream as on stage, faster than real time."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+
+from dancerev.model.command_line import ArgumentParser
+from dancerev.model.pose import Pose
+from dancerev.model.skeleton import BONES, forward_kinematics
+from dancerev.realtime.dancer import Dancer
+from dancerev.realtime.decode import decode, duration
+from dancerev.realtime.errors import InputError
+from dancerev.realtime.session import ANY_STYLE, PROVIDERS, DanceModel, ModelError
+from dancerev.realtime.sources import demo_path
+from dancerev.realtime.spectrum import SAMPLE_RATE
+from dancerev.realtime.stream import DanceStream
+
+
+@dataclass(frozen=True)
+class Dance:
+    """A finished dance: ``poses[i]`` is for time i / fps of the audio; ``beats`` are seconds, as announced."""
+
+    fps: int
+    poses: list[Pose]
+    beats: list[float]
+    bpm: float
+
+
+def generate(song: Path, stream: DanceStream, fps: int, progress: Progress | None = None) -> Dance:
+    """Dance to a whole song.
+
+    Raises:
+        InputError: the song cannot be read.
+    """
+    task = progress.add_task("dancing", total=duration(song)) if progress else None
+    poses, beats, tempi = stream.begin(), [], []
+    samples = 0
+    for block in decode(song):
+        made, announced = stream.push(block)
+        poses += made
+        beats += announced
+        tempi += [stream.heard.beat.bpm] * len(announced) if stream.heard else []
+        samples += len(block)
+        if progress and task is not None:
+            progress.update(task, completed=samples / SAMPLE_RATE)
+    count = int(samples * fps // SAMPLE_RATE) + 1  # the dance ends with the music
+    return Dance(fps, poses[:count], beats, float(np.median(tempi)) if tempi else 0.0)
+
+
+def save_npz(dance: Dance, path: Path) -> None:
+    """Write the arrays: fps, joint_names (J,), positions (T, J, 3) world metres, rotations (T, J, 4) local xyzw,
+
+    root (T, 3), contacts (T, 2) bool, beats (N,) seconds, bpm.
+    """
+    rotations = np.array([pose.rotations for pose in dance.poses])
+    root = np.array([pose.root for pose in dance.poses])
+    with path.open("wb") as file:
+        np.savez_compressed(
+            file,
+            fps=dance.fps,
+            joint_names=np.array(BONES),
+            positions=forward_kinematics(rotations, root)[0],
+            rotations=rotations,
+            root=root,
+            contacts=np.array([pose.contacts for pose in dance.poses]) > 0.5,
+            beats=np.array(dance.beats),
+            bpm=dance.bpm,
+        )
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(prog="dancerev-generate", description=__doc__)
+    parser.add_argument("song", metavar="SONG", help="a music file, or demo")
+    parser.add_argument("-o", "--out", type=Path, required=True, metavar="OUT.npz", help="where the dance goes")
+    parser.add_argument(
+        "--fps", type=int, choices=(15, 30, 60), default=30, help="poses a second (default %(default)s)"
+    )
+    parser.add_argument("--model", default="default", metavar="NAME|PATH", help="bundled or exported model")
+    parser.add_argument("--provider", choices=tuple(PROVIDERS), default="auto", help="what computes (default auto)")
+    parser.add_argument("--style", default=ANY_STYLE, metavar="NAME", help="style of the dance (default any)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="another seed, another dance (default 0)")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    arguments = _parser().parse_args(argv)
+    song = demo_path() if arguments.song == "demo" else Path(arguments.song)
+    try:
+        if arguments.out.suffix != ".npz":
+            raise InputError(f"{arguments.out}: the name of the dance must end in .npz")
+        dancer = Dancer(DanceModel(arguments.model, arguments.provider), arguments.style, arguments.seed)
+        with Progress(console=Console(stderr=True), transient=True) as progress:
+            dance = generate(song, DanceStream(dancer, arguments.fps), arguments.fps, progress)
+        save_npz(dance, arguments.out)
+    except (InputError, ModelError, OSError) as error:
+        print(f"dancerev-generate: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    print(f"{arguments.out}: {len(dance.poses)} poses at {dance.fps} a second, {dance.bpm:.1f} BPM")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,153 @@
+"""``dancerev-live``: music in, a dancing humanoid out over VMC, for as long as you like."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from dancerev.clients.preview import display_available, launch_preview
+from dancerev.clients.sink import PoseSink, Sinks
+from dancerev.clients.udp import VMC_PORT, ReceiverError, parse_target
+from dancerev.clients.vmc import VmcSender
+from dancerev.model.command_line import ArgumentParser
+from dancerev.realtime.dancer import Dancer
+from dancerev.realtime.errors import InputError
+from dancerev.realtime.session import ANY_STYLE, PROVIDERS, DanceModel, ModelError
+from dancerev.realtime.show import Show
+from dancerev.realtime.sources import list_devices, open_source
+from dancerev.realtime.status import StatusLine
+from dancerev.realtime.stream import DanceStream
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0.0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
+    return seconds
+
+
+def _milliseconds(text: str) -> float:
+    milliseconds = float(text)
+    if not -500.0 <= milliseconds <= 500.0:
+        raise argparse.ArgumentTypeError(f"{text} is not between -500 and 500 ms")
+    return milliseconds
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(prog="dancerev-live", description=__doc__)
+    sound = parser.add_argument_group("sound")
+    sound.add_argument(
+        "--input", metavar="mic|demo|PATH", help="what to dance to: a microphone, the demo, a music file"
+    )
+    sound.add_argument("--device", metavar="NAME|INDEX", help="sound device, by number or part of its name")
+    sound.add_argument("--list-devices", action="store_true", help="list the sound devices and exit")
+    sound.add_argument("--mute", action="store_true", help="dance to the file without playing it")
+    out = parser.add_argument_group("poses")
+    out.add_argument(
+        "--osc", metavar="HOST:PORT", action="append", help=f"a VMC receiver; repeatable (default 127.0.0.1:{VMC_PORT})"
+    )
+    out.add_argument("--fps", type=int, choices=(30, 60), default=30, help="poses a second (default %(default)s)")
+    out.add_argument(
+        "--preview",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="a window that shows the dance (default: where there is a display)",
+    )
+    out.add_argument(
+        "--latency-offset",
+        type=_milliseconds,
+        default=0.0,
+        metavar="MS",
+        help="dance this much ahead of the beat, for delays after us (default 0)",
+    )
+    dance = parser.add_argument_group("dance")
+    dance.add_argument("--model", default="default", metavar="NAME|PATH", help="bundled or exported model")
+    dance.add_argument("--provider", choices=tuple(PROVIDERS), default="auto", help="what computes (default auto)")
+    dance.add_argument("--style", default=ANY_STYLE, metavar="NAME", help="style of the dance (default any)")
+    dance.add_argument("--seed", type=int, default=0, metavar="N", help="another seed, another dance (default 0)")
+    show = parser.add_argument_group("show")
+    show.add_argument("--duration", type=_seconds, metavar="S", help="end after so many seconds")
+    show.add_argument("--stats", type=Path, metavar="PATH", help="write what was measured, as JSON")
+    return parser
+
+
+@contextlib.contextmanager
+def _preview(wanted: bool | None, fps: int) -> Iterator[list[PoseSink]]:
+    """The preview's sink for as long as the show runs, where it is wanted and possible."""
+    if wanted is None and not display_available():
+        print("no display: no preview", file=sys.stderr)
+        wanted = False
+    if wanted is False:
+        yield []
+        return
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = launch_preview(port)
+    sender = VmcSender("127.0.0.1", port)
+    try:
+        yield [sender]
+    finally:
+        sender.close()
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(2.0)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run the show that ``arguments`` describe.
+
+    Raises:
+        InputError, ModelError, ReceiverError, OSError: something that the user can mend.
+    """
+    targets = [parse_target(text) for text in arguments.osc or [f"127.0.0.1:{VMC_PORT}"]]
+    senders = [VmcSender(host, port) for host, port in targets]
+    if arguments.stats:
+        arguments.stats.touch()  # now, rather than an error after the show
+    model = DanceModel(arguments.model, arguments.provider)
+    dancer = Dancer(model, arguments.style, arguments.seed, arguments.latency_offset / 1000.0)
+    source = open_source(arguments.input, arguments.device, arguments.mute, arguments.duration)
+    try:
+        with _preview(arguments.preview, arguments.fps) as previews:
+            show = Show(source, DanceStream(dancer, arguments.fps), Sinks([*senders, *previews]))
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, lambda *_: show.stop())
+            notes = [note for note in (model.note, source.note) if note]
+            status = StatusLine(show, [f"{host}:{port}" for host, port in targets], model.provider, notes)
+            try:
+                show.run(status.update)
+            finally:
+                status.close()
+        if arguments.stats:
+            arguments.stats.write_text(json.dumps(show.statistics(), indent=1) + "\n")
+    finally:
+        for sender in senders:
+            sender.close()
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    try:
+        if arguments.list_devices:
+            print(list_devices())
+            return 0
+        if arguments.input is None:
+            parser.error("--input is missing: mic, demo, or a music file")
+        run(arguments)
+    except (InputError, ModelError, ReceiverError, OSError) as error:
+        print(f"dancerev-live: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,176 @@
+"""The trained network on the stage: an exported step graph in ONNX Runtime, its state kept between frames."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dancerev.model.features import FEATURE_NAMES, FEATURE_VERSION
+from dancerev.model.pose import FRAME_RATE, POSE_SIZE, encode, rest_pose
+from dancerev.model.skeleton import BONES
+from dancerev.model.step_format import FORMAT_VERSION, INPUTS, METADATA_KEY, POSE_OUTPUT, STATE
+
+PROVIDERS: dict[str, tuple[str, ...]] = {
+    # One dancer's step is quicker on the processor than the way to a graphics card and back.
+    "auto": ("CPUExecutionProvider",),
+    "cpu": ("CPUExecutionProvider",),
+    "cuda": ("CUDAExecutionProvider", "CPUExecutionProvider"),
+    "tensorrt": ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"),
+}
+"""What ``--provider`` means to ONNX Runtime, most wanted first."""
+
+ANY_STYLE = "any"
+"""The name of no style in particular: the style vector is zero, as in part of the training."""
+
+
+class ModelError(ValueError):
+    """A model that cannot be danced with; the message says why, in one line."""
+
+
+def model_path(model: str) -> Path:
+    """The file of a bundled model by its name, or the path itself.
+
+    Raises:
+        ModelError: neither; the message names the bundled ones.
+    """
+    bundled = Path(str(resources.files("dancerev.model") / "pretrained"))
+    if (bundled / f"{model}.onnx").is_file():
+        return bundled / f"{model}.onnx"
+    path = Path(model)
+    if path.is_file():
+        return path
+    names = ", ".join(sorted(p.stem for p in bundled.glob("*.onnx"))) or "none"
+    raise ModelError(f"model {model!r}: no such file, and not a bundled model ({names})")
+
+
+class DanceModel:
+    """One dancer's network.
+
+    Attributes:
+        styles: names that the style may take, beside :data:`ANY_STYLE`.
+        provider: the ONNX Runtime provider that really runs.
+        note: where a provider was asked for that does not run here, one line that says so; else None.
+    """
+
+    def __init__(self, model: str = "default", provider: str = "auto") -> None:
+        """Load a bundled model by name or an exported file by path.
+
+        Raises:
+            ModelError: no such model, or a file of another kind or version.
+        """
+        # Imported late: it takes most of the start-up time, which a mistyped option need not wait for.
+        import onnxruntime
+
+        path = model_path(model)
+        options = onnxruntime.SessionOptions()
+        # One frame is too small to share out, and a second thread that spins steals time from the rest of the show.
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 4
+        wanted = PROVIDERS[provider]
+        try:
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=list(wanted))
+        except Exception as error:  # onnxruntime's own exceptions share no base but this
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ModelError(f"{path}: not a model that ONNX Runtime can load ({reason})") from None
+        self.provider: str = self._session.get_providers()[0]
+        self.note = (
+            None
+            if self.provider == wanted[0]
+            else f"{wanted[0]} does not load here (is the driver installed?): {self.provider} runs instead"
+        )
+        metadata = _checked_metadata(path, self._session.get_modelmeta().custom_metadata_map)
+        self.styles: tuple[str, ...] = tuple(metadata["styles"])
+        self._bind(onnxruntime)
+        self.reset()
+
+    def style_vector(self, style: str) -> npt.NDArray[np.float32]:
+        """(styles,) float32 for a style's name or :data:`ANY_STYLE`.
+
+        Raises:
+            ModelError: unknown; the message names the known ones.
+        """
+        vector = np.zeros(len(self.styles), dtype=np.float32)
+        if style in self.styles:
+            vector[self.styles.index(style)] = 1.0
+        elif style != ANY_STYLE:
+            raise ModelError(f"unknown style {style!r}; this model has {', '.join(self.styles)}, or {ANY_STYLE}")
+        return vector
+
+    def reset(self, stance: npt.NDArray[np.float32] | None = None) -> None:
+        """Nothing heard, nothing danced, and the last pose is ``stance`` (POSE_SIZE,); by default, at rest."""
+        if stance is None:
+            rest = rest_pose()
+            stance = encode(rest.rotations[None], rest.root[None], rest.contacts[None])[0]
+        for name, array in self._state[self._turn].items():
+            array[...] = stance if name == "pose" else 0
+
+    def step(
+        self,
+        features: npt.NDArray[np.float32],
+        style: npt.NDArray[np.float32],
+        stage: npt.NDArray[np.float32],
+        uniform: float,
+        temperature: float,
+    ) -> npt.NDArray[np.float32]:
+        """The pose vector (POSE_SIZE,), one frame ahead; a view that the next step but one overwrites.
+
+        Args:
+            features: (FEATURE_SIZE,) from :func:`~dancerev.model.features.network_input`.
+            style: (styles,) weights.
+            stage: (2,) the stage centre in the dancer's facing frame, metres.
+            uniform: in [0, 1), the draw that decides what to dance next where that is due.
+            temperature: of that draw.
+        """
+        given = self._inputs
+        given["features"][0], given["style"][0], given["stage"][0] = features, style, stage
+        given["uniform"][0], given["temperature"][0] = uniform, temperature
+        self._session.run_with_iobinding(self._bindings[self._turn])
+        pose: npt.NDArray[np.float32] = self._poses[self._turn][0]
+        self._turn = 1 - self._turn
+        return pose
+
+    def _bind(self, onnxruntime: Any) -> None:
+        """Two bindings that swap the roles of old and new state, so that nothing is copied or allocated in a step."""
+        types = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
+        shapes = {x.name: (tuple(x.shape), types[x.type]) for x in self._session.get_inputs()}
+        self._inputs = {name: np.zeros(*shapes[name]) for name in INPUTS}
+        self._state = [{name: np.zeros(*shapes[name]) for name in STATE} for _ in range(2)]
+        self._poses = [np.zeros((1, POSE_SIZE), dtype=np.float32) for _ in range(2)]
+        self._bindings = []
+        self._turn = 0
+        for turn in range(2):
+            binding = self._session.io_binding()
+            old, new = self._state[turn], self._state[1 - turn]
+            for name, array in (*self._inputs.items(), *old.items()):
+                binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(array))
+            binding.bind_ortvalue_output(POSE_OUTPUT, onnxruntime.OrtValue.ortvalue_from_numpy(self._poses[turn]))
+            for name, array in new.items():
+                binding.bind_ortvalue_output(f"new_{name}", onnxruntime.OrtValue.ortvalue_from_numpy(array))
+            self._bindings.append(binding)
+
+
+def _checked_metadata(path: Path, properties: dict[str, str]) -> dict[str, Any]:
+    """The metadata of a step graph, or :class:`ModelError` if this program cannot dance with it."""
+    if METADATA_KEY not in properties:
+        raise ModelError(f"{path}: an ONNX file, but not one of dancerev-export")
+    metadata: dict[str, Any] = json.loads(properties[METADATA_KEY])
+    expected = {
+        "format_version": FORMAT_VERSION,
+        "feature_version": FEATURE_VERSION,
+        "features": list(FEATURE_NAMES),
+        "bones": list(BONES),
+        "pose_size": POSE_SIZE,
+        "frame_rate": FRAME_RATE,
+        "dancers": 1,
+    }
+    for name, value in expected.items():
+        if metadata.get(name) != value:
+            shown = "" if isinstance(value, list) else f" {metadata.get(name)}, this program needs {value}"
+            raise ModelError(f"{path}: made for another {name.replace('_', ' ')}{shown}; export it again")
+    return metadata
