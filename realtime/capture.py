@@ -13,8 +13,8 @@ import soxr  # type: ignore[import-untyped]
 from dancerev.realtime.clock import AudioClock
 from dancerev.realtime.devices import Device, devices, find_device, portaudio, rescan
 from dancerev.realtime.errors import InputError
-from dancerev.realtime.spectrum import SAMPLE_RATE
 from dancerev.realtime.ring import Ring
+from dancerev.realtime.spectrum import SAMPLE_RATE
 
 Samples = npt.NDArray[np.float32]
 
@@ -27,6 +27,8 @@ ASTRAY, ASTRAY_FOR = 0.1, 0.5
 """Seconds by which, and for which, the device's times may contradict the count of its frames."""
 STALLED = 0.5
 """Seconds without a block after which the device counts as gone."""
+WAKING = 2.0
+"""Seconds more that a device may take for the first."""
 RETRY_SECONDS = 0.5
 
 
@@ -59,7 +61,7 @@ class Capture:
         )
         self.latency = float(self._stream.latency)
         self._stream.start()
-        self.last_call = time.monotonic()
+        self.last_call = time.monotonic() + WAKING
 
     def callback(self, data: npt.NDArray[Any], frames: int, times: Any, status: Any) -> None:
         """Called by PortAudio's own thread for each block."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 
-ACQUIRE_HZ, HOLD_HZ = 1.0, 0.05
+ACQUIRE_HZ, HOLD_HZ = 1.0, 0.02
 """Bandwidth of the loop in its first second and once it has settled."""
 LOST = 0.1
 """Seconds of error from which the loop starts afresh rather than being pulled along."""
+
+DRIFT = 0.001
+"""The most by which a sound card's clock may run fast or slow; real ones stay well within."""
 
 
 class AudioClock:
@@ -48,5 +51,5 @@ class AudioClock:
         self._line = (
             audio_time,
             self.heard_at(audio_time) + math.sqrt(2.0) * omega * error,
-            slope + omega * omega * error / passed,
+            min(max(slope + omega * omega * error / passed, 1.0 - DRIFT), 1.0 + DRIFT),
         )

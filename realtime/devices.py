@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Literal
@@ -54,6 +57,26 @@ def portaudio() -> ModuleType:
     return sounddevice
 
 
+@contextlib.contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Keeps the file descriptor of stderr from C libraries; Python's own stderr goes on as before.
+
+    PortAudio and ALSA print there, past any setting, whenever a device goes or fails to come back.
+    """
+    python_stderr = sys.stderr
+    saved = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        with os.fdopen(os.dup(saved), "w", buffering=1, errors="backslashreplace") as sys.stderr:
+            os.dup2(nowhere, 2)
+            yield
+    finally:
+        sys.stderr = python_stderr
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)
+
+
 def devices() -> list[Device]:
     """All devices."""
     sounddevice = portaudio()
@@ -96,7 +119,8 @@ def find_device(kind: Kind, wanted: str | int | None) -> Device:
     """
     usable = [device for device in devices() if device.channels(kind) > 0]
     if not usable:
-        raise InputError(f"there is no {kind} device; plug one in, or use --input demo or a music file")
+        hint = "; plug one in, or use --input demo or a music file" if kind == "input" else ""
+        raise InputError(f"there is no {kind} device{hint}")
     default = default_device(kind)
     if wanted is None:
         return default or usable[0]

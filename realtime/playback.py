@@ -15,8 +15,8 @@ from dancerev.realtime.clock import AudioClock
 from dancerev.realtime.decode import decode, decode_stereo
 from dancerev.realtime.devices import Device, portaudio
 from dancerev.realtime.errors import InputError
-from dancerev.realtime.spectrum import HOP, SAMPLE_RATE
 from dancerev.realtime.ring import Ring
+from dancerev.realtime.spectrum import HOP, SAMPLE_RATE
 
 Samples = npt.NDArray[np.float32]
 

@@ -14,8 +14,8 @@ from dancerev.realtime.clock import AudioClock
 from dancerev.realtime.decode import decode
 from dancerev.realtime.devices import Device, find_device, list_devices
 from dancerev.realtime.errors import InputError
-from dancerev.realtime.spectrum import SAMPLE_RATE
 from dancerev.realtime.playback import MusicFile
+from dancerev.realtime.spectrum import SAMPLE_RATE
 
 __all__ = ["SAMPLE_RATE", "AudioSource", "InputError", "decode", "demo_path", "list_devices", "open_source"]
 

@@ -1,0 +1,137 @@
+"""The microphone, through PortAudio: it hears what sounds, and outlives its own device."""
+
+import json
+import subprocess
+import sys
+import time
+import wave
+
+import numpy as np
+import pytest
+
+from dancerev.realtime.spectrum import SAMPLE_RATE
+
+LISTEN = """
+import json, sys, time
+import numpy as np
+from dancerev.realtime.devices import quiet_libraries
+from dancerev.realtime.sources import open_source
+
+seconds, path = float(sys.argv[1]), sys.argv[2]
+with quiet_libraries():
+    microphone = open_source("mic", device="default")
+    microphone.start()
+    print("listening", flush=True)
+    begin, pieces, waits, late = time.monotonic(), [], [], []
+    while (now := time.monotonic()) - begin < seconds:
+        pieces.append(microphone.read(0.5))
+        waits.append(time.monotonic() - now)
+        late.append(time.monotonic() - microphone.clock.heard_at(sum(map(len, pieces)) / 24000))
+    passed = time.monotonic() - begin
+    microphone.close()
+np.save(path, np.concatenate(pieces))
+print(json.dumps({
+    "passed": passed, "longest_wait": max(waits[5:]), "late": np.percentile(late, [50, 99]).tolist(),
+    "xruns": microphone.xruns, "silence": microphone.silence, "reconnections": microphone.reconnections,
+}))
+"""
+
+
+class Listener:
+    """A child process that hears the microphone for some seconds."""
+
+    def __init__(self, microphone, seconds, path):
+        self.path = path.with_suffix(".npy")
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", LISTEN, str(seconds), str(self.path)],
+            env=microphone.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout.readline() == "listening\n", self.process.stderr.read()
+
+    def result(self):
+        """What it measured, and what it heard."""
+        out, err = self.process.communicate(timeout=60)
+        assert self.process.returncode == 0, err
+        assert err == ""
+        return json.loads(out), np.load(self.path)
+
+
+def noise(path, seconds, rate=48000):
+    """Noise up to 8 kHz that never repeats, as a stereo wav file; the same in mono at SAMPLE_RATE."""
+    rng = np.random.default_rng(0)
+    spectrum = rng.normal(size=(round(seconds * rate) // 2 + 1, 2)) @ [1, 1j]
+    spectrum[np.fft.rfftfreq(round(seconds * rate), 1 / rate) > 8000] = 0.0
+    sound = np.fft.irfft(spectrum)
+    sound *= 0.7 / np.abs(sound).max()
+    with wave.open(str(path), "wb") as file:
+        file.setparams((2, 2, rate, 0, "NONE", ""))
+        file.writeframes(np.repeat(np.round(sound * 32767).astype("<i2"), 2).tobytes())
+    return sound[:: rate // SAMPLE_RATE]
+
+
+def ratios_in(heard, sound):
+    """Signal-to-noise ratios in dB of the ``sound`` in ``heard``, one for every half second but the first and last.
+
+    The devices on the way have clocks of their own, so each piece is compared where it fits best.
+    """
+    size = len(heard) + len(sound)
+    cross = np.fft.irfft(np.fft.rfft(heard, size) * np.conj(np.fft.rfft(sound, size)), size)
+    start = int(np.argmax(cross[: len(heard)]))
+    ratios = []
+    piece = SAMPLE_RATE // 2
+    for begin in range(piece, len(sound) - piece, piece):
+        window = heard[start + begin - 50 : start + begin + piece + 50]
+        ratios.append(ratio(window, sound[begin : begin + piece]))
+    return ratios
+
+
+def ratio(heard, sound):
+    """Signal-to-noise ratio in dB of ``sound`` in the longer ``heard``, a linear filter of 101 taps being allowed.
+
+    The filter takes up delays by fractions of a sample and the roll-off of the resamplers.
+    """
+    shifted = np.lib.stride_tricks.sliding_window_view(heard, len(sound)).T
+    taps, *_ = np.linalg.lstsq(shifted, sound, rcond=None)
+    rest = sound - shifted @ taps
+    return 10 * np.log10(np.sum(sound**2) / np.sum(rest**2))
+
+
+@pytest.mark.slow
+def test_capture(virtual_microphone, tmp_path):
+    sound = noise(tmp_path / "noise.wav", 6.0)
+    listener = Listener(virtual_microphone, 8.0, tmp_path / "heard")
+    time.sleep(0.5)
+    virtual_microphone.play(tmp_path / "noise.wav")
+    measured, heard = listener.result()
+    ratios = ratios_in(heard, sound)
+    print(f"signal-to-noise ratio {min(ratios):.0f} dB, {measured}")
+    assert len(heard) == pytest.approx(measured["passed"] * SAMPLE_RATE, rel=0.01)
+    assert measured["xruns"] == 0
+    assert measured["longest_wait"] < 0.1
+    assert min(ratios) > 30.0
+
+
+@pytest.mark.slow
+def test_the_unplugged_microphone_is_survived(virtual_microphone, tmp_path):
+    sound = noise(tmp_path / "noise.wav", 2.0)
+    listener = Listener(virtual_microphone, 11.0, tmp_path / "heard")
+    time.sleep(0.5)
+    virtual_microphone.play(tmp_path / "noise.wav")
+    time.sleep(3.0)
+    virtual_microphone.unplug()
+    time.sleep(2.0)
+    virtual_microphone.replug()
+    time.sleep(1.0)
+    virtual_microphone.play(tmp_path / "noise.wav")
+    measured, heard = listener.result()
+    print(f"silence put in {measured['silence']:.2f} s, {measured}")
+    middle = len(heard) // 2
+    for half in (heard[:middle], heard[middle:]):
+        assert min(ratios_in(half, sound)) > 30.0
+    assert len(heard) == pytest.approx(measured["passed"] * SAMPLE_RATE, rel=0.01)
+    assert measured["longest_wait"] < 0.2, "the samples stopped"
+    assert measured["reconnections"] == 1
+    assert measured["silence"] > 2.5
