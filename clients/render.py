@@ -1,0 +1,479 @@
+"""Draws the dancer on a stage: perspective, shaded limbs, soft shadow and reflection, all on the CPU.
+
+Limbs are tapered capsules. Each pixel of a limb looks its colour up in a small picture of a lit sphere by the
+direction in which the surface faces there (a "lit sphere", Sloan et al., Graphics Interface 2001), and a depth
+per pixel settles what covers what. Space is Unity's, as received: left-handed, Y up, metres.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pygame
+from pygame import gfxdraw
+
+from dancerev.model import rotation
+from dancerev.model.skeleton import INDEX, REST_OFFSETS
+
+from .vmc_receiver import Body
+
+Array = npt.NDArray[Any]
+Colour = tuple[int, int, int]
+
+STAGE_RADIUS = 3.0
+BACKGROUND: Colour = (11, 12, 20)
+_HORIZON: Colour = (30, 31, 50)
+_GRID: Colour = (92, 98, 150)
+_CYAN: Colour = (64, 220, 255)
+_PINK: Colour = (255, 84, 170)
+_NEAR = 0.1  # metres before the camera at which lines are cut
+_GRID_REACH = 7  # metres
+_GRID_PIECE = 1.75
+
+_SPHERE = 64  # texels across the lit sphere
+_SPHERE_MARGIN = 1.06  # how far beyond its rim it is defined, for pixels that a limb covers in part
+_BLEND = 0.035  # metres
+_LIGHT = np.array([0.3, 1.0, 0.4])  # towards the lamp, per metre of height
+
+
+@dataclass(slots=True)
+class Camera:
+    """A perspective camera that looks at ``target`` from ``distance`` metres.
+
+    Attributes:
+        yaw: radians about the dancer; 0 looks at the front of the stage.
+        pitch: radians above the horizontal.
+        mirror: show the dancer as in a mirror.
+    """
+
+    yaw: float = 0.35
+    pitch: float = 0.16
+    distance: float = 4.6
+    target: Array = field(default_factory=lambda: np.array([0.0, 0.92, 0.0]))
+    mirror: bool = False
+
+    def orbit(self, yaw: float, pitch: float) -> None:
+        """Turn about the dancer by radians; the camera stays above the floor and short of the zenith."""
+        self.yaw = math.remainder(self.yaw + yaw, 2.0 * math.pi)
+        self.pitch = min(max(self.pitch + pitch, 0.02), 1.4)
+
+    def zoom(self, factor: float) -> None:
+        """Multiply the distance, within 2 to 15 metres."""
+        self.distance = min(max(self.distance * factor, 2.0), 15.0)
+
+    def follow(self, place: Array, seconds: float) -> None:
+        """Drift after the dancer at ``place`` (x, y, z), so that small steps do not shake the picture."""
+        share = 1.0 - math.exp(-seconds / 0.8)
+        self.target[[0, 2]] += share * (place[[0, 2]] - self.target[[0, 2]])
+
+    def view(self, size: tuple[int, int]) -> View:
+        """The projection onto a picture of ``size`` pixels."""
+        cosine = math.cos(self.pitch)
+        away = np.array([math.sin(self.yaw) * cosine, math.sin(self.pitch), math.cos(self.yaw) * cosine])
+        right = np.cross([0.0, 1.0, 0.0], -away)
+        right /= np.linalg.norm(right)
+        up = np.cross(-away, right)
+        if self.mirror:
+            right = -right
+        return View(
+            eye=self.target + self.distance * away,
+            axes=np.stack([right, up, -away]),
+            focal=1.75 * min(size[1], size[0] * 0.75),
+            centre=(size[0] / 2.0, size[1] * 0.5),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Where a camera stands, its axes (right, up, forward) and its focal length in pixels."""
+
+    eye: Array
+    axes: Array
+    focal: float
+    centre: tuple[float, float]
+
+    def to_camera(self, points: Array) -> Array:
+        """World points (..., 3) in metres right, up and forward of the eye."""
+        return (points - self.eye) @ self.axes.T
+
+    def project(self, points: Array) -> Array:
+        """Camera-space points (..., 3) before the eye → pixels (..., 2)."""
+        scale = self.focal / points[..., 2]
+        return np.stack([self.centre[0] + points[..., 0] * scale, self.centre[1] - points[..., 1] * scale], axis=-1)
+
+
+def draw(surface: pygame.Surface, body: Body | None, camera: Camera, *, pulse: float = 0.0) -> None:
+    """One picture: the stage, and the dancer on it if there is one.
+
+    Args:
+        pulse: 0 … 1, how brightly the rim of the stage glows (the beat).
+    """
+    view = camera.view(surface.get_size())
+    surface.blit(_backdrop(surface.get_size()), (0, 0))
+    _draw_pool(surface, view, camera)
+    _draw_grid(surface, view)
+    _draw_rim(surface, view, pulse)
+    if body is not None and np.isfinite(body.positions).all():
+        limbs = limbs_of(body)
+        _draw_shadow(surface, view, limbs)
+        _draw_contacts(surface, view, body)
+        _draw_limbs(surface, view, limbs)
+
+
+# --- The stage -------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=4)
+def _backdrop(size: tuple[int, int]) -> pygame.Surface:
+    """A dark hall, a little lighter where floor and wall meet, darker towards the corners."""
+    width, height = size
+    x = np.linspace(-1.0, 1.0, width)[:, None]
+    y = np.linspace(-1.0, 1.0, height)[None, :]
+    glow = np.exp(-(((y + 0.1) / 0.55) ** 2)) * np.exp(-((x / 0.95) ** 2))
+    colours = np.array(BACKGROUND) + glow[..., None] * (np.array(_HORIZON) - BACKGROUND)
+    # A little noise hides the steps between neighbouring dark shades.
+    colours += np.random.default_rng(0).uniform(-0.5, 0.5, size=(width, height, 1))
+    picture = pygame.surfarray.make_surface(np.clip(colours + 0.5, 0, 255).astype(np.uint8))
+    return picture.convert() if pygame.display.get_surface() else picture
+
+
+@lru_cache(maxsize=1)
+def _pool_of_light() -> pygame.Surface:
+    size = 128
+    axis = np.linspace(-1.0, 1.0, size)
+    fall = np.clip(1.0 - np.hypot(axis[:, None], axis[None, :]), 0.0, 1.0) ** 1.5
+    return pygame.surfarray.make_surface((fall[..., None] * np.array([84, 86, 140])).astype(np.uint8))
+
+
+def _draw_pool(surface: pygame.Surface, view: View, camera: Camera) -> None:
+    """Light from above on the floor about the dancer."""
+    middle = camera.target * [1.0, 0.0, 1.0]
+    ring = view.to_camera(np.concatenate([middle[None], middle + _circle(1.5, 32)]))
+    if ring[:, 2].min() < _NEAR:
+        return
+    pixels = view.project(ring)
+    size = np.ptp(pixels, axis=0)
+    if size.min() >= 2.0 and size.max() <= 4096.0:
+        pool = pygame.transform.smoothscale(_pool_of_light(), size.astype(int).tolist())
+        surface.blit(pool, (pixels[0] - size / 2.0).tolist(), special_flags=pygame.BLEND_RGB_ADD)
+
+
+def _circle(radius: float, count: int) -> Array:
+    """(count, 3) points about the origin on the floor."""
+    angle = np.arange(count) * (2.0 * np.pi / count)
+    return np.stack([radius * np.cos(angle), np.zeros(count), radius * np.sin(angle)], axis=-1)
+
+
+@lru_cache(maxsize=1)
+def _grid_lines() -> tuple[Array, Array]:
+    """Ends (N, 2, 3) of short pieces of the floor's grid of metres, and how brightly (N,) each shows."""
+    pieces = []
+    for line in range(-_GRID_REACH, _GRID_REACH + 1):
+        for start in np.arange(-_GRID_REACH, _GRID_REACH, _GRID_PIECE):
+            end = start + _GRID_PIECE
+            pieces += [((line, 0, start), (line, 0, end)), ((start, 0, line), (end, 0, line))]
+    ends = np.array(pieces, dtype=np.float64)
+    distance = np.linalg.norm(ends.mean(axis=1), axis=-1)
+    brightness = np.clip(1.0 - distance / _GRID_REACH, 0.0, 1.0) ** 1.3
+    seen = brightness > 0.06
+    return ends[seen], brightness[seen]
+
+
+def _draw_grid(surface: pygame.Surface, view: View) -> None:
+    ends, brightness = _grid_lines()
+    points = view.to_camera(ends)
+    before = (points[..., 2] > _NEAR).all(axis=1)
+    pixels, brightness = view.project(points[before]), brightness[before]
+    width, height = surface.get_size()
+    on_screen = ((pixels[..., 0].max(1) > 0) & (pixels[..., 0].min(1) < width) & (pixels[..., 1].max(1) > 0)) & (
+        pixels[..., 1].min(1) < height
+    )
+    colours = _mix(BACKGROUND, _GRID, 0.15 + 0.5 * brightness)
+    for (start, end), colour in zip(pixels[on_screen].tolist(), colours[on_screen].tolist(), strict=True):
+        pygame.draw.aaline(surface, colour, start, end)
+
+
+def _mix(a: Colour, b: Colour, amount: Array) -> Array:
+    """(N, 3) colours between ``a`` and ``b``."""
+    return (np.array(a) + np.asarray(amount)[..., None] * (np.array(b) - a)).astype(int)
+
+
+def _draw_rim(surface: pygame.Surface, view: View, pulse: float) -> None:
+    """The edge of the stage, which answers the beat."""
+    colour = tuple(_mix(_GRID, _CYAN, np.array(0.35 + 0.65 * min(max(pulse, 0.0), 1.0))).tolist())
+    for radius in (STAGE_RADIUS, STAGE_RADIUS + 0.02):
+        ring = view.to_camera(_circle(radius, 72))
+        before = np.roll(ring, -1 - int(np.argmin(ring[:, 2])), axis=0)
+        before = before[before[:, 2] > _NEAR]
+        if len(before) > 1:
+            pygame.draw.aalines(surface, colour, len(before) == len(ring), view.project(before).tolist())
+
+
+# --- The dancer ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Limbs:
+    """Tapered capsules: ends (N, 2, 3) in metres, radii (N, 2) in metres, and which material (N,) each is of."""
+
+    ends: Array
+    radii: Array
+    materials: Array
+
+
+_SKIN, _DARK, _LEFT, _RIGHT = range(4)
+
+# A point of the body: a bone, and an offset in metres in that bone's own frame (Unity's: left is −x).
+_Point = tuple[str, tuple[float, float, float]]
+
+
+def _both_sides(
+    limbs: list[tuple[_Point, float, _Point, float, int]],
+) -> list[tuple[_Point, float, _Point, float, int]]:
+    """The limbs given for the left side, and their reflections on the right."""
+
+    def other(point: _Point) -> _Point:
+        bone, (x, y, z) = point
+        return bone.replace("Left", "Right"), (-x, y, z)
+
+    return limbs + [
+        (other(a), ra, other(b), rb, _RIGHT if material == _LEFT else material) for a, ra, b, rb, material in limbs
+    ]
+
+
+_AT = (0.0, 0.0, 0.0)
+_SHAPE: list[tuple[_Point, float, _Point, float, int]] = [
+    (("Hips", (0.0, -0.03, 0.005)), 0.112, ("Spine", (0.0, 0.04, 0.012)), 0.098, _SKIN),
+    (("Spine", (0.0, 0.04, 0.012)), 0.098, ("UpperChest", (0.0, 0.04, 0.012)), 0.112, _SKIN),
+    (("Neck", (0.0, -0.02, 0.0)), 0.052, ("Head", (0.0, 0.03, 0.0)), 0.05, _SKIN),
+    (("Head", (0.0, 0.075, 0.035)), 0.078, ("Head", (0.0, 0.135, 0.01)), 0.098, _SKIN),
+    *_both_sides(
+        [
+            # The flanks, and the shoulders.
+            (("Hips", (-0.07, -0.035, 0.0)), 0.105, ("Spine", (-0.05, 0.03, 0.005)), 0.09, _SKIN),
+            (("Spine", (-0.05, 0.03, 0.005)), 0.09, ("UpperChest", (-0.075, 0.03, 0.0)), 0.1, _SKIN),
+            (("UpperChest", (-0.075, 0.03, 0.0)), 0.1, ("LeftUpperArm", (0.015, -0.015, 0.0)), 0.06, _SKIN),
+            (("UpperChest", (-0.02, 0.11, 0.0)), 0.062, ("LeftUpperArm", _AT), 0.06, _SKIN),
+            # Limbs.
+            (("LeftUpperArm", _AT), 0.058, ("LeftLowerArm", _AT), 0.041, _SKIN),
+            (("LeftLowerArm", _AT), 0.042, ("LeftHand", _AT), 0.029, _SKIN),
+            (("LeftHand", (-0.02, 0.0, 0.0)), 0.034, ("LeftHand", (-0.1, 0.0, 0.0)), 0.026, _LEFT),
+            (("LeftUpperLeg", (0.0, -0.02, 0.0)), 0.093, ("LeftLowerLeg", _AT), 0.057, _SKIN),
+            (("LeftLowerLeg", _AT), 0.058, ("LeftFoot", (0.0, 0.02, 0.0)), 0.038, _SKIN),
+            (("LeftFoot", (0.0, -0.028, -0.03)), 0.04, ("LeftToes", (0.0, 0.018, 0.0)), 0.035, _LEFT),
+            (("LeftToes", (0.0, 0.018, 0.0)), 0.035, ("LeftToes", (0.005, 0.012, 0.06)), 0.028, _LEFT),
+            (("LeftFoot", (0.0, 0.01, 0.0)), 0.042, ("LeftToes", (0.0, 0.022, -0.03)), 0.034, _LEFT),
+            # A visor, so that the face can be told from the back of the head.
+            (("Head", (0.0, 0.108, 0.09)), 0.036, ("Head", (-0.055, 0.112, 0.07)), 0.033, _DARK),
+        ]
+    ),
+]
+_SHAPE_BONES = np.array([[INDEX[a[0]], INDEX[b[0]]] for a, _, b, _, _ in _SHAPE])
+_SHAPE_OFFSETS = np.array([[a[1], b[1]] for a, _, b, _, _ in _SHAPE])
+_SHAPE_RADII = np.array([[ra, rb] for _, ra, _, rb, _ in _SHAPE])
+_SHAPE_MATERIALS = np.array([material for *_, material in _SHAPE])
+
+_LEG = float(-REST_OFFSETS[[INDEX["LeftLowerLeg"], INDEX["LeftFoot"]], 1].sum())
+
+
+def limbs_of(body: Body) -> Limbs:
+    """The solid body about the joints, in proportion to the sender's own size of legs."""
+    hip, knee, ankle = (body.positions[INDEX[name]] for name in ("LeftUpperLeg", "LeftLowerLeg", "LeftFoot"))
+    leg = float(np.linalg.norm(hip - knee) + np.linalg.norm(knee - ankle))
+    size = min(max(leg / _LEG, 0.2), 3.0)
+    offsets = rotation.rotate(body.rotations[_SHAPE_BONES], size * _SHAPE_OFFSETS)
+    return Limbs(body.positions[_SHAPE_BONES] + offsets, size * _SHAPE_RADII, _SHAPE_MATERIALS)
+
+
+@lru_cache(maxsize=1)
+def _materials() -> Array:
+    """(materials · _SPHERE², 4) float32 RGB of lit spheres, row by row from the top, and an alpha of 255."""
+    axis = np.linspace(-_SPHERE_MARGIN, _SPHERE_MARGIN, _SPHERE)
+    x, y = np.meshgrid(axis, -axis)
+    beyond = np.maximum(np.hypot(x, y), 1.0)
+    x, y = x / beyond, y / beyond
+    z = np.sqrt(np.maximum(1.0 - x * x - y * y, 0.0))
+
+    def lit(direction: tuple[float, float, float], sharpness: float) -> Array:
+        unit = np.array(direction) / np.linalg.norm(direction)
+        return np.clip(x * unit[0] + y * unit[1] + z * unit[2], 0.0, 1.0)[..., None] ** sharpness
+
+    edge = (1.0 - z)[..., None]
+
+    def sphere(base: Colour, gloss: float) -> Array:
+        key = np.array([255, 244, 232]) / 255.0
+        shade = np.array(base) * (0.13 + 0.12 * lit((0, 1, 0.2), 1.0) + 0.92 * lit((-0.45, 0.68, 0.62), 1.35) * key)
+        shade += 255 * gloss * lit((-0.3, 0.62, 0.72), 28.0)
+        shade += 1.1 * np.array(_PINK) * edge**1.8 * lit((-1.0, 0.1, 0.15), 1.3)
+        shade += 1.1 * np.array(_CYAN) * edge**1.8 * lit((1.0, 0.25, 0.15), 1.3)
+        return np.clip(shade, 0.0, 255.0)
+
+    spheres = [
+        sphere((206, 204, 222), 0.25),
+        sphere((26, 28, 42), 0.9),
+        sphere((255, 120, 190), 0.25),
+        sphere((96, 205, 255), 0.25),
+    ]
+    rgb = np.stack(spheres).reshape(-1, 3)
+    return np.concatenate([rgb, np.full((len(rgb), 1), 255.0)], axis=-1).astype(np.float32)
+
+
+def _draw_limbs(surface: pygame.Surface, view: View, limbs: Limbs) -> None:
+    ends = view.to_camera(limbs.ends)
+    if ends[..., 2].min() < 0.3:
+        return
+    pixels = view.project(ends)
+    radii = limbs.radii * view.focal / ends[..., 2]
+    margin = radii.max(axis=1, keepdims=True) + 1.0
+    size = surface.get_size()
+    low = np.clip(np.floor(pixels.min(axis=1) - margin), 0, size).astype(int)
+    high = np.clip(np.ceil(pixels.max(axis=1) + margin), 0, size).astype(int)
+    seen = (high > low).all(axis=1)
+    if not seen.any():
+        return
+    origin, corner = low[seen].min(axis=0), high[seen].max(axis=0)
+    relief = _Relief(*(corner - origin).tolist())
+    for i in np.argsort(-ends[..., 2].mean(axis=1)).tolist():
+        if seen[i]:
+            (x0, y0), (x1, y1) = (low[i] - origin).tolist(), (high[i] - origin).tolist()
+            capsule = np.column_stack([pixels[i] - origin, radii[i], ends[i, :, 2], limbs.radii[i]])
+            relief.add(capsule.tolist(), (x0, y0, x1, y1), int(limbs.materials[i]))
+    surface.blit(relief.lit(), origin.tolist(), special_flags=pygame.BLEND_PREMULTIPLIED)
+
+
+class _Relief:
+    """Which way the surface faces, how far it is and of what it is, for each pixel of a picture of capsules.
+
+    Where capsules meet, depth and direction blend smoothly, so that they look like one skin.
+    """
+
+    _FAR = 1e3
+
+    def __init__(self, width: int, height: int) -> None:
+        # Directions are stored times cover, so that edges blend as premultiplied colours do.
+        self._right = np.zeros((height, width), dtype=np.float32)
+        self._down = np.zeros((height, width), dtype=np.float32)
+        self._cover = np.zeros((height, width), dtype=np.float32)
+        self._depth = np.full((height, width), self._FAR, dtype=np.float32)
+        self._material = np.zeros((height, width), dtype=np.uint8)
+
+    def add(self, capsule: list[list[float]], box: tuple[int, int, int, int], material: int) -> None:
+        """Put a capsule in.
+
+        Args:
+            capsule: for each of its two ends x, y, radius in pixels, and distance from the eye, radius in metres.
+            box: left, top, right, bottom of the pixels that it may cover.
+            material: row of :func:`_materials`.
+        """
+        (ax, ay, ar, az, at), (bx, by, br, bz, bt) = capsule
+        left, top, right, bottom = box
+        dx, dy = bx - ax, by - ay
+        length2 = max(dx * dx + dy * dy, 1e-6)
+        x = np.arange(left, right, dtype=np.float32)[None, :] + np.float32(0.5 - ax)
+        y = np.arange(top, bottom, dtype=np.float32)[:, None] + np.float32(0.5 - ay)
+        along = np.minimum(np.maximum(x * (dx / length2) + y * (dy / length2), 0.0), 1.0)
+        x = x - along * dx
+        y = y - along * dy
+        radius = along * (br - ar) + ar
+        distance = np.sqrt(x * x + y * y)
+        weight = np.minimum(np.maximum(radius - distance + 0.5, 0.0), 1.0)
+        solid = weight > 0.5
+        inverse = 1.0 / radius
+        distance *= inverse
+        facing = np.sqrt(np.maximum(1.0 - distance * distance, 0.0))
+        depth = along * (bz - az) + az - facing * (along * (bt - at) + at)
+
+        window = (slice(top, bottom), slice(left, right))
+        there = self._depth[window]
+        # Polynomial smooth minimum (Quilez): blending over so many metres on either side.
+        blend = _BLEND if material == _SKIN else 0.1 * _BLEND
+        nearer = np.minimum(np.maximum((there - depth) * (0.5 / blend) + 0.5, 0.0), 1.0)
+        depth += (1.0 - nearer) * (there - depth - blend * nearer)
+        np.copyto(there, depth, where=solid)
+        np.copyto(self._material[window], np.uint8(material), where=solid & (nearer > 0.5))
+        weight *= nearer
+        inverse *= weight
+        rest = 1.0 - weight
+        for channel, value in ((self._right, x * inverse), (self._down, y * inverse), (self._cover, weight)):
+            part = channel[window]
+            part *= rest
+            part += value
+
+    def lit(self) -> pygame.Surface:
+        """The picture under the lights, with premultiplied alpha."""
+        height, width = self._cover.shape
+        drawn = np.flatnonzero(self._cover > 1.0 / 255.0)
+        cover = self._cover.ravel()[drawn]
+        scale = (_SPHERE - 1) / (2.0 * _SPHERE_MARGIN) / cover
+        column = (self._right.ravel()[drawn] * scale + 0.5 * _SPHERE).astype(np.intp)
+        row = (self._down.ravel()[drawn] * scale + 0.5 * _SPHERE).astype(np.intp)
+        material = self._material.ravel()[drawn].astype(np.intp)
+        depth = self._depth.ravel()[drawn]
+        solid = depth < self._FAR
+        nearest = float(depth.min(initial=self._FAR))
+        shade = np.where(solid, 1.0 - 0.3 * np.minimum(depth - nearest, 1.0), 0.8)
+        colours = _materials().take((material * _SPHERE + row) * _SPHERE + column, axis=0, mode="clip")
+        colours[:, :3] *= shade[:, None]
+        colours *= cover[:, None]
+        pixels = np.zeros((height * width, 4), dtype=np.uint8)
+        pixels[drawn] = colours
+        return pygame.image.frombuffer(pixels.data, (width, height), "RGBA")
+
+
+def _draw_shadow(surface: pygame.Surface, view: View, limbs: Limbs) -> None:
+    """What the light leaves dark: the capsules thrown on the floor, drawn small and blurred."""
+    thrown = limbs.ends - limbs.ends[..., 1:2] * _LIGHT
+    ends = view.to_camera(thrown)
+    if ends[..., 2].min() < 0.3:
+        return
+    pixels = view.project(ends)
+    radii = 1.1 * limbs.radii * view.focal / ends[..., 2]
+    margin = float(radii.max()) + 16.0
+    low, high = pixels.min(axis=(0, 1)) - margin, pixels.max(axis=(0, 1)) + margin
+    coarse = 4
+    size = [int(n) // coarse + 1 for n in high - low]
+    if max(size) * coarse > 4096:
+        return
+    small = pygame.Surface(size, pygame.SRCALPHA)
+    squash = max(abs(float(view.axes[2, 1])), 0.12)  # circles on the floor, seen at this angle
+    for (a, b), (ra, rb), height in zip(
+        ((pixels - low) / coarse).tolist(),
+        (radii / coarse).tolist(),
+        limbs.ends[..., 1].mean(axis=1).tolist(),
+        strict=True,
+    ):
+        alpha = int(215 - 70 * min(max(height, 0.0), 1.5))
+        for t in (0.0, 0.25, 0.5, 0.75, 1.0):
+            r = ra + t * (rb - ra)
+            gfxdraw.filled_ellipse(
+                small,
+                int(a[0] + t * (b[0] - a[0])),
+                int(a[1] + t * (b[1] - a[1])),
+                max(1, int(r + 0.5)),
+                max(1, int(r * squash + 0.5)),
+                (4, 4, 10, alpha),
+            )
+    soft = pygame.transform.gaussian_blur(small, 2)
+    surface.blit(pygame.transform.smoothscale(soft, (size[0] * coarse, size[1] * coarse)), low.tolist())
+
+
+def _draw_contacts(surface: pygame.Surface, view: View, body: Body) -> None:
+    """A ring of light about each foot that stands on the floor."""
+    for side, colour in (("Left", _PINK), ("Right", _CYAN)):
+        ankle, toe = body.positions[INDEX[f"{side}Foot"]], body.positions[INDEX[f"{side}Toes"]]
+        height = min(float(ankle[1]) - 0.07, float(toe[1]) - 0.015)
+        strength = 1.0 - min(max(height / 0.04, 0.0), 1.0)
+        if strength <= 0.05:
+            continue
+        ring = view.to_camera((0.5 * (ankle + toe)) * [1.0, 0.0, 1.0] + _circle(0.17, 40))
+        if ring[:, 2].min() < _NEAR:
+            continue
+        points = view.project(ring).tolist()
+        if all(abs(x) < 8192 and abs(y) < 8192 for x, y in points):
+            gfxdraw.filled_polygon(surface, points, (*colour, int(46 * strength)))
+            gfxdraw.aapolygon(surface, points, (*colour, int(150 * strength)))
