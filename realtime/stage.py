@@ -1,0 +1,83 @@
+"""The stage: the dancer's way bends back before its edge, and a broken vector never gets into the path.
+
+This works on the pose vector, before :class:`~dancerev.model.pose.PoseDecoder` integrates it. So the decoder's
+place is always the true one, what the network is told of the stage centre is true as well, nothing has to be
+written back, and no state grows, however long the dance:
+
+    vector = keeper.correct(vector, decoder)
+    pose = decoder.decode(vector, time)
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dancerev.model.pose import CONTACTS, FRAME_RATE, HEIGHT, ROTATIONS, TRAVEL, TURN, PoseDecoder, encode, rest_pose
+
+Array = npt.NDArray[Any]
+
+_MAX_TRAVEL = 6.0 / FRAME_RATE  # metres a frame: faster than any dancer, slower than a fault
+_MAX_TURN = 12.0 / FRAME_RATE  # radians a frame: two spins a second
+_LOWEST, _HIGHEST = 0.05, 2.5  # metres, of the hips
+_BEND = 1.5  # radians of turning for each metre travelled, at the edge
+_MAX_BEND = 1.0 / FRAME_RATE  # radians a frame, of that turning
+
+
+class StageKeeper:
+    """Keeps the dancer within a circle about the origin."""
+
+    def __init__(self, radius: float = 2.5) -> None:
+        """A stage of ``radius`` metres; within 60 % of it nothing is changed."""
+        if not radius > 0.0:
+            raise ValueError(f"the stage needs a radius above 0, not {radius}")
+        self.radius = radius
+        self.inner = 0.6 * radius
+        rest = rest_pose()
+        self._good: Array = encode(rest.rotations[None], rest.root[None], rest.contacts[None])[0]
+
+    def correct(self, vector: Array, decoder: PoseDecoder) -> npt.NDArray[np.float32]:
+        """The vector (POSE_SIZE,) to decode in place of ``vector``, for a dancer who stands where ``decoder`` is.
+
+        A vector with a number that is not finite is replaced by the last good one, standing still. Beyond the inner
+        radius, travel bends homewards (the whole body turns with it), and what still leads outwards is shortened,
+        to nothing at the edge. It never leads out of the circle from within.
+        """
+        if not np.isfinite(vector).all():
+            return self._good.copy()
+        vector = np.array(vector, dtype=np.float32)
+        vector[HEIGHT] = min(max(float(vector[HEIGHT][0]), _LOWEST), _HIGHEST)
+        for part in (HEIGHT, ROTATIONS, CONTACTS):  # all but turn and travel: to stand still in
+            self._good[part] = vector[part]
+        turn = min(max(float(vector[TURN][0]), -_MAX_TURN), _MAX_TURN)
+        ahead_x, ahead_z = (float(value) for value in vector[TRAVEL])
+        length = math.hypot(ahead_x, ahead_z)
+        if length > _MAX_TRAVEL:
+            ahead_x, ahead_z = ahead_x * _MAX_TRAVEL / length, ahead_z * _MAX_TRAVEL / length
+
+        x, z = (float(value) for value in decoder.place)
+        sine, cosine = math.sin(decoder.heading), math.cos(decoder.heading)
+        step_x, step_z = cosine * ahead_x + sine * ahead_z, cosine * ahead_z - sine * ahead_x
+        distance = math.hypot(x, z)
+        nearness = min(max((distance - self.inner) / (self.radius - self.inner), 0.0), 1.0)
+        if nearness > 0.0:
+            out_x, out_z = x / distance, z / distance
+            outwards = step_x * out_x + step_z * out_z
+            # Turning about +Y leads from +Z to +X: positive where that turns the step homewards, the shorter way
+            # round; a step straight out has no shorter way and takes one.
+            homewards = step_x * out_z - step_z * out_x
+            bend = _BEND * nearness * (homewards + 0.5 * max(outwards, 0.0))
+            turn += min(max(bend, -_MAX_BEND), _MAX_BEND)
+            if outwards > 0.0:
+                step_x, step_z = step_x - nearness * outwards * out_x, step_z - nearness * outwards * out_z
+        reached = math.hypot(x + step_x, z + step_z)
+        limit = max(self.radius, distance)
+        if reached > limit:
+            scale = limit / reached
+            step_x, step_z = (x + step_x) * scale - x, (z + step_z) * scale - z
+        vector[TURN] = turn
+        vector[TRAVEL] = cosine * step_x - sine * step_z, cosine * step_z + sine * step_x
+        return vector
