@@ -30,8 +30,9 @@ class _Step(nn.Module):
         self.network = network
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        given, state = inputs[: len(INPUTS)], State(*inputs[len(INPUTS) :])
-        pose, new_state = self.network.step(*given, state)
+        features, style, stage, uniform, temperature = inputs[: len(INPUTS)]
+        state = State(*inputs[len(INPUTS) :])
+        pose, new_state = self.network.step(features, style, stage, uniform, temperature, state)
         return (pose, *new_state)
 
 

@@ -22,7 +22,7 @@ def matrices_from_6d(encoded: Tensor) -> Tensor:
 
 def joints(vectors: Tensor) -> Tensor:
     """Pose vectors (..., POSE_SIZE) → joint positions (..., 22, 3) in metres, in the facing frame under the hips."""
-    rotations = matrices_from_6d(vectors[..., ROTATIONS].unflatten(-1, (len(BONES), 6)))
+    rotations = matrices_from_6d(vectors[..., ROTATIONS].reshape(*vectors.shape[:-1], len(BONES), 6))
     offsets = torch.as_tensor(REST_OFFSETS, dtype=vectors.dtype, device=vectors.device)
     zero = torch.zeros_like(vectors[..., :1])
     positions = [torch.cat([zero, vectors[..., HEIGHT], zero], dim=-1)]

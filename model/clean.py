@@ -33,6 +33,10 @@ _ROOT_SPEED_LIMIT = 6.0  # m/s
 _SETTLING = 0.25  # seconds in which takes may still come out of an added T-pose
 _SHORTEST = 2.5  # seconds of a segment worth keeping
 
+_STILL_SPEED = 0.1  # m/s of the mean joint speed; below it nobody is dancing
+_PAUSE_MARGIN = 0.25  # seconds of stillness that stay on either side
+_PAUSE_RATE = 4.0
+
 _CONTACT_HEIGHT = 0.045  # metres of the lower end of the sole
 _CONTACT_SPEED = 0.4  # m/s of its slower end
 _CONTACT_SECONDS = 0.1
@@ -47,6 +51,7 @@ class Report:
         seconds: length before cleaning.
         mended: bone-frames that were interpolated, by bone.
         cut: stretches (start, stop) in seconds that were dropped.
+        paused: seconds by which pauses were shortened.
         floor_tilt: degrees taken out.
         kept: seconds after cleaning.
     """
@@ -54,6 +59,7 @@ class Report:
     seconds: float
     mended: dict[str, int] = field(default_factory=dict)
     cut: list[tuple[float, float]] = field(default_factory=list)
+    paused: float = 0.0
     floor_tilt: float = 0.0
     kept: float = 0.0
 
@@ -65,8 +71,10 @@ def clean(motion: Motion) -> tuple[list[Motion], Report]:
     segments = []
     for start, stop in _runs(~broken):
         if (stop - start) / motion.fps >= _SHORTEST:
-            segments.append(smoothed(motion.cut(start, stop).resampled(FPS)))
-            report.kept += segments[-1].seconds
+            segment = without_pauses(smoothed(motion.cut(start, stop).resampled(FPS)))
+            report.paused += (stop - start) / motion.fps - segment.seconds
+            report.kept += segment.seconds
+            segments.append(segment)
     report.cut = [(round(a / motion.fps, 2), round(b / motion.fps, 2)) for a, b in _runs(broken)]
     if segments:
         segments, report.floor_tilt = level_floor(segments)
@@ -157,6 +165,28 @@ def smoothed(motion: Motion, seconds: float = 0.02) -> Motion:
     rotations = gaussian_filter1d(motion.rotations * signs[..., None], sigma, axis=0, mode="nearest")
     root = gaussian_filter1d(motion.root, sigma, axis=0, mode="nearest")
     return replace(motion, rotations=rotation.normalize(rotations), root=root)
+
+
+def without_pauses(motion: Motion) -> Motion:
+    """The motion without standing about: none at its start and end, and pauses in it played four times as fast."""
+    speed = np.linalg.norm(np.gradient(motion.positions(), axis=0), axis=-1).mean(axis=1) * motion.fps
+    still = gaussian_filter1d(speed, 0.1 * motion.fps, mode="nearest") < _STILL_SPEED
+    margin = round(_PAUSE_MARGIN * motion.fps)
+    rate = np.ones(len(motion))
+    first, last = 0, len(motion)
+    for start, stop in _runs(still):
+        if start == 0:
+            first = max(stop - margin, 0)
+        elif stop == len(motion):
+            last = min(start + margin, len(motion))
+        elif stop - start > 2 * margin:
+            rate[start + margin : stop - margin] = _PAUSE_RATE
+    if last - first < 2:
+        return motion.cut(0, 1)
+    rate = gaussian_filter1d(rate, 0.08 * motion.fps, mode="nearest")[first:last]
+    played = np.concatenate([[0.0], np.cumsum(1.0 / rate[:-1])])
+    frames = np.interp(np.arange(int(played[-1]) + 1), played, np.arange(first, last))
+    return Motion(*motion.at(frames / motion.fps), motion.fps)
 
 
 def level_floor(segments: list[Motion]) -> tuple[list[Motion], float]:

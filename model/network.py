@@ -289,7 +289,7 @@ class DanceNetwork(nn.Module):
         return self.codebook.quantize(self.phrase_encoder(poses))
 
     def lstm_step(
-        self, x: Tensor, hidden: Sequence[Tensor], cell: Sequence[Tensor]
+        self, x: Tensor, hidden: Sequence[Tensor] | Tensor, cell: Sequence[Tensor] | Tensor
     ) -> tuple[list[Tensor], list[Tensor]]:
         """One frame (B, known + POSE_SIZE) through the layers of ``self.lstm``, written out so that it exports.
 

@@ -19,7 +19,7 @@ from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint, TQD
 from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from .body_loss import body_loss
 from .command_line import ArgumentParser
@@ -29,6 +29,9 @@ from .metrics import evaluate_dance
 from .network import DanceConfig, DanceNetwork
 from .pose import FRAME_RATE, ROTATIONS
 from .skeleton import forward_kinematics
+
+UNNAMED_STYLE = 0.1
+"""Share of the windows that do not say their style, so that the network can dance in no style in particular."""
 
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]
 
@@ -63,9 +66,24 @@ class Windows(IterableDataset[Batch]):
         sequence = self.sequences[index]
         start = int(rng.integers(1, len(sequence.pose) - self.frames))
         now, before = slice(start, start + self.frames), slice(start - 1, start + self.frames - 1)
-        style = np.eye(self.styles, dtype=np.float32)[sequence.style]
+        style = np.zeros(self.styles, dtype=np.float32)
+        if rng.random() > UNNAMED_STYLE:
+            style[sequence.style] = 1.0
         poses = sequence.pose[start - 1 : start + self.frames]
         return sequence.features[now].astype(np.float32), style, self.stage[index][before], poses.astype(np.float32)
+
+
+class Songs(Dataset[list[DanceSequence]]):
+    """One batch of all the held-out songs."""
+
+    def __init__(self, songs: list[DanceSequence]) -> None:
+        self.songs = songs
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> list[DanceSequence]:
+        return self.songs
 
 
 def _centre_seen_from(place: npt.NDArray[np.float32], heading: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -200,7 +218,7 @@ def train(arguments: argparse.Namespace) -> Path:
     trainer.fit(
         Training(config, corpus, arguments.steps, arguments.learning_rate),
         DataLoader(windows, batch_size=None),
-        DataLoader([songs], batch_size=None, collate_fn=list) if songs else None,
+        DataLoader(Songs(songs), batch_size=None, collate_fn=list) if songs else None,
         ckpt_path=last if last.exists() else None,
     )
     trainer.save_checkpoint(last)

@@ -142,8 +142,8 @@ class DanceModel:
         self._inputs = {name: np.zeros(*shapes[name]) for name in INPUTS}
         self._state = [{name: np.zeros(*shapes[name]) for name in STATE} for _ in range(2)]
         self._poses = [np.zeros((1, POSE_SIZE), dtype=np.float32) for _ in range(2)]
-        self._bindings = []
-        self._turn = 0
+        self._bindings: list[Any] = []
+        self._turn: int = 0
         for turn in range(2):
             binding = self._session.io_binding()
             old, new = self._state[turn], self._state[1 - turn]
