@@ -8,6 +8,7 @@ per pixel settles what covers what. Space is Unity's, as received: left-handed, 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -32,8 +33,8 @@ _GRID: Colour = (92, 98, 150)
 _CYAN: Colour = (64, 220, 255)
 _PINK: Colour = (255, 84, 170)
 _NEAR = 0.1  # metres before the camera at which lines are cut
-_GRID_REACH = 7  # metres
-_GRID_PIECE = 1.75
+_GRID_REACH = 6  # metres
+_GRID_PIECE = 2.0
 
 _SPHERE = 64  # texels across the lit sphere
 _SPHERE_MARGIN = 1.06  # how far beyond its rim it is defined, for pixels that a limb covers in part
@@ -107,11 +108,14 @@ class View:
         return np.stack([self.centre[0] + points[..., 0] * scale, self.centre[1] - points[..., 1] * scale], axis=-1)
 
 
-def draw(surface: pygame.Surface, body: Body | None, camera: Camera, *, pulse: float = 0.0) -> None:
+def draw(
+    surface: pygame.Surface, body: Body | None, camera: Camera, *, pulse: float = 0.0, trail: Sequence[Body] = ()
+) -> None:
     """One picture: the stage, and the dancer on it if there is one.
 
     Args:
         pulse: 0 … 1, how brightly the rim of the stage glows (the beat).
+        trail: where the dancer was of late, oldest first; the hands leave ribbons of light along it.
     """
     view = camera.view(surface.get_size())
     surface.blit(_backdrop(surface.get_size()), (0, 0))
@@ -122,6 +126,7 @@ def draw(surface: pygame.Surface, body: Body | None, camera: Camera, *, pulse: f
         limbs = limbs_of(body)
         _draw_shadow(surface, view, limbs)
         _draw_contacts(surface, view, body)
+        _draw_trails(surface, view, [*trail, body])
         _draw_limbs(surface, view, limbs)
 
 
@@ -147,7 +152,7 @@ def _pool_of_light() -> pygame.Surface:
     size = 128
     axis = np.linspace(-1.0, 1.0, size)
     fall = np.clip(1.0 - np.hypot(axis[:, None], axis[None, :]), 0.0, 1.0) ** 1.5
-    return pygame.surfarray.make_surface((fall[..., None] * np.array([84, 86, 140])).astype(np.uint8))
+    return pygame.surfarray.make_surface((fall[..., None] * np.array([96, 96, 158])).astype(np.uint8))
 
 
 def _draw_pool(surface: pygame.Surface, view: View, camera: Camera) -> None:
@@ -252,6 +257,8 @@ _SHAPE: list[tuple[_Point, float, _Point, float, int]] = [
     (("Spine", (0.0, 0.04, 0.012)), 0.098, ("UpperChest", (0.0, 0.04, 0.012)), 0.112, _SKIN),
     (("Neck", (0.0, -0.02, 0.0)), 0.052, ("Head", (0.0, 0.03, 0.0)), 0.05, _SKIN),
     (("Head", (0.0, 0.075, 0.035)), 0.078, ("Head", (0.0, 0.135, 0.01)), 0.098, _SKIN),
+    # A visor, so that the face can be told from the back of the head.
+    (("Head", (-0.042, 0.112, 0.079)), 0.038, ("Head", (0.042, 0.112, 0.079)), 0.038, _DARK),
     *_both_sides(
         [
             # The flanks, and the shoulders.
@@ -265,11 +272,8 @@ _SHAPE: list[tuple[_Point, float, _Point, float, int]] = [
             (("LeftHand", (-0.02, 0.0, 0.0)), 0.034, ("LeftHand", (-0.1, 0.0, 0.0)), 0.026, _LEFT),
             (("LeftUpperLeg", (0.0, -0.02, 0.0)), 0.093, ("LeftLowerLeg", _AT), 0.057, _SKIN),
             (("LeftLowerLeg", _AT), 0.058, ("LeftFoot", (0.0, 0.02, 0.0)), 0.038, _SKIN),
-            (("LeftFoot", (0.0, -0.028, -0.03)), 0.04, ("LeftToes", (0.0, 0.018, 0.0)), 0.035, _LEFT),
-            (("LeftToes", (0.0, 0.018, 0.0)), 0.035, ("LeftToes", (0.005, 0.012, 0.06)), 0.028, _LEFT),
-            (("LeftFoot", (0.0, 0.01, 0.0)), 0.042, ("LeftToes", (0.0, 0.022, -0.03)), 0.034, _LEFT),
-            # A visor, so that the face can be told from the back of the head.
-            (("Head", (0.0, 0.108, 0.09)), 0.036, ("Head", (-0.055, 0.112, 0.07)), 0.033, _DARK),
+            (("LeftFoot", (0.0, -0.025, -0.03)), 0.042, ("LeftToes", (0.0, 0.02, 0.0)), 0.036, _LEFT),
+            (("LeftToes", (0.0, 0.02, 0.0)), 0.036, ("LeftToes", (0.004, 0.014, 0.055)), 0.029, _LEFT),
         ]
     ),
 ]
@@ -314,7 +318,7 @@ def _materials() -> Array:
         return np.clip(shade, 0.0, 255.0)
 
     spheres = [
-        sphere((206, 204, 222), 0.25),
+        sphere((226, 222, 238), 0.3),
         sphere((26, 28, 42), 0.9),
         sphere((255, 120, 190), 0.25),
         sphere((96, 205, 255), 0.25),
@@ -336,13 +340,16 @@ def _draw_limbs(surface: pygame.Surface, view: View, limbs: Limbs) -> None:
     seen = (high > low).all(axis=1)
     if not seen.any():
         return
-    origin, corner = low[seen].min(axis=0), high[seen].max(axis=0)
-    relief = _Relief(*(corner - origin).tolist())
-    for i in np.argsort(-ends[..., 2].mean(axis=1)).tolist():
-        if seen[i]:
-            (x0, y0), (x1, y1) = (low[i] - origin).tolist(), (high[i] - origin).tolist()
-            capsule = np.column_stack([pixels[i] - origin, radii[i], ends[i, :, 2], limbs.radii[i]])
-            relief.add(capsule.tolist(), (x0, y0, x1, y1), int(limbs.materials[i]))
+    order = np.argsort(-ends[..., 2].mean(axis=1))
+    order = order[seen[order]]
+    origin = low[order].min(axis=0)
+    boxes = np.concatenate([low, high], axis=1)[order] - np.tile(origin, 2)
+    capsules = np.concatenate(
+        [pixels - origin, radii[..., None], ends[..., 2:], limbs.radii[..., None]], axis=-1, dtype=np.float64
+    )[order]
+    relief = _Relief(*boxes[:, 2:].max(axis=0).tolist())
+    for capsule, box, material in zip(capsules.tolist(), boxes.tolist(), limbs.materials[order].tolist(), strict=True):
+        relief.add(capsule, box, material)
     surface.blit(relief.lit(), origin.tolist(), special_flags=pygame.BLEND_PREMULTIPLIED)
 
 
@@ -355,63 +362,80 @@ class _Relief:
     _FAR = 1e3
 
     def __init__(self, width: int, height: int) -> None:
-        # Directions are stored times cover, so that edges blend as premultiplied colours do.
-        self._right = np.zeros((height, width), dtype=np.float32)
-        self._down = np.zeros((height, width), dtype=np.float32)
-        self._cover = np.zeros((height, width), dtype=np.float32)
+        # Direction to the right and down, and cover. Directions are stored times cover, so that edges blend as
+        # premultiplied colours do.
+        self._facing = np.zeros((3, height, width), dtype=np.float32)
         self._depth = np.full((height, width), self._FAR, dtype=np.float32)
         self._material = np.zeros((height, width), dtype=np.uint8)
+        self._x = np.arange(0.5, width, dtype=np.float32)[None, :]
+        self._y = np.arange(0.5, height, dtype=np.float32)[:, None]
 
-    def add(self, capsule: list[list[float]], box: tuple[int, int, int, int], material: int) -> None:
+    def add(self, capsule: list[list[float]], box: list[int], material: int) -> None:
         """Put a capsule in.
 
         Args:
-            capsule: for each of its two ends x, y, radius in pixels, and distance from the eye, radius in metres.
+            capsule: for each of its two ends x, y and radius in pixels, distance from the eye and radius in metres.
             box: left, top, right, bottom of the pixels that it may cover.
             material: row of :func:`_materials`.
         """
-        (ax, ay, ar, az, at), (bx, by, br, bz, bt) = capsule
+        (ax, ay, ar, az, thickness), (bx, by, br, bz, _) = capsule
         left, top, right, bottom = box
         dx, dy = bx - ax, by - ay
         length2 = max(dx * dx + dy * dy, 1e-6)
-        x = np.arange(left, right, dtype=np.float32)[None, :] + np.float32(0.5 - ax)
-        y = np.arange(top, bottom, dtype=np.float32)[:, None] + np.float32(0.5 - ay)
-        along = np.minimum(np.maximum(x * (dx / length2) + y * (dy / length2), 0.0), 1.0)
+        x = self._x[:, left:right] - ax
+        y = self._y[top:bottom] - ay
+        along = x * (dx / length2) + y * (dy / length2)
+        np.minimum(np.maximum(along, 0.0, out=along), 1.0, out=along)
         x = x - along * dx
         y = y - along * dy
-        radius = along * (br - ar) + ar
-        distance = np.sqrt(x * x + y * y)
-        weight = np.minimum(np.maximum(radius - distance + 0.5, 0.0), 1.0)
+        radius = along * (br - ar)
+        radius += ar
+        square = x * x
+        square += y * y
+        weight = radius - np.sqrt(square)
+        weight += 0.5
+        np.minimum(np.maximum(weight, 0.0, out=weight), 1.0, out=weight)
         solid = weight > 0.5
-        inverse = 1.0 / radius
-        distance *= inverse
-        facing = np.sqrt(np.maximum(1.0 - distance * distance, 0.0))
-        depth = along * (bz - az) + az - facing * (along * (bt - at) + at)
+        # The surface stands nearer than the axis by √(radius² − distance²), here in pixels.
+        np.subtract(radius * radius, square, out=square)
+        np.sqrt(np.maximum(square, 0.0, out=square), out=square)
+        square *= thickness / ar
+        along *= bz - az
+        along += az
+        depth = np.subtract(along, square, out=along)
 
         window = (slice(top, bottom), slice(left, right))
         there = self._depth[window]
         # Polynomial smooth minimum (Quilez): blending over so many metres on either side.
         blend = _BLEND if material == _SKIN else 0.1 * _BLEND
-        nearer = np.minimum(np.maximum((there - depth) * (0.5 / blend) + 0.5, 0.0), 1.0)
-        depth += (1.0 - nearer) * (there - depth - blend * nearer)
-        np.copyto(there, depth, where=solid)
-        np.copyto(self._material[window], np.uint8(material), where=solid & (nearer > 0.5))
+        gap = there - depth
+        nearer = gap * (0.5 / blend)
+        nearer += 0.5
+        np.minimum(np.maximum(nearer, 0.0, out=nearer), 1.0, out=nearer)
         weight *= nearer
-        inverse *= weight
-        rest = 1.0 - weight
-        for channel, value in ((self._right, x * inverse), (self._down, y * inverse), (self._cover, weight)):
-            part = channel[window]
-            part *= rest
-            part += value
+        gap -= blend * nearer
+        gap *= 1.0 - nearer
+        depth += gap
+        np.copyto(there, depth, where=solid)
+        np.copyto(self._material[window], np.uint8(material), where=weight > 0.5)
+        facing = self._facing[:, top:bottom, left:right]
+        facing *= 1.0 - weight
+        facing[2] += weight
+        weight /= radius
+        x *= weight
+        y *= weight
+        facing[0] += x
+        facing[1] += y
 
     def lit(self) -> pygame.Surface:
         """The picture under the lights, with premultiplied alpha."""
-        height, width = self._cover.shape
-        drawn = np.flatnonzero(self._cover > 1.0 / 255.0)
-        cover = self._cover.ravel()[drawn]
+        height, width = self._depth.shape
+        right, down, cover = self._facing.reshape(3, -1)
+        drawn = np.flatnonzero(cover > 1.0 / 255.0)
+        cover = cover[drawn]
         scale = (_SPHERE - 1) / (2.0 * _SPHERE_MARGIN) / cover
-        column = (self._right.ravel()[drawn] * scale + 0.5 * _SPHERE).astype(np.intp)
-        row = (self._down.ravel()[drawn] * scale + 0.5 * _SPHERE).astype(np.intp)
+        column = (right[drawn] * scale + 0.5 * _SPHERE).astype(np.intp)
+        row = (down[drawn] * scale + 0.5 * _SPHERE).astype(np.intp)
         material = self._material.ravel()[drawn].astype(np.intp)
         depth = self._depth.ravel()[drawn]
         solid = depth < self._FAR
@@ -460,6 +484,27 @@ def _draw_shadow(surface: pygame.Surface, view: View, limbs: Limbs) -> None:
             )
     soft = pygame.transform.gaussian_blur(small, 2)
     surface.blit(pygame.transform.smoothscale(soft, (size[0] * coarse, size[1] * coarse)), low.tolist())
+
+
+def _draw_trails(surface: pygame.Surface, view: View, bodies: Sequence[Body]) -> None:
+    """Ribbons behind the hands, that narrow and fade towards the past."""
+    if len(bodies) < 3:
+        return
+    age = np.linspace(0.0, 1.0, len(bodies))[:, None]  # 1 is now
+    for bone, colour in (("LeftHand", _PINK), ("RightHand", _CYAN)):
+        points = view.to_camera(np.array([body.positions[INDEX[bone]] for body in bodies]))
+        if points[:, 2].min() < 0.3:
+            continue
+        pixels = view.project(points)
+        along = np.gradient(pixels, axis=0)
+        length = np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-6)
+        across = along[:, ::-1] * [-1.0, 1.0] / length * age * (0.022 * view.focal / points[:, 2:])
+        if np.abs(pixels).max() > 8192.0:
+            continue
+        one, other = (pixels + across).tolist(), (pixels - across).tolist()
+        for i in range(len(bodies) - 1):
+            shade = (*colour, int(130 * float(age[i, 0]) ** 1.5))
+            gfxdraw.filled_polygon(surface, (one[i], one[i + 1], other[i + 1], other[i]), shade)
 
 
 def _draw_contacts(surface: pygame.Surface, view: View, body: Body) -> None:

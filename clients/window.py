@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from functools import lru_cache
 
 import pygame
@@ -23,6 +24,7 @@ HELP = (
 )
 
 _TURN_SPEED = 1.6  # radians a second while an arrow key is held
+_TRAIL = 0.35  # seconds that a hand's trail reaches back
 _TEXT = (214, 216, 232)
 _DIM = (120, 124, 150)
 _GOOD, _BAD = (92, 230, 160), (255, 110, 110)
@@ -46,6 +48,7 @@ class Window:
         self._show_fps = show_fps
         self._camera = Camera()
         self._frozen: Body | None = None
+        self._trail: deque[tuple[float, Body]] = deque()
         self._help = False
         self._open = True
 
@@ -107,8 +110,20 @@ class Window:
         body = self._frozen or self._receiver.smooth_body()
         if body is not None:
             self._camera.follow(body.positions[0], seconds)
-        draw(self._surface, body, self._camera, pulse=self._pulse())
+        draw(self._surface, body, self._camera, pulse=self._pulse(), trail=self._trail_behind(body))
         self._draw_overlay(fps)
+
+    def _trail_behind(self, body: Body | None) -> list[Body]:
+        """Where the dancer was in the last moments, oldest first; nothing while the dancer stands still in time."""
+        now = time.monotonic()
+        if body is None or self._frozen is not None or not self._receiver.receiving():
+            self._trail.clear()
+            return []
+        while self._trail and now - self._trail[0][0] > _TRAIL:
+            self._trail.popleft()
+        before = [past for _, past in self._trail]
+        self._trail.append((now, body))
+        return before
 
     def _pulse(self) -> float:
         phase = self._receiver.beat_phase()

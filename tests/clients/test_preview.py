@@ -126,6 +126,22 @@ def test_the_beat_lights_the_rim_of_the_stage():
     assert (brighter > 40).sum() > 1000
 
 
+def test_a_moving_hand_leaves_a_ribbon_where_it_was():
+    def reaching(angle):
+        pose = rest_pose()
+        pose.rotations[INDEX["LeftUpperArm"]] = rotation.from_axis_angle(np.array([0.0, 0.0, 1.0]), angle)
+        return body_of(pose)
+
+    camera = render.Camera(yaw=0.0)
+    view = camera.view(SIZE)
+    trail = [reaching(angle) for angle in np.linspace(-1.0, 0.5, 12)]
+    body = reaching(0.6)
+    difference = np.abs(picture(body, camera, trail=trail) - picture(body, camera)).max(axis=-1)
+    x, y = view.project(view.to_camera(trail[-3].positions[INDEX["LeftHand"]])).astype(int)
+    assert difference[x, y] > 20
+    np.testing.assert_array_equal(difference[: SIZE[0] // 2], 0)
+
+
 @pytest.mark.parametrize("size", [(160, 120), (1920, 300), (300, 900)])
 def test_any_window_shape_is_drawn(size):
     assert picture(body_of(rest_pose()), render.Camera(), size).max() > 150
