@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             window.screenshot(options.screenshot)
     except KeyboardInterrupt:
         pass
-    except pygame.error as error:
+    except (pygame.error, OSError) as error:
         return _refuse(str(error))
     finally:
         receiver.close()

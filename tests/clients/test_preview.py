@@ -287,6 +287,22 @@ def test_without_a_display_the_command_says_so(monkeypatch, capsys, missing):
     assert display_available()
 
 
+def test_mistakes_found_late_are_told_in_one_line():
+    wrong = (["--screenshot", "/no/such/folder/last.png"], ["--listen", "300.1.1.1"])
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "dancerev.clients.preview", "--port", str(free_port()), "--duration", "0", *options],
+            env={**os.environ, "SDL_VIDEODRIVER": "dummy"},
+            stderr=subprocess.PIPE,
+        )
+        for options in wrong
+    ]
+    for process in processes:
+        message = process.communicate(timeout=20)[1].decode()
+        assert process.returncode == 2, message
+        assert len(message.splitlines()) == 1
+
+
 def test_a_taken_port_is_told_in_one_line(monkeypatch, capsys):
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
