@@ -183,9 +183,11 @@ class Leg:
             nx, ny, nz, wanted = 0.0, -1.0, 0.0, 1.0
         nx, ny, nz = nx / wanted, ny / wanted, nz / wanted
         length = min(max(wanted, _SHORTEST_LEG), self.reach)
-        # The side to which the knee points. A nearly straight leg hardly shows it: the thigh's forward axis has a say.
+        # The side to which the knee points, once the whole leg is aimed at the new place. A nearly straight leg hardly
+        # shows it: the thigh's forward axis has a say.
+        aim = between((ax - hx, ay - hy, az - hz), (nx, ny, nz))
         fx, fy, fz = rotate(old_upper, (0.0, 0.0, 0.05))
-        px, py, pz = old_thigh[0] + fx, old_thigh[1] + fy, old_thigh[2] + fz
+        px, py, pz = rotate(aim, (old_thigh[0] + fx, old_thigh[1] + fy, old_thigh[2] + fz))
         along = px * nx + py * ny + pz * nz
         px, py, pz = px - along * nx, py - along * ny, pz - along * nz
         aside = max(math.sqrt(px * px + py * py + pz * pz), 1e-9)

