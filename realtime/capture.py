@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import soxr  # type: ignore[import-untyped]
+import soxr
 
 from dancerev.realtime.clock import AudioClock
 from dancerev.realtime.devices import Device, devices, find_device, portaudio, rescan

@@ -101,7 +101,7 @@ def _form(frame: av.AudioFrame) -> tuple[str, str, int]:
 def _resampled(frames: Iterator[av.AudioFrame], sample_rate: int) -> Iterator[Samples]:
     """(n, 2) float32 blocks at ``sample_rate``; the frames may change their form on the way."""
     import av
-    import soxr  # type: ignore[import-untyped]
+    import soxr
 
     for (_, layout, rate), run in groupby(frames, key=_form):
         channels = 1 if av.AudioLayout(layout).nb_channels == 1 else 2

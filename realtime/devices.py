@@ -49,7 +49,7 @@ class Device:
 def portaudio() -> ModuleType:
     """The module ``sounddevice``; :class:`InputError` where the PortAudio library is missing."""
     try:
-        import sounddevice  # type: ignore[import-untyped]
+        import sounddevice
     except (ImportError, OSError) as error:
         raise InputError(
             "the PortAudio library is missing (on Debian and Ubuntu: apt install libportaudio2)"
