@@ -68,8 +68,35 @@ MIRROR: tuple[int, ...] = tuple(
 """For each bone, the index of the bone on the other side (itself when central)."""
 
 
+def _ancestor_rounds() -> list[tuple[list[int], list[int]]]:
+    """(bones, ancestors) of each round of pointer jumping: three rounds reach the hips from anywhere."""
+    ancestors, rounds = list(PARENTS), []
+    while any(ancestor >= 0 for ancestor in ancestors):
+        bones = [bone for bone, ancestor in enumerate(ancestors) if ancestor >= 0]
+        rounds.append((bones, [ancestors[bone] for bone in bones]))
+        ancestors = [ancestors[ancestor] if ancestor >= 0 else -1 for ancestor in ancestors]
+    return rounds
+
+
+def _chain() -> npt.NDArray[np.float32]:
+    """(22, 22): row i is 1 at bone i and its ancestors, but for the hips."""
+    chain = np.zeros((len(BONES), len(BONES)), dtype=np.float32)
+    for bone in range(len(BONES)):
+        ancestor = bone
+        while ancestor > 0:
+            chain[bone, ancestor] = 1.0
+            ancestor = PARENTS[ancestor]
+    return chain
+
+
+_ROUNDS, _CHAIN = _ancestor_rounds(), _chain()
+
+
 def forward_kinematics(rotations: Array, root: Array) -> tuple[Array, Array]:
     """Joint positions and global rotations of a pose.
+
+    By pointer jumping rather than bone by bone: each round composes every bone's rotation with that of the ancestor
+    reached so far, which makes a few array operations out of one for every bone.
 
     Args:
         rotations: (..., 22, 4) local unit quaternions xyzw.
@@ -78,16 +105,12 @@ def forward_kinematics(rotations: Array, root: Array) -> tuple[Array, Array]:
     Returns:
         positions (..., 22, 3) in world metres and global rotations (..., 22, 4) xyzw.
     """
-    positions = np.empty((*rotations.shape[:-1], 3), dtype=rotations.dtype)
-    globals_ = np.empty_like(rotations)
-    positions[..., 0, :] = root
-    globals_[..., 0, :] = rotations[..., 0, :]
-    for bone in range(1, len(BONES)):
-        parent = PARENTS[bone]
-        above = globals_[..., parent, :]
-        positions[..., bone, :] = positions[..., parent, :] + rotation.rotate(above, REST_OFFSETS[bone])
-        globals_[..., bone, :] = rotation.multiply(above, rotations[..., bone, :])
-    return positions, globals_
+    globals_ = rotations.copy()
+    for bones, ancestors in _ROUNDS:
+        globals_[..., bones, :] = rotation.multiply(globals_[..., ancestors, :], globals_[..., bones, :])
+    steps = np.zeros((*rotations.shape[:-1], 3), dtype=rotations.dtype)
+    steps[..., 1:, :] = rotation.rotate(globals_[..., list(PARENTS[1:]), :], REST_OFFSETS[1:])
+    return root[..., None, :] + _CHAIN @ steps, globals_
 
 
 def mirror(rotations: Array, root: Array) -> tuple[Array, Array]:

@@ -105,6 +105,21 @@ def test_rest_pose_stands_on_the_floor():
     assert positions[left, 1] < 1.1
 
 
+def test_forward_kinematics_follows_every_bone():
+    rng = np.random.default_rng(6)
+    rotations, root = gentle_motion(rng, 5)
+    positions, turned = skeleton.forward_kinematics(rotations, root)
+    for bone, parent in enumerate(skeleton.PARENTS):
+        if parent < 0:
+            np.testing.assert_array_equal(positions[:, bone], root)
+            continue
+        step = rotation.rotate(turned[:, parent], skeleton.REST_OFFSETS[bone])
+        np.testing.assert_allclose(positions[:, bone], positions[:, parent] + step, atol=1e-6)
+        np.testing.assert_allclose(
+            turned[:, bone], rotation.multiply(turned[:, parent], rotations[:, bone]), atol=1e-12
+        )
+
+
 def test_mirror_reflects_every_joint():
     rng = np.random.default_rng(5)
     rotations, root = gentle_motion(rng, 20)

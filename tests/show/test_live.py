@@ -161,7 +161,7 @@ def test_ends_clean_on_interrupt_and_writes_statistics(receiver, tmp_path):
     process = live(
         *("--input", "demo", "--mute", "--no-preview", "--osc", f"127.0.0.1:{receiver.port}", "--stats", stats)
     )
-    while not receiver.datagrams:
+    while not receiver.datagrams and process.poll() is None:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=5)
