@@ -65,38 +65,43 @@ def _forward(parents: tuple[int, ...], offsets: Array, rotations: Array, root: A
     return positions, globals_
 
 
-def read_bvh(source: Path | str) -> Bvh:
+def read_bvh(path: Path | str) -> Bvh:
     """Reads a BVH file.
-
-    Args:
-        source: a path, or the text of a file (recognised by its first word ``HIERARCHY``).
 
     Raises:
         OSError: the file cannot be read.
         ValueError: it is not a whole BVH file; the message says what is missing.
     """
-    if isinstance(source, str) and source.lstrip("\ufeff \t\r\n").startswith("HIERARCHY"):
-        label, text = "BVH text", source.lstrip("\ufeff")
-    else:
-        label, text = str(source), Path(source).read_text(encoding="utf-8-sig", errors="replace")
-    head, found, motion = text.partition("MOTION")
+    try:
+        return parse_bvh(Path(path).read_text(encoding="utf-8", errors="replace"))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def parse_bvh(text: str) -> Bvh:
+    """The motion in the text of a BVH file.
+
+    Raises:
+        ValueError: it is not a whole BVH file; the message says what is missing.
+    """
+    head, found, motion = text.removeprefix("\ufeff").partition("MOTION")
     if not found or "HIERARCHY" not in head:
-        raise ValueError(f"{label}: not a BVH file (no HIERARCHY or no MOTION section)")
-    names, parents, offsets, channels = _read_hierarchy(label, head)
+        raise ValueError("not a BVH file (no HIERARCHY or no MOTION section)")
+    names, parents, offsets, channels = _read_hierarchy(head)
     header = re.match(r"\s*Frames:\s*(\d+)\s+Frame Time:\s*(\S+)\s*", motion)
     if header is None:
-        raise ValueError(f"{label}: no 'Frames:' and 'Frame Time:' after MOTION")
-    frames, frame_time = int(header[1]), _number(label, header[2])
+        raise ValueError("no 'Frames:' and 'Frame Time:' after MOTION")
+    frames, frame_time = int(header[1]), _number(header[2])
     if frame_time <= 0.0:
-        raise ValueError(f"{label}: frame time must be above 0, not {frame_time}")
+        raise ValueError(f"frame time must be above 0, not {frame_time}")
     try:
         values = np.array(motion[header.end() :].split(), dtype=np.float64)
     except ValueError as error:
-        raise ValueError(f"{label}: a motion value is not a number ({error})") from None
+        raise ValueError(f"a motion value is not a number ({error})") from None
     if frames == 0 or values.size != frames * len(channels):
-        raise ValueError(f"{label}: {values.size} motion values, expected {frames} frames × {len(channels)} channels")
+        raise ValueError(f"{values.size} motion values, expected {frames} frames × {len(channels)} channels")
     if not np.isfinite(values).all():
-        raise ValueError(f"{label}: a motion value is not finite")
+        raise ValueError("a motion value is not finite")
     values = values.reshape(frames, len(channels))
     rotations = np.tile(rotation.IDENTITY.astype(np.float64), (frames, len(names), 1))
     positions = np.tile(offsets[0], (frames, 1))
@@ -110,7 +115,7 @@ def read_bvh(source: Path | str) -> Bvh:
     return Bvh(tuple(names), tuple(parents), offsets, rotation.normalize(rotations), positions, frame_time)
 
 
-def _read_hierarchy(label: str, head: str) -> tuple[list[str], list[int], Array, list[tuple[int, str]]]:
+def _read_hierarchy(head: str) -> tuple[list[str], list[int], Array, list[tuple[int, str]]]:
     names: list[str] = []
     parents: list[int] = []
     offsets: list[list[float]] = []
@@ -122,35 +127,35 @@ def _read_hierarchy(label: str, head: str) -> tuple[list[str], list[int], Array,
             continue
         if words[0] in ("ROOT", "JOINT", "End"):
             if words[0] == "ROOT" and names:
-                raise ValueError(f"{label}: more than one ROOT")
+                raise ValueError("more than one ROOT")
             parent = open_joints[-1] if open_joints else -1
             names.append(f"{names[parent]}_End" if words[0] == "End" else " ".join(words[1:]) or "unnamed")
             parents.append(parent)
             offsets.append([0.0, 0.0, 0.0])
             open_joints.append(len(names) - 1)
         elif not open_joints:
-            raise ValueError(f"{label}: unexpected '{line.strip()}' in HIERARCHY")
+            raise ValueError(f"unexpected '{line.strip()}' in HIERARCHY")
         elif words[0] == "OFFSET" and len(words) == 4:
-            offsets[open_joints[-1]] = [_number(label, word) for word in words[1:]]
+            offsets[open_joints[-1]] = [_number(word) for word in words[1:]]
         elif words[0] == "CHANNELS":
             for word in words[2:]:
                 if word[0] not in _AXES or word[1:] not in ("rotation", "position"):
-                    raise ValueError(f"{label}: unknown channel '{word}'")
+                    raise ValueError(f"unknown channel '{word}'")
                 channels.append((open_joints[-1], word))
         elif words[0] == "}":
             open_joints.pop()
         else:
-            raise ValueError(f"{label}: unexpected '{line.strip()}' in HIERARCHY")
+            raise ValueError(f"unexpected '{line.strip()}' in HIERARCHY")
     if not names or open_joints:
-        raise ValueError(f"{label}: HIERARCHY is incomplete")
+        raise ValueError("HIERARCHY is incomplete")
     return names, parents, np.array(offsets), channels
 
 
-def _number(label: str, word: str) -> float:
+def _number(word: str) -> float:
     try:
         return float(word)
     except ValueError:
-        raise ValueError(f"{label}: '{word}' is not a number") from None
+        raise ValueError(f"'{word}' is not a number") from None
 
 
 def write_bvh(path: Path | str, rotations: Array, root: Array, fps: float) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import pose
-from .bvh import read_bvh
+from .bvh import Bvh, parse_bvh
 from .clean import clean
 from .corpus import MANIFEST, DanceSequence, save_shard
 from .features import FEATURE_SIZE, FEATURE_VERSION
@@ -27,7 +27,7 @@ from .motion_beats import Pulse, alignment, fit_pulse, joint_speed, kinematic_be
 from .music import Song, followed, hear, load_song, read_beats, save_song
 from .pairing import FPS, Repertoire, compose
 from .pose import FRAME_RATE, POSE_SIZE
-from .retarget import retarget
+from .retarget import calibrate, retarget
 from .rotation import yaw_of
 from .skeleton import forward_kinematics
 
@@ -176,7 +176,12 @@ class Take:
 def prepare_takes(sources: list[Source], folder: Path, options: argparse.Namespace) -> list[Take]:
     """Retargets and cleans the takes that are not in ``folder`` yet."""
     missing = [source for source in sources if not (folder / f"{source.style}_{source.name}.npz").exists()]
-    _in_parallel(partial(_prepare_take, folder), missing, options.workers, "motion")
+    if missing:
+        origins = sorted({source.origin for source in missing})
+        groups = [[source for source in sources if source.origin == origin] for origin in origins]
+        rigs = _in_parallel(_calibrate, groups, options.workers, "rigs")
+        calibrations = dict(zip(origins, rigs, strict=True))
+        _in_parallel(partial(_prepare_take, folder, calibrations), missing, options.workers, "motion")
     takes = []
     for source in sources:
         with np.load(folder / f"{source.style}_{source.name}.npz", allow_pickle=False) as data:
@@ -195,12 +200,32 @@ def prepare_takes(sources: list[Source], folder: Path, options: argparse.Namespa
     return takes
 
 
-def _prepare_take(folder: Path, source: Source) -> None:
-    text = source.read()
+Rigs = dict[tuple[str, ...], dict[str, Array]]
+"""Calibrations by the names of a rig's joints."""
+
+
+def _calibrate(sources: list[Source]) -> Rigs:
+    """The calibration of every rig among the takes of one origin, each from all its takes."""
+    rigs: dict[tuple[str, ...], list[Bvh]] = {}
+    for source in sources:
+        bvh = _read(source)
+        rigs.setdefault(bvh.names, []).append(bvh)
     try:
-        segments, report = clean(retarget(read_bvh(text.lstrip("\ufeff \r\n\t")), source.fps))
+        return {names: calibrate(bvhs) for names, bvhs in rigs.items()}
+    except ValueError as error:
+        raise ValueError(f"{sources[0].origin}: {error}") from None
+
+
+def _read(source: Source) -> Bvh:
+    try:
+        return parse_bvh(source.read())
     except ValueError as error:
         raise ValueError(f"{source.origin}/{source.name}: {error}") from None
+
+
+def _prepare_take(folder: Path, calibrations: dict[str, Rigs], source: Source) -> None:
+    bvh = _read(source)
+    segments, report = clean(retarget(bvh, source.fps, calibrations[source.origin][bvh.names]))
     arrays = {}
     for i, segment in enumerate(segments):
         arrays[f"rotations_{i}"] = segment.rotations.astype(np.float32)

@@ -1,9 +1,9 @@
 """Motion of any humanoid rig onto our 22 bones.
 
-Each of our bones follows one joint of the source. What the two skeletons call "no rotation" differs, so they
-are first laid into one and the same reference pose (a T-pose, an A-pose, or arms hanging, found in the file);
-from there on, each bone turns in the world as its joint does. So the directions of the limbs in the world
-agree with the source whatever its rest pose and bone axes are.
+Each of our bones follows one joint of the source. What the two skeletons call "no rotation" differs, so
+:func:`calibrate` finds for each bone the constant turn between them; from there on, the bone turns in the world
+as its joint does. So the directions of the limbs in the world agree with the source, whatever its rest pose and
+bone axes are.
 """
 
 from __future__ import annotations
@@ -41,6 +41,18 @@ _SIDE_NAMES: dict[str, tuple[str, ...]] = {
     "Toes": ("toebase", "toes", "toe", "ball", "foot"),
 }
 _FINGER_NAMES = ("middle1", "mid1", "handmiddle1", "middleproximal", "middle01", "fingermid1")
+_THUMB_NAMES = ("thumb1", "handthumb1", "thumbproximal", "thumb01")
+_LIMBS = (
+    ("UpperArm", "LowerArm"),
+    ("LowerArm", "Hand"),
+    ("Hand", "Hand"),
+    ("UpperLeg", "LowerLeg"),
+    ("LowerLeg", "Foot"),
+)
+"""Bones whose direction is followed, and the bone whose rest offset points along them."""
+
+_REFERENCE_ERROR = 1.5  # radians over the whole body: a pose that the rest pose can be read off
+
 _REQUIRED = ("Hips", "Neck") + tuple(
     side + part
     for side in ("Left", "Right")
@@ -58,7 +70,7 @@ class Rig:
     Attributes:
         joints: our bone → index of the source joint.
         spine: source joints from above the hips to below the neck, upwards.
-        tips: source joints that only give a direction: ``LeftHand`` → a finger, ``LeftToes`` → the toe.
+        tips: source joints that only give a direction: ``LeftHand`` → a finger, ``LeftThumb``, ``LeftToes``.
     """
 
     joints: dict[str, int]
@@ -80,7 +92,7 @@ def _part(name: str) -> tuple[str, str]:
         if bare != joined:
             return side, bare.replace("_", "")
     bare = joined.replace("_", "")
-    known = {alias for aliases in _SIDE_NAMES.values() for alias in aliases} | set(_FINGER_NAMES)
+    known = {alias for aliases in _SIDE_NAMES.values() for alias in aliases} | set(_FINGER_NAMES) | set(_THUMB_NAMES)
     if bare[:1] in "lr" and bare[1:] in known and bare not in known:
         return {"l": "Left", "r": "Right"}[bare[0]], bare[1:]
     return "", bare
@@ -117,6 +129,9 @@ def map_rig(bvh: Bvh) -> Rig:
         for finger in _FINGER_NAMES:
             if (side, finger) in by_part:
                 tips.setdefault(side + "Hand", by_part[side, finger])
+        for thumb in _THUMB_NAMES:
+            if (side, thumb) in by_part:
+                tips.setdefault(side + "Thumb", by_part[side, thumb])
         if side + "Toes" in joints:
             tips[side + "Toes"] = joints[side + "Toes"]
         elif side + "Foot" in joints:
@@ -173,18 +188,6 @@ def _angle(a: Array, b: Array) -> Array:
     return np.asarray(np.arccos(np.clip(np.sum(_unit(a) * _unit(b), axis=-1), -1.0, 1.0)))
 
 
-def _reference_pose(bvh: Bvh, rig: Rig, upright: Array) -> tuple[Array, Array]:
-    """Global positions (J, 3) and rotations (J, 4) of a pose in which our skeleton's rotations are known."""
-    positions, rotations = bvh.offset_pose()
-    if _reference_error(rotation.rotate(upright, positions), rig) < 1.5:
-        return rotation.rotate(upright, positions), rotation.multiply(upright, rotations)
-    positions, rotations = bvh.forward_kinematics()
-    positions = rotation.rotate(upright, positions)
-    error = _reference_error(positions, rig)
-    best = 0 if error[0] < 1.5 else int(np.argmin(error))
-    return positions[best], rotation.multiply(upright, rotations[best])
-
-
 def _upright(positions: Array, rig: Rig) -> Array:
     """Quaternion that turns the file's own up axis onto +Y."""
     feet = (positions[:, rig.joints["LeftFoot"]] + positions[:, rig.joints["RightFoot"]]) / 2
@@ -211,104 +214,219 @@ def source_directions(bvh: Bvh) -> dict[str, Array]:
     }
 
 
-def retarget(bvh: Bvh, fps: float | None = None) -> Motion:
+def calibrate(bvhs: list[Bvh]) -> dict[str, Array]:
+    """How our bones sit on the joints of a rig, found from takes of it.
+
+    A bone's rotation in the world is its joint's times the constant quaternion (4,) given here. Where the rig
+    is in a T-pose, an A-pose or has its arms hanging when all rotations are zero, or in the first frame of a
+    take, the constants are read off that pose. Otherwise they are learned from the movement: limbs from their
+    direction and the axis in which elbow and knee bend, hands from fingers and thumb, feet from standing flat,
+    the trunk from standing upright on average.
+
+    Args:
+        bvhs: takes of one and the same rig.
+
+    Returns:
+        constants by the name of our bone; those of the source's spine as ``spine_0``, ``spine_1``, ….
+
+    Raises:
+        ValueError: a bone has no counterpart in the rig, or the takes never stand upright.
+    """
+    first = bvhs[0]
+    rig = map_rig(first)
+    upright = _upright(first.forward_kinematics()[0], rig)
+    poses = [first.offset_pose()] + [(p[0], g[0]) for p, g in (b.forward_kinematics(slice(0, 1)) for b in bvhs)]
+    for positions, globals_ in poses:
+        positions, globals_ = rotation.rotate(upright, positions), rotation.multiply(upright, globals_)
+        if _reference_error(positions, rig) < _REFERENCE_ERROR:
+            return _read_off(rig, positions, globals_)
+    motions = [b.forward_kinematics() for b in bvhs]
+    positions = rotation.rotate(upright, np.concatenate([p for p, _ in motions]))
+    globals_ = rotation.multiply(upright, np.concatenate([g for _, g in motions]))
+    return _learn(rig, positions, globals_)
+
+
+def _read_off(rig: Rig, positions: Array, globals_: Array) -> dict[str, Array]:
+    """The constants from a pose (J, 3), (J, 4) in which the trunk is upright and the feet are flat."""
+    facing = rotation.from_yaw(_facing(positions, rig))
+    poses = dict.fromkeys((*_CENTRE_NAMES, "LeftShoulder", "RightShoulder"), facing)
+    for side in ("Left", "Right"):
+        for bone, child in _LIMBS:
+            start = positions[rig.joints[side + bone]]
+            if bone != "Hand":
+                direction = positions[rig.joints[side + child]] - start
+            elif side + "Hand" in rig.tips:
+                direction = positions[rig.tips[side + "Hand"]] - start
+            else:
+                direction = start - positions[rig.joints[side + "LowerArm"]]
+            rest = _unit(REST_OFFSETS[INDEX[side + child]].astype(float))
+            aligned = rotation.between(rotation.rotate(facing, rest), _unit(direction))
+            poses[side + bone] = rotation.multiply(aligned, facing)
+        pointing = facing
+        if side + "Toes" in rig.tips:
+            # The foot is flat in the reference; only where it points is taken from it.
+            toe = positions[rig.tips[side + "Toes"]] - positions[rig.joints[side + "Foot"]]
+            pointing = rotation.from_yaw(np.arctan2(toe[0], toe[2]))
+        poses[side + "Foot"] = poses[side + "Toes"] = pointing
+    constants = {
+        bone: rotation.multiply(rotation.conjugate(globals_[joint]), poses[bone]) for bone, joint in rig.joints.items()
+    }
+    for step, joint in enumerate(rig.spine):
+        constants[f"spine_{step}"] = rotation.multiply(rotation.conjugate(globals_[joint]), facing)
+    return constants
+
+
+def _learn(rig: Rig, positions: Array, globals_: Array) -> dict[str, Array]:
+    """The constants from movement: positions (T, J, 3) and rotations (T, J, 4) of the joints, Y up."""
+    up = np.array([0.0, 1.0, 0.0])
+    hips, neck = positions[:, rig.joints["Hips"]], positions[:, rig.joints["Neck"]]
+    feet = [positions[:, rig.joints[side + "Foot"]] for side in ("Left", "Right")]
+    height = hips[:, 1] - np.minimum(feet[0][:, 1], feet[1][:, 1])
+    standing = (_angle(neck - hips, up) < np.deg2rad(25.0)) & (height > 0.9 * np.percentile(height, 90))
+    if standing.sum() < 10:
+        raise ValueError("no T-pose in the file, and the dancer never stands upright to learn the rig from")
+    facing = rotation.from_yaw(_facing(positions[standing], rig))
+    constants: dict[str, Array] = {}
+
+    def upright_on_average(joint: int) -> Array:
+        return _mean(rotation.multiply(rotation.conjugate(globals_[standing, joint]), facing))
+
+    for bone in _CENTRE_NAMES:
+        if bone in rig.joints:
+            constants[bone] = upright_on_average(rig.joints[bone])
+    for step, joint in enumerate(rig.spine):
+        constants[f"spine_{step}"] = upright_on_average(joint)
+    chest = rig.spine[-1] if rig.spine else rig.joints["Hips"]
+    chest_world = rotation.multiply(globals_[:, chest], constants.get(f"spine_{len(rig.spine) - 1}", constants["Hips"]))
+    for side, sign in (("Left", 1.0), ("Right", -1.0)):
+        if side + "Shoulder" in rig.joints:
+            joint = rig.joints[side + "Shoulder"]
+            constants[side + "Shoulder"] = _mean(rotation.multiply(rotation.conjugate(globals_[:, joint]), chest_world))
+        for upper, lower, end, axis in (
+            ("UpperArm", "LowerArm", "Hand", -sign * up),
+            ("UpperLeg", "LowerLeg", "Foot", np.array([1.0, 0.0, 0.0])),
+        ):
+            start, middle, last = (positions[:, rig.joints[side + bone]] for bone in (upper, lower, end))
+            hinge = np.cross(_unit(middle - start), _unit(last - middle))
+            for bone, child, direction in ((upper, lower, middle - start), (lower, end, last - middle)):
+                back = rotation.conjugate(globals_[:, rig.joints[side + bone]])
+                constants[side + bone] = _frame_to_frame(
+                    REST_OFFSETS[INDEX[side + child]].astype(float),
+                    axis,
+                    rotation.rotate(back, direction).mean(axis=0),
+                    rotation.rotate(back, hinge).mean(axis=0),
+                )
+        constants |= _learn_hand(rig, side, positions, globals_, constants)
+        constants |= _learn_foot(rig, side, positions, globals_)
+    return constants
+
+
+def _learn_hand(
+    rig: Rig, side: str, positions: Array, globals_: Array, constants: dict[str, Array]
+) -> dict[str, Array]:
+    hand = rig.joints[side + "Hand"]
+    back = rotation.conjugate(globals_[:, hand])
+    if side + "Hand" in rig.tips and side + "Thumb" in rig.tips:
+        finger, thumb = (
+            rotation.rotate(back, positions[:, rig.tips[side + tip]] - positions[:, hand]).mean(axis=0)
+            for tip in ("Hand", "Thumb")
+        )
+        along = REST_OFFSETS[INDEX[side + "Hand"]].astype(float)
+        return {side + "Hand": _frame_to_frame(along, np.array([0.0, 0.0, 1.0]), finger, thumb)}
+    forearm = rotation.multiply(globals_[:, rig.joints[side + "LowerArm"]], constants[side + "LowerArm"])
+    return {side + "Hand": _mean(rotation.multiply(back, forearm))}
+
+
+def _learn_foot(rig: Rig, side: str, positions: Array, globals_: Array) -> dict[str, Array]:
+    """The foot's constant from the frames in which it stands: low and slow."""
+    up = np.array([0.0, 1.0, 0.0])
+    foot = rig.joints[side + "Foot"]
+    place = positions[:, foot]
+    speed = np.linalg.norm(np.gradient(place, axis=0), axis=-1)
+    low = place[:, 1] < np.percentile(place[:, 1], 40)
+    still = low & (speed <= np.percentile(speed[low], 50))
+    constants = {}
+    for bone in ("Foot", "Toes"):
+        if side + bone not in rig.joints:
+            continue
+        back = rotation.conjugate(globals_[still, rig.joints[side + bone]])
+        sole_up = rotation.rotate(back, up).mean(axis=0)
+        toe = positions[still, rig.tips[side + "Toes"]] - place[still] if side + "Toes" in rig.tips else None
+        if toe is None:
+            shin = place[still] - positions[still, rig.joints[side + "LowerLeg"]]
+            toe = np.cross(np.cross(shin, up), up) * -1.0
+        ahead = rotation.rotate(back, _unit(toe)).mean(axis=0)
+        constants[side + bone] = _frame_to_frame(up, np.array([0.0, 0.0, 1.0]), sole_up, ahead)
+    return constants
+
+
+def _mean(quaternions: Array) -> Array:
+    """(4,) the average rotation of (N, 4): the first eigenvector of Markley et al., 2007."""
+    _, vectors = np.linalg.eigh(quaternions.T @ quaternions)
+    return np.asarray(vectors[:, -1])
+
+
+def _frame_to_frame(first: Array, second: Array, new_first: Array, new_second: Array) -> Array:
+    """Quaternion (4,) that turns ``first`` onto ``new_first`` and ``second`` as near to ``new_second`` as it can."""
+
+    def frame(a: Array, b: Array) -> Array:
+        a = _unit(a)
+        b = _unit(b - np.dot(a, b) * a)
+        return np.stack([a, b, np.cross(a, b)], axis=1)
+
+    return rotation.from_matrix(frame(new_first, new_second) @ frame(first, second).T)
+
+
+def retarget(bvh: Bvh, fps: float | None = None, calibration: dict[str, Array] | None = None) -> Motion:
     """The motion of a BVH file on our skeleton, scaled to our legs; where the floor is, is not yet known.
 
     Args:
         bvh: the source.
         fps: its true rate, where the file's own frame time is wrong.
+        calibration: from :func:`calibrate` over takes of the same rig; from this take alone when not given.
 
     Returns:
-        a motion whose lowest planted foot stands near height 0; contacts are all zero.
+        a motion whose lower foot mostly stands near height 0; contacts are all zero.
 
     Raises:
         ValueError: a bone has no counterpart in the rig.
     """
     rig = map_rig(bvh)
+    constants = calibrate([bvh]) if calibration is None else calibration
     positions, globals_ = bvh.forward_kinematics()
     upright = _upright(positions, rig)
     positions, globals_ = rotation.rotate(upright, positions), rotation.multiply(upright, globals_)
-    reference, reference_globals = _reference_pose(bvh, rig, upright)
-    facing = rotation.from_yaw(_facing(reference, rig))
-
-    def follow(joint: int, pose: Array) -> Array:
-        """World rotations (T, 4) of a bone that stands in ``pose`` when its joint stands in the reference."""
-        return rotation.multiply(
-            globals_[:, joint], rotation.multiply(rotation.conjugate(reference_globals[joint]), pose)
-        )
-
     world = np.empty((len(positions), len(BONES), 4))
-    world[:, 0] = follow(rig.joints["Hips"], facing)
-    _follow_spine(world, [world[:, 0]] + [follow(joint, facing) for joint in rig.spine])
-    for bone in ("Neck", "Head"):
-        joint = rig.joints.get(bone)
-        world[:, INDEX[bone]] = world[:, PARENTS[INDEX[bone]]] if joint is None else follow(joint, facing)
-    for side in ("Left", "Right"):
-        shoulder = rig.joints.get(side + "Shoulder")
-        world[:, INDEX[side + "Shoulder"]] = (
-            world[:, INDEX["UpperChest"]] if shoulder is None else follow(shoulder, facing)
-        )
-        for bone, end in (
-            ("UpperArm", rig.joints[side + "LowerArm"]),
-            ("LowerArm", rig.joints[side + "Hand"]),
-            ("Hand", rig.tips.get(side + "Hand")),
-            ("UpperLeg", rig.joints[side + "LowerLeg"]),
-            ("LowerLeg", rig.joints[side + "Foot"]),
-        ):
-            joint = rig.joints[side + bone]
-            rest = REST_OFFSETS[
-                INDEX[
-                    side
-                    + {
-                        "UpperArm": "LowerArm",
-                        "LowerArm": "Hand",
-                        "Hand": "Hand",
-                        "UpperLeg": "LowerLeg",
-                        "LowerLeg": "Foot",
-                    }[bone]
-                ]
-            ].astype(float)
-            direction = (
-                reference[end] - reference[joint]
-                if end is not None
-                else reference[joint] - reference[rig.joints[side + "LowerArm"]]
-            )
-            aligned = rotation.between(rotation.rotate(facing, _unit(rest)), _unit(direction))
-            world[:, INDEX[side + bone]] = follow(joint, rotation.multiply(aligned, facing))
-        foot = rig.joints[side + "Foot"]
-        # The foot is flat in the reference; only where it points is taken from it.
-        pointing = facing
-        if side + "Toes" in rig.tips:
-            toe = reference[rig.tips[side + "Toes"]] - reference[foot]
-            pointing = rotation.from_yaw(np.arctan2(toe[0], toe[2]))
-        world[:, INDEX[side + "Foot"]] = follow(foot, pointing)
-        toes = rig.joints.get(side + "Toes")
-        world[:, INDEX[side + "Toes"]] = world[:, INDEX[side + "Foot"]] if toes is None else follow(toes, pointing)
-
+    spine = [rotation.multiply(globals_[:, joint], constants[f"spine_{i}"]) for i, joint in enumerate(rig.spine)]
+    for index, bone in enumerate(BONES):
+        if bone in ("Spine", "Chest", "UpperChest"):
+            world[:, index] = _spine(bone, [world[:, 0], *spine])
+        elif bone in rig.joints:
+            world[:, index] = rotation.multiply(globals_[:, rig.joints[bone]], constants[bone])
+        else:
+            world[:, index] = world[:, PARENTS[index]]
     local = world.copy()
-    for bone in range(1, len(BONES)):
-        local[:, bone] = rotation.multiply(rotation.conjugate(world[:, PARENTS[bone]]), world[:, bone])
+    for index in range(1, len(BONES)):
+        local[:, index] = rotation.multiply(rotation.conjugate(world[:, PARENTS[index]]), world[:, index])
     local = rotation.normalize(local)
-    root = _place_root(local, positions, reference, rig)
-    rate = fps if fps is not None else 1.0 / bvh.frame_time
-    return Motion(local, root, np.zeros((len(root), 2)), rate)
+    root = _place_root(local, positions, rig)
+    return Motion(local, root, np.zeros((len(root), 2)), fps if fps is not None else 1.0 / bvh.frame_time)
 
 
-def _follow_spine(world: Array, chain: list[Array]) -> None:
-    """Spreads the source's spine, hips first, over Spine, Chest and UpperChest."""
-    for step, bone in enumerate(("Spine", "Chest", "UpperChest"), start=1):
-        place = step / 3.0 * (len(chain) - 1)
-        below = min(int(place), max(len(chain) - 2, 0))
-        above = min(below + 1, len(chain) - 1)
-        world[:, INDEX[bone]] = rotation.slerp(chain[below], chain[above], place - below)
+def _spine(bone: str, chain: list[Array]) -> Array:
+    """Rotation (T, 4) in the world of one of our three, of the source's spine, hips first, spread over them."""
+    place = ("Spine", "Chest", "UpperChest").index(bone) / 3.0 + 1.0 / 3.0
+    place *= len(chain) - 1
+    below = min(int(place + 1e-9), max(len(chain) - 2, 0))
+    return rotation.slerp(chain[below], chain[min(below + 1, len(chain) - 1)], place - below)
 
 
-def _place_root(local: Array, positions: Array, reference: Array, rig: Rig) -> Array:
+def _place_root(local: Array, positions: Array, rig: Rig) -> Array:
     """(T, 3) the hips, so that the middle between the hip joints moves as in the source, scaled by leg length."""
     leg = 0.0
     for side in ("Left", "Right"):
-        hip, knee, ankle = (reference[rig.joints[side + part]] for part in ("UpperLeg", "LowerLeg", "Foot"))
-        leg += (np.linalg.norm(knee - hip) + np.linalg.norm(ankle - knee)) / 2.0
+        hip, knee, ankle = (positions[0, rig.joints[side + part]] for part in ("UpperLeg", "LowerLeg", "Foot"))
+        leg += float(np.linalg.norm(knee - hip) + np.linalg.norm(ankle - knee)) / 2.0
     middle = (positions[:, rig.joints["LeftUpperLeg"]] + positions[:, rig.joints["RightUpperLeg"]]) / 2.0
     own, _ = forward_kinematics(local, np.zeros((len(local), 3)))
     own_middle = (own[:, INDEX["LeftUpperLeg"]] + own[:, INDEX["RightUpperLeg"]]) / 2.0
