@@ -1,4 +1,4 @@
-"""Draws the dancer on a stage: perspective, shaded limbs, soft shadow and reflection, all on the CPU.
+"""Draws the dancer on a stage: perspective, shaded limbs, soft shadow, all on the CPU.
 
 Limbs are tapered capsules. Each pixel of a limb looks its colour up in a small picture of a lit sphere by the
 direction in which the surface faces there (a "lit sphere", Sloan et al., Graphics Interface 2001), and a depth

@@ -8,7 +8,7 @@ when the audio up to time k / FRAME_RATE has arrived (k = 1, 2, …); its ``time
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,10 @@ AUDIO_FEATURES: tuple[str, ...] = (
     "noisiness",  # spectral flatness, 0 tonal … 1 noise
     "activity",  # 1 while there is music, falling to 0 within a second of silence
 )
+
+ONSETS = slice(0, BANDS)
+ENERGY = AUDIO_FEATURES.index("energy")
+ACTIVITY = AUDIO_FEATURES.index("activity")
 
 BEAT_FEATURES: tuple[str, ...] = (
     "beat_sin",  # phase in the beat at the time of the pose; (0, 1) is on the beat
@@ -72,6 +76,12 @@ class BeatState:
     def next_beat(self) -> float:
         """Seconds of audio at which the next beat falls."""
         return self.time + (1.0 - self.phase) * self.period
+
+    def at(self, time: float) -> BeatState:
+        """The same beat as it will stand at ``time`` (seconds), if the tempo stays."""
+        beats = self.beats_at(time)
+        whole = math.floor(beats)
+        return replace(self, time=time, phase=beats - whole, beat_in_bar=whole % self.beats_per_bar)
 
     def beats_at(self, time: float) -> float:
         """Beats since the current bar's downbeat at ``time`` (seconds), at the present tempo."""

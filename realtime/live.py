@@ -12,11 +12,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from dancerev.clients.flat import FlatSender
 from dancerev.clients.preview import display_available, launch_preview
-from dancerev.clients.sink import PoseSink, Sinks
+from dancerev.clients.sink import Sinks
 from dancerev.clients.udp import VMC_PORT, ReceiverError, parse_target
 from dancerev.clients.vmc import VmcSender
 from dancerev.model.command_line import ArgumentParser
+from dancerev.model.features import ENERGY, ONSETS
+from dancerev.model.pose import Pose
 from dancerev.realtime.dancer import Dancer
 from dancerev.realtime.errors import InputError
 from dancerev.realtime.session import ANY_STYLE, PROVIDERS, DanceModel, ModelError
@@ -51,8 +54,9 @@ def _parser() -> ArgumentParser:
     sound.add_argument("--mute", action="store_true", help="dance to the file without playing it")
     out = parser.add_argument_group("poses")
     out.add_argument(
-        "--osc", metavar="HOST:PORT", action="append", help=f"a VMC receiver; repeatable (default 127.0.0.1:{VMC_PORT})"
+        "--osc", metavar="HOST:PORT", action="append", help=f"a receiver; repeatable (default 127.0.0.1:{VMC_PORT})"
     )
+    out.add_argument("--protocol", choices=("vmc", "flat"), default="vmc", help="default vmc")
     out.add_argument("--fps", type=int, choices=(30, 60), default=30, help="poses a second (default %(default)s)")
     out.add_argument(
         "--preview",
@@ -79,23 +83,24 @@ def _parser() -> ArgumentParser:
 
 
 @contextlib.contextmanager
-def _preview(wanted: bool | None, fps: int) -> Iterator[list[PoseSink]]:
-    """The preview's sink for as long as the show runs, where it is wanted and possible."""
+def _preview(wanted: bool | None) -> Iterator[tuple[list[VmcSender], list[FlatSender]]]:
+    """The preview's receivers of poses and of music while the show runs, where it is wanted and possible."""
     if wanted is None and not display_available():
         print("no display: no preview", file=sys.stderr)
         wanted = False
     if wanted is False:
-        yield []
+        yield [], []
         return
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     process = launch_preview(port)
-    sender = VmcSender("127.0.0.1", port)
+    poses, music = VmcSender("127.0.0.1", port), FlatSender("127.0.0.1", port)
     try:
-        yield [sender]
+        yield [poses], [music]
     finally:
-        sender.close()
+        poses.close()
+        music.close()
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(2.0)
@@ -108,21 +113,36 @@ def run(arguments: argparse.Namespace) -> None:
         InputError, ModelError, ReceiverError, OSError: something that the user can mend.
     """
     targets = [parse_target(text) for text in arguments.osc or [f"127.0.0.1:{VMC_PORT}"]]
-    senders = [VmcSender(host, port) for host, port in targets]
+    protocol = VmcSender if arguments.protocol == "vmc" else FlatSender
+    senders: list[VmcSender | FlatSender] = [protocol(host, port) for host, port in targets]
     if arguments.stats:
         arguments.stats.touch()  # now, rather than an error after the show
     model = DanceModel(arguments.model, arguments.provider)
     dancer = Dancer(model, arguments.style, arguments.seed, arguments.latency_offset / 1000.0)
     source = open_source(arguments.input, arguments.device, arguments.mute, arguments.duration)
     try:
-        with _preview(arguments.preview, arguments.fps) as previews:
+        with _preview(arguments.preview) as (previews, preview_music):
             show = Show(source, DanceStream(dancer, arguments.fps), Sinks([*senders, *previews]))
+            music = preview_music + [sender for sender in senders if isinstance(sender, FlatSender)]
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, lambda *_: show.stop())
             notes = [note for note in (model.note, source.note) if note]
             status = StatusLine(show, [f"{host}:{port}" for host, port in targets], model.provider, notes)
+
+            def each_pose(pose: Pose) -> None:
+                heard = show.stream.heard
+                if heard is not None:
+                    beat, onset, energy = (
+                        heard.beat.at(pose.time),
+                        float(heard.audio[ONSETS].max()),
+                        float(heard.audio[ENERGY]),
+                    )
+                    for sender in music:
+                        sender.send_music(beat, onset, energy)
+                status.update()
+
             try:
-                show.run(status.update)
+                show.run(each_pose)
             finally:
                 status.close()
         if arguments.stats:

@@ -86,6 +86,7 @@ class DanceModel:
         )
         metadata = _checked_metadata(path, self._session.get_modelmeta().custom_metadata_map)
         self.styles: tuple[str, ...] = tuple(metadata["styles"])
+        self._turn = 0  # which of the two states is the present one
         self._bind(onnxruntime)
         self.reset()
 
@@ -143,7 +144,6 @@ class DanceModel:
         self._state = [{name: np.zeros(*shapes[name]) for name in STATE} for _ in range(2)]
         self._poses = [np.zeros((1, POSE_SIZE), dtype=np.float32) for _ in range(2)]
         self._bindings: list[Any] = []
-        self._turn: int = 0
         for turn in range(2):
             binding = self._session.io_binding()
             old, new = self._state[turn], self._state[1 - turn]

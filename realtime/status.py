@@ -6,6 +6,7 @@ import shutil
 import sys
 import time
 
+from dancerev.model.features import ENERGY
 from dancerev.realtime.show import Show
 
 _EVERY = 0.2  # seconds between updates
@@ -60,7 +61,7 @@ class StatusLine:
         if heard is None:
             return f"listening …  {self._tail}"
         beat = heard.beat
-        level = _LEVELS[round(float(heard.audio[16]) * (len(_LEVELS) - 1))]
+        level = _LEVELS[round(float(heard.audio[ENERGY]) * (len(_LEVELS) - 1))]
         dots = "".join("●" if i == beat.beat_in_bar else "○" for i in range(beat.beats_per_bar))
         return (
             f"{beat.bpm:5.1f} BPM {dots} {beat.confidence:4.0%} sure  level {level}  "
