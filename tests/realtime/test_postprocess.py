@@ -113,7 +113,7 @@ def garbage(draw):
     return poses
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(garbage())
 def test_garbage_in_a_valid_body_above_the_floor_out(poses):
     out = process_all(poses)
@@ -274,7 +274,7 @@ def test_knees_do_not_bend_forwards_and_heads_do_not_turn_round():
     rotations[skeleton.INDEX["Head"]] = (0.0, math.sin(1.3), 0.0, math.cos(1.3))
     limit_joints(rotations)
     assert rotations[skeleton.INDEX["LeftLowerLeg"]][0] == pytest.approx(math.sin(math.radians(-2.5)))
-    assert rotations[skeleton.INDEX["Head"]][1] == pytest.approx(math.sin(math.radians(40.0)))
+    assert rotations[skeleton.INDEX["Head"]][1] == pytest.approx(math.sin(math.radians(45.0)))
 
 
 def test_causal_and_deterministic():
