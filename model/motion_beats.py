@@ -8,7 +8,7 @@ Programming", 2007; :class:`Pulse` plays the motion so that this pulse falls whe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,8 @@ LOCAL_RATE = 1.3
 """How much faster or slower than its average a take may run from one beat to the next."""
 
 _STEADINESS = 4.0  # what a deviation of one octave from the period costs, in fully pronounced beats
-_ACCENT = 0.2  # how much slower the motion runs on the beat than on average, and faster between
+_ACCENTS = (0.2, 0.3, 0.4)  # how much slower the motion runs on the beat than on average, and faster between
+_ALIGNED = 0.7  # alignment with which an accent is strong enough
 
 
 def joint_speed(positions: Array, fps: float) -> Array:
@@ -100,12 +101,14 @@ class Pulse:
         beats: (N,) seconds.
         stretch: mean speed of playing at the tempo for which it was made, 1 as it was danced.
         score: beat alignment when played so.
+        accent: how much slower it runs on the beat, and faster between, than on average.
     """
 
     motion: Motion
     beats: Array
     stretch: float
     score: float
+    accent: float = _ACCENTS[0]
 
     def seconds_at(self, beat: Array) -> Array:
         """Motion time (M,) at which the pulse reaches ``beat`` (M,), counted in beats from the first, with accent.
@@ -119,7 +122,7 @@ class Pulse:
         index = np.arange(-count, len(self.beats) + count)
         warp = PchipInterpolator(index, np.concatenate([before, self.beats, after]))
         beat = np.clip(beat, index[0], index[-1])
-        accented = beat - _ACCENT / (2.0 * np.pi) * np.sin(2.0 * np.pi * beat)
+        accented = beat - self.accent / (2.0 * np.pi) * np.sin(2.0 * np.pi * beat)
         return np.asarray(np.clip(warp(accented), 0.0, self.motion.seconds))
 
 
@@ -157,7 +160,10 @@ def fit_pulse(motion: Motion, rate: float, stretches: Array) -> Pulse | None:
     best: Pulse | None = None
     worth = -np.inf
     for _, stretch, beats in sorted(fitted, key=lambda fit: -fit[0])[:3]:
-        pulse = _refined(Pulse(motion, beats, stretch, 0.0), rate)
+        for accent in _ACCENTS:
+            pulse = _refined(Pulse(motion, beats, stretch, 0.0, accent), rate)
+            if pulse.score >= _ALIGNED:
+                break
         value = pulse.score - 0.3 * abs(np.log2(stretch))
         if value > worth:
             best, worth = pulse, value
@@ -171,7 +177,7 @@ def _refined(pulse: Pulse, rate: float, rounds: int = 3) -> Pulse:
     for turn in range(rounds):
         found, score = _played_beats(pulse, rate, 60.0)
         if turn == 0 or score > best.score:
-            best = Pulse(pulse.motion, pulse.beats, pulse.stretch, score)
+            best = replace(pulse, score=score)
         if len(found) == 0:
             break
         index = np.arange(len(pulse.beats))
@@ -186,5 +192,5 @@ def _refined(pulse: Pulse, rate: float, rounds: int = 3) -> Pulse:
         beats[hold] = pulse.beats[hold]
         if (np.diff(beats) <= 0.05).any():
             break
-        pulse = Pulse(pulse.motion, beats, pulse.stretch, score)
+        pulse = replace(pulse, beats=beats)
     return best

@@ -9,7 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -392,7 +392,7 @@ def _fit_take(folder: Path, take: Take) -> None:
             pulse = fit_pulse(segment, rate / 60.0, _STRETCHES)
             if pulse is not None and len(pulse.beats) >= 6:
                 arrays[f"beats_{i}_{r}"] = pulse.beats
-                arrays[f"fit_{i}_{r}"] = np.array([pulse.stretch, pulse.score])
+                arrays[f"fit_{i}_{r}"] = np.array([pulse.stretch, pulse.score, pulse.accent])
     _save(folder / f"{take.style}_{take.name}.npz", **arrays)
 
 
@@ -551,7 +551,7 @@ def _repertoire(style: str, rate: int, mirrored: bool) -> Repertoire:
                 for pulse in load_pulses(take, _pulses, rate):
                     names.append(take.name)
                     motion = pulse.motion.mirrored() if mirrored else pulse.motion
-                    pulses.append(Pulse(motion, pulse.beats, pulse.stretch, pulse.score))
+                    pulses.append(replace(pulse, motion=motion))
         if not pulses:
             raise ValueError(
                 f"no take of style {style} is long enough to be danced at {RATES[rate]:.0f} beats a minute"
