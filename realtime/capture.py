@@ -17,8 +17,11 @@ from dancerev.realtime.ring import Ring
 from dancerev.realtime.spectrum import SAMPLE_RATE
 
 Samples = npt.NDArray[np.float32]
+NOTHING = np.empty(0, dtype=np.float32)
 
 BLOCK_SECONDS = 0.005
+BUFFER_SECONDS = 0.02
+"""What the system is asked to hold ready for a callback that comes late."""
 RING_SECONDS = 4.0
 POLL_SECONDS = 0.002
 PATIENCE = 0.1
@@ -27,8 +30,8 @@ ASTRAY, ASTRAY_FOR = 0.1, 0.5
 """Seconds by which, and for which, the device's times may contradict the count of its frames."""
 STALLED = 0.5
 """Seconds without a block after which the device counts as gone."""
-WAKING = 2.0
-"""Seconds more that a device may take for the first."""
+WAKING = 2.5
+"""The same for the first block."""
 RETRY_SECONDS = 0.5
 
 
@@ -56,12 +59,12 @@ class Capture:
             device=device.index,
             channels=self.channels,
             dtype="float32",
-            latency="low",
+            latency=BUFFER_SECONDS,
             callback=self.callback,
         )
         self.latency = float(self._stream.latency)
         self._stream.start()
-        self.last_call = time.monotonic() + WAKING
+        self.last_call = time.monotonic()
 
     def callback(self, data: npt.NDArray[Any], frames: int, times: Any, status: Any) -> None:
         """Called by PortAudio's own thread for each block."""
@@ -80,7 +83,8 @@ class Capture:
 
     def alive(self) -> bool:
         """Whether blocks come."""
-        return bool(self._stream.active) and time.monotonic() - self.last_call < STALLED
+        patience = STALLED if self._frames else WAKING
+        return bool(self._stream.active) and time.monotonic() - self.last_call < patience
 
     def close(self) -> None:
         """Lets the device go, whatever state it is in."""
@@ -109,6 +113,7 @@ class Timeline:
     def __init__(self, capture: Capture, clock: AudioClock) -> None:
         self.clock = clock
         self.silence = 0.0
+        self._silent = False  # silence stands in for the device now
         self._delivered = 0
         self._begin(capture)
 
@@ -116,10 +121,10 @@ class Timeline:
         """The mono samples at SAMPLE_RATE that can be had at ``now``, from ``capture`` (None: there is none now)."""
         pieces = []
         if capture is not None and capture is not self._capture:
-            pieces.append(self._count(self._resampler.resample_chunk(np.empty(0, dtype=np.float32), last=True)))
+            pieces.append(self._count(self._resampler.resample_chunk(NOTHING, last=True)))
             self._begin(capture)
-        pieces += [self._sound(), self._silence_due(now)]
-        return np.concatenate(pieces)
+        pieces += self._sound() + self._silence_due(now)
+        return np.concatenate(pieces) if pieces else NOTHING
 
     def _begin(self, capture: Capture) -> None:
         self._capture = capture
@@ -132,19 +137,18 @@ class Timeline:
         self._offset: int | None = None  # place, among those fed, of the capture's frame 0
         self._next = 0  # index of the capture's next frame
         self._lost = 0
-        self._silent = False
         self._astray_since: float | None = None
 
-    def _sound(self) -> Samples:
-        for index, heard in self._capture.stamps.read():
+    def _sound(self) -> list[Samples]:
+        if not len(self._capture.ring):
+            return []
+        for index, heard in self._capture.stamps.read().tolist():
             self._keep_time(int(index), heard)
         if self._offset is None:
-            return np.empty(0, dtype=np.float32)
+            return []
         frames = self._capture.ring.read()
         missing = self._offset + self._next - self._fed
-        pieces = []
-        if missing > 0 and len(frames):
-            pieces.append(self._feed_silence(missing))
+        pieces = [self._feed_silence(missing)] if missing > 0 else []
         late = min(max(-missing, 0), len(frames))
         if late < len(frames):
             pieces.append(self._feed(np.nan_to_num(frames[late:].mean(axis=1), posinf=1.0, neginf=-1.0)))
@@ -152,7 +156,7 @@ class Timeline:
         lost = self._capture.lost
         self._next += len(frames) + lost - self._lost
         self._lost = lost
-        return np.concatenate(pieces) if pieces else np.empty(0, dtype=np.float32)
+        return pieces
 
     def _keep_time(self, index: int, heard: float) -> None:
         """The device says that its frame ``index`` was heard at ``heard``."""
@@ -167,13 +171,13 @@ class Timeline:
         elif heard - self._astray_since > ASTRAY_FOR:  # the system lost sound and did not count it
             self._offset = place
 
-    def _silence_due(self, now: float) -> Samples:
+    def _silence_due(self, now: float) -> list[Samples]:
         usual = self._capture.latency + BLOCK_SECONDS
         behind = self.clock.position(now) - usual - self._base - self._fed / self._rate
         if behind <= (0.0 if self._silent else PATIENCE):
-            return np.empty(0, dtype=np.float32)
+            return []
         self._silent = True
-        return self._feed_silence(round(behind * self._rate))
+        return [self._feed_silence(round(behind * self._rate))]
 
     def _feed_silence(self, frames: int) -> Samples:
         self.silence += frames / self._rate
@@ -245,7 +249,9 @@ class Microphone:
             samples = self._timeline.advance(self._current, now)
             if len(samples) or now >= deadline:
                 return samples
-            time.sleep(min(POLL_SECONDS, deadline - now))
+            current = self._current
+            next_block = current.last_call + BLOCK_SECONDS - now if current else 0.0
+            time.sleep(min(max(next_block, POLL_SECONDS), deadline - now))
 
     def close(self) -> None:
         """Lets the device go; does not wait for a system call that hangs."""

@@ -24,8 +24,8 @@ BLOCK_SECONDS = 0.01
 RING_SECONDS = 1.0
 STALLED = 0.5
 """Seconds without a block after which the device counts as gone."""
-WAKING = 2.0
-"""Seconds more that a device may take for the first."""
+WAKING = 2.5
+"""The same for the first block."""
 
 
 class Playback:
@@ -45,6 +45,7 @@ class Playback:
         self.played = 0
         self.xruns = 0
         self.last_call = 0.0
+        self._called = False
         self._channels = min(2, device.outputs)
         self._device = device
         self._blocks = decode_stereo(path, self.rate)
@@ -70,7 +71,7 @@ class Playback:
         while self.ring.room > self.ring.capacity // 2 and not self._filled:
             time.sleep(0.001)
         self._stream.start()
-        self.last_call = time.monotonic() + WAKING
+        self.last_call = time.monotonic()
 
     def callback(self, out: npt.NDArray[Any], frames: int, times: Any, status: Any) -> None:
         """Called by PortAudio's own thread for each block."""
@@ -85,6 +86,7 @@ class Playback:
         if status.output_underflow or (count < frames and not self._filled):
             self.xruns += 1
         self.played += count
+        self._called = True
         self.last_call = now
 
     @property
@@ -94,7 +96,7 @@ class Playback:
 
     def alive(self) -> bool:
         """Whether the device asks for blocks."""
-        return time.monotonic() - self.last_call < STALLED
+        return time.monotonic() - self.last_call < (STALLED if self._called else WAKING)
 
     def close(self) -> None:
         """Stops at once."""
@@ -192,7 +194,8 @@ class MusicFile:
             self.note = f"{self._device.name!r} is gone: the music goes on in silence"
             self._playback, self._past_xruns = None, playback.xruns
             threading.Thread(target=playback.close, daemon=True).start()  # a dead device may not let go
-        return playback.played / playback.rate
+        # What the device has taken; should it take nothing more, the music goes on by the clock all the same.
+        return max(playback.played / playback.rate, self.clock.position(now))
 
     def _until(self, due: float) -> Samples:
         """The samples up to ``due`` seconds, in whole hops, so that a frame is complete as soon as it is heard."""

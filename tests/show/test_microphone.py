@@ -17,46 +17,48 @@ import numpy as np
 from dancerev.realtime.devices import quiet_libraries
 from dancerev.realtime.sources import open_source
 
-seconds, path = float(sys.argv[1]), sys.argv[2]
+input, seconds, path = sys.argv[1], float(sys.argv[2]), sys.argv[3]
 with quiet_libraries():
-    microphone = open_source("mic", device="default")
-    microphone.start()
-    print("listening", flush=True)
-    begin, pieces, waits, late = time.monotonic(), [], [], []
-    while (now := time.monotonic()) - begin < seconds:
-        pieces.append(microphone.read(0.5))
+    source = open_source(input, device="default")
+    source.start()
+    print("started", flush=True)
+    begin, count, pieces, waits, marks = time.monotonic(), 0, [], [], []
+    while (now := time.monotonic()) - begin < seconds and not source.ended:
+        pieces.append(source.read(0.5))
+        count += len(pieces[-1])
         waits.append(time.monotonic() - now)
-        late.append(time.monotonic() - microphone.clock.heard_at(sum(map(len, pieces)) / 24000))
+        marks.append((count / 24000, source.clock.heard_at(count / 24000)))
     passed = time.monotonic() - begin
-    microphone.close()
-np.save(path, np.concatenate(pieces))
+    source.close()
+np.savez(path, samples=np.concatenate(pieces), marks=marks)
 print(json.dumps({
-    "passed": passed, "longest_wait": max(waits[5:]), "late": np.percentile(late, [50, 99]).tolist(),
-    "xruns": microphone.xruns, "silence": microphone.silence, "reconnections": microphone.reconnections,
+    "passed": passed, "longest_wait": max(waits[5:]), "xruns": source.xruns, "note": source.note,
+    "silence": getattr(source, "silence", 0.0), "reconnections": getattr(source, "reconnections", 0),
 }))
 """
 
 
 class Listener:
-    """A child process that hears the microphone for some seconds."""
+    """A child process that reads a source for some seconds, where the virtual devices are the only ones."""
 
-    def __init__(self, microphone, seconds, path):
-        self.path = path.with_suffix(".npy")
+    def __init__(self, microphone, source, seconds, path):
+        self.path = path.with_suffix(".npz")
         self.process = subprocess.Popen(
-            [sys.executable, "-c", LISTEN, str(seconds), str(self.path)],
+            [sys.executable, "-c", LISTEN, str(source), str(seconds), str(self.path)],
             env=microphone.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-        assert self.process.stdout.readline() == "listening\n", self.process.stderr.read()
+        assert self.process.stdout.readline() == "started\n", self.process.stderr.read()
 
     def result(self):
-        """What it measured, and what it heard."""
+        """What it measured, the samples, and when they were heard: pairs of audio time and monotonic time."""
         out, err = self.process.communicate(timeout=60)
         assert self.process.returncode == 0, err
         assert err == ""
-        return json.loads(out), np.load(self.path)
+        with np.load(self.path) as saved:
+            return json.loads(out), saved["samples"], saved["marks"]
 
 
 def noise(path, seconds, rate=48000):
@@ -72,14 +74,19 @@ def noise(path, seconds, rate=48000):
     return sound[:: rate // SAMPLE_RATE]
 
 
+def place_of(sound, heard):
+    """Index in ``heard`` where ``sound`` begins."""
+    size = len(heard) + len(sound)
+    cross = np.fft.irfft(np.fft.rfft(heard, size) * np.conj(np.fft.rfft(sound, size)), size)
+    return int(np.argmax(cross[: len(heard)]))
+
+
 def ratios_in(heard, sound):
     """Signal-to-noise ratios in dB of the ``sound`` in ``heard``, one for every half second but the first and last.
 
     The devices on the way have clocks of their own, so each piece is compared where it fits best.
     """
-    size = len(heard) + len(sound)
-    cross = np.fft.irfft(np.fft.rfft(heard, size) * np.conj(np.fft.rfft(sound, size)), size)
-    start = int(np.argmax(cross[: len(heard)]))
+    start = place_of(sound, heard)
     ratios = []
     piece = SAMPLE_RATE // 2
     for begin in range(piece, len(sound) - piece, piece):
@@ -102,10 +109,10 @@ def ratio(heard, sound):
 @pytest.mark.slow
 def test_capture(virtual_microphone, tmp_path):
     sound = noise(tmp_path / "noise.wav", 6.0)
-    listener = Listener(virtual_microphone, 8.0, tmp_path / "heard")
+    listener = Listener(virtual_microphone, "mic", 8.0, tmp_path / "heard")
     time.sleep(0.5)
     virtual_microphone.play(tmp_path / "noise.wav")
-    measured, heard = listener.result()
+    measured, heard, _ = listener.result()
     ratios = ratios_in(heard, sound)
     print(f"signal-to-noise ratio {min(ratios):.0f} dB, {measured}")
     assert len(heard) == pytest.approx(measured["passed"] * SAMPLE_RATE, rel=0.01)
@@ -117,7 +124,7 @@ def test_capture(virtual_microphone, tmp_path):
 @pytest.mark.slow
 def test_the_unplugged_microphone_is_survived(virtual_microphone, tmp_path):
     sound = noise(tmp_path / "noise.wav", 2.0)
-    listener = Listener(virtual_microphone, 11.0, tmp_path / "heard")
+    listener = Listener(virtual_microphone, "mic", 11.0, tmp_path / "heard")
     time.sleep(0.5)
     virtual_microphone.play(tmp_path / "noise.wav")
     time.sleep(3.0)
@@ -126,7 +133,7 @@ def test_the_unplugged_microphone_is_survived(virtual_microphone, tmp_path):
     virtual_microphone.replug()
     time.sleep(1.0)
     virtual_microphone.play(tmp_path / "noise.wav")
-    measured, heard = listener.result()
+    measured, heard, _ = listener.result()
     print(f"silence put in {measured['silence']:.2f} s, {measured}")
     middle = len(heard) // 2
     for half in (heard[:middle], heard[middle:]):
@@ -135,3 +142,20 @@ def test_the_unplugged_microphone_is_survived(virtual_microphone, tmp_path):
     assert measured["longest_wait"] < 0.2, "the samples stopped"
     assert measured["reconnections"] == 1
     assert measured["silence"] > 2.5
+
+
+@pytest.mark.slow
+def test_music_is_heard_when_its_clock_says_so(virtual_microphone, tmp_path):
+    noise(tmp_path / "noise.wav", 5.0)
+    listener = Listener(virtual_microphone, "mic", 9.0, tmp_path / "heard")
+    player = Listener(virtual_microphone, tmp_path / "noise.wav", 9.0, tmp_path / "played")
+    measured, song, promised = player.result()
+    assert measured["note"] is None
+    assert measured["xruns"] == 0
+    _, heard, captured = listener.result()
+    for begin in (1.5, 2.5, 3.5):
+        excerpt = song[int(begin * SAMPLE_RATE) : int((begin + 1) * SAMPLE_RATE)]
+        when = np.interp(place_of(excerpt, heard) / SAMPLE_RATE, *captured.T)
+        late = when - np.interp(begin, *promised.T)
+        print(f"heard {1000 * late:.1f} ms after the promised time")
+        assert abs(late) < 0.02
