@@ -1,5 +1,6 @@
 """A microphone and a loudspeaker that exist only in software: a PulseAudio server of one's own."""
 
+import ctypes.util
 import os
 import shutil
 import subprocess
@@ -12,8 +13,13 @@ MICROPHONE, LOUDSPEAKER = "virtual_microphone", "virtual_loudspeaker"
 
 
 def missing_programs():
-    """The programs that would have to be installed (Debian: pulseaudio, pulseaudio-utils, libasound2-plugins)."""
-    return [program for program in PROGRAMS if shutil.which(program) is None]
+    """What is not installed (Debian: libportaudio2 pulseaudio pulseaudio-utils libasound2-plugins)."""
+    missing = [program for program in PROGRAMS if shutil.which(program) is None]
+    if ctypes.util.find_library("portaudio") is None:
+        missing.append("libportaudio")
+    if not any(Path("/usr").glob("lib*/**/alsa-lib/libasound_module_pcm_pulse.so")):
+        missing.append("ALSA's plugin for PulseAudio")
+    return missing
 
 
 class VirtualMicrophone:
