@@ -467,7 +467,8 @@ def compare_dances(made: list[tuple[Array, float]], real: list[tuple[Array, floa
 
     Returns:
         ``fid_k``, ``fid_g``, ``div_k``, ``div_g``, and ``div_k_real``, ``div_g_real`` of the real dances.
-        Both sets are z-scored by the mean and the standard deviation + 1e-10 of the real one.
+        Both sets are z-scored by the mean and the standard deviation + 1e-10 of the real one. A feature that is the
+        same in all real clips has no scale and is left out, else the 1e-10 would rule the result.
     """
     result = {}
     features = [[clip_features(*dance) for dance in dances] for dances in (made, real)]
@@ -475,6 +476,8 @@ def compare_dances(made: list[tuple[Array, float]], real: list[tuple[Array, floa
         ours, theirs = (np.concatenate([feature[kind] for feature in one]) for one in features)
         if min(len(ours), len(theirs)) < 2:
             raise ValueError(f"too little dance to compare: at least {CLIP_SECONDS + CLIP_HOP:g} s on both sides")
+        varied = theirs.std(axis=0) > 1e-9
+        ours, theirs = ours[:, varied], theirs[:, varied]
         mean, scale = theirs.mean(axis=0), theirs.std(axis=0) + 1e-10
         ours, theirs = (ours - mean) / scale, (theirs - mean) / scale
         result[f"fid_{name}"] = frechet_distance(ours, theirs)

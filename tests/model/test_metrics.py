@@ -247,6 +247,14 @@ def test_comparison_tells_like_from_unlike_and_rich_from_poor():
         metrics.compare_dances([(wandering(0, 3.0), 60.0)], real)
 
 
+def test_a_feature_that_real_dance_never_shows_does_not_blow_up_the_distance():
+    real = [(wandering(seed, scale=0.5), 60.0) for seed in range(3)]
+    features = np.concatenate([metrics.clip_features(*dance)[1] for dance in real])
+    lying = [(wandering(9)[..., [0, 2, 1]], 60.0)]
+    assert (features.std(axis=0) == 0.0).any()
+    assert metrics.compare_dances(lying, real)["fid_g"] < 1e6
+
+
 def test_a_dance_needs_frames():
     with pytest.raises(ValueError, match="two frames"):
         metrics.evaluate_dance(REST[None], 60)
