@@ -24,8 +24,8 @@ from .body import Body, Quaternion, Vector, blend, multiply
 from .feet import FootPlanter
 
 MAX_JOINT_SPEED = 10.0
-"""Metres a second from pose to pose. Clean motion capture stays below at 15 Hz; between two poses the interpolator's
-curve runs up to 1.5 times as fast."""
+"""Metres a second from pose to pose. Joints of the cleaned motion capture reach it in 3 of 10,000 frames at 15 Hz;
+between two poses the interpolator's curve runs up to 1.5 times as fast."""
 
 _FARTHEST = 1000.0  # metres from the origin: a root beyond is a fault, not a place
 

@@ -22,7 +22,7 @@ Array = npt.NDArray[Any]
 
 _MAX_TRAVEL = 6.0 / FRAME_RATE  # metres a frame: faster than any dancer, slower than a fault
 _MAX_TURN = 12.0 / FRAME_RATE  # radians a frame: two spins a second
-_LOWEST, _HIGHEST = 0.05, 2.5  # metres, of the hips
+_LOWEST, _HIGHEST = 0.05, 1.6  # metres, of the hips: lying, and a high jump
 _BEND = 1.5  # radians of turning for each metre travelled, at the edge
 _MAX_BEND = 1.0 / FRAME_RATE  # radians a frame, of that turning
 
