@@ -37,19 +37,23 @@ def place_ankles(rotations: Array, root: Array, ankles: Array, feet: Array | Non
         length = np.linalg.norm(reach, axis=-1, keepdims=True)
         towards = reach / np.maximum(length, 1e-9)
         length = np.clip(length, abs(thigh - shin) + 1e-3, 0.999 * (thigh + shin))
-        forward = rotation.rotate(globals_[..., upper, :], np.array([0.0, 0.0, 1.0]))
+        # First the whole leg is swung towards the target, then the knee is opened or closed in its own plane.
+        swing = rotation.between(_unit(ankle - hip), towards)
+        swung = rotation.multiply(swing, globals_[..., upper, :])
+        bend = rotation.rotate(swing, knee - hip)
+        forward = rotation.rotate(swung, np.array([0.0, 0.0, 1.0]))
         # A nearly straight leg hardly shows its plane, so the thigh's own forward axis always has a say.
-        pole = (knee - hip) - _along(knee - hip, towards) + 0.05 * (forward - _along(forward, towards))
+        pole = bend - _along(bend, towards) + 0.05 * (forward - _along(forward, towards))
         pole /= np.maximum(np.linalg.norm(pole, axis=-1, keepdims=True), 1e-9)
         along = (thigh**2 - shin**2 + length**2) / (2.0 * length)
         aside = np.sqrt(np.maximum(thigh**2 - along**2, 0.0))
         new_knee = hip + along * towards + aside * pole
         new_ankle = hip + length * towards
-        new_upper = rotation.multiply(
-            rotation.between(_unit(knee - hip), _unit(new_knee - hip)), globals_[..., upper, :]
-        )
+        new_upper = rotation.multiply(rotation.between(_unit(bend), _unit(new_knee - hip)), swung)
+        shin_now = rotation.rotate(swing, ankle - knee)
         new_lower = rotation.multiply(
-            rotation.between(_unit(ankle - knee), _unit(new_ankle - new_knee)), globals_[..., lower, :]
+            rotation.between(_unit(shin_now), _unit(new_ankle - new_knee)),
+            rotation.multiply(swing, globals_[..., lower, :]),
         )
         new_foot = globals_[..., foot, :] if feet is None else feet[..., side, :]
         above = globals_[..., PARENTS[upper], :]

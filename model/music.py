@@ -26,6 +26,7 @@ class Song:
     Attributes:
         name: unique in the corpus.
         split: ``train`` or ``test``.
+        origin: the folder or file that it came from.
         bpm: the true tempo.
         beats: (N,) true beats, seconds.
         silences: (S, 2) start and stop in seconds.
@@ -36,6 +37,7 @@ class Song:
 
     name: str
     split: str
+    origin: str
     bpm: float
     beats: Array
     silences: Array
@@ -77,7 +79,7 @@ def load_song(path: Path) -> Song:
     """Reads what :func:`save_song` wrote."""
     with np.load(path, allow_pickle=False) as data:
         values: dict[str, Any] = {name: data[name] for name in data.files}
-    for name, kind in (("name", str), ("split", str), ("bpm", float)):
+    for name, kind in (("name", str), ("split", str), ("origin", str), ("bpm", float)):
         values[name] = kind(values[name])
     return Song(**values)
 

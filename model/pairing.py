@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.interpolate import PchipInterpolator
 
 from . import pose, rotation
 from .ik import place_ankles
 from .motion import Motion
-from .motion_beats import Pulse
+from .motion_beats import Pulse, alignment, joint_speed, kinematic_beats
 from .skeleton import BONES, FEET, INDEX, forward_kinematics
 
 Array = npt.NDArray[Any]
@@ -27,7 +28,9 @@ _LOOK_AHEAD = 12  # beats of the way that a continuation is judged by
 _STAGE = 1.0  # metres from the centre that cost nothing
 _TURNS = np.deg2rad([-40.0, -20.0, 0.0, 20.0, 40.0])
 _FEWEST, _MOST = 12, 40  # beats of one stretch
+_EDGE, _FEWEST_BEFORE_EDGE = 1.6, 6  # metres from the centre that end a stretch, and the beats it gets all the same
 _LIFT = 0.06  # metres a stepping foot rises
+_WARP = 1.33  # how much faster or slower the finished dance is played between two beats to land on them
 _REACTION, _SETTLE, _WAKE = 0.2, 1.0, 0.7  # seconds until the dancer reacts, comes to rest, is dancing again
 
 
@@ -90,6 +93,12 @@ class Repertoire:
             entries.append(Entry(index, beat, shapes[beat], way))
         return entries
 
+    def full_way(self, entry: int) -> Array:
+        """(N, 2) the hips' way from an entry's beat over all beats that follow, in the facing frame."""
+        pulse, beat = self.pulses[self.pulse[entry]], int(self.beat[entry])
+        rotations, root, _ = pulse.motion.at(pulse.seconds_at(np.arange(beat, len(pulse.beats))))
+        return _turned((root - root[0])[:, [0, 2]], -float(rotation.yaw_of(rotations[0, 0])))
+
     def remaining(self) -> Array:
         """(M,) beats from each entry to the end of its pulse."""
         return np.array([len(self.pulses[i].beats) for i in self.pulse]) - 1 - self.beat
@@ -130,7 +139,43 @@ def compose(
         if stop > start:
             dance.rest(start + _REACTION if start > 0.0 else 0.0, stop)
         edge = stop
-    return dance.body(), dance.used
+    return on_beat(dance.body(), beats, silences), dance.used
+
+
+def on_beat(body: Body, beats: Array, silences: list[tuple[float, float]], rounds: int = 2) -> Body:
+    """The dance with its kinematic beats drawn the rest of the way onto ``beats``: joining and blending moved them.
+
+    Time is warped smoothly, between two beats by no more than a third; in silences not at all.
+    """
+    seconds = (len(body) - 1) / FPS
+    still = [edge for start, stop in silences for edge in (start + _REACTION, start + _REACTION + _SETTLE, stop)]
+    best, reached = body, -1.0
+    for _ in range(rounds + 1):
+        motion = Motion(body.rotations, body.root, body.contacts, FPS)
+        found = kinematic_beats(joint_speed(motion.positions(), FPS), FPS)[0] / FPS
+        if alignment(beats, found) <= reached or len(found) == 0:
+            break
+        best, reached = body, alignment(beats, found)
+        nearest = found[np.abs(found[:, None] - beats).argmin(axis=0)]
+        period = np.minimum(np.diff(beats, prepend=-np.inf), np.diff(beats, append=np.inf))
+        moved = np.where(np.abs(nearest - beats) < 0.3 * period, nearest, beats)
+        near_silence = np.zeros(len(beats), dtype=bool)
+        for edge in still:
+            near_silence |= np.abs(beats - edge) < 0.3
+        moved[near_silence] = beats[near_silence]
+        rate = np.diff(moved) / np.diff(beats)
+        bad = (rate > _WARP) | (rate < 1.0 / _WARP)
+        hold = np.concatenate([[False], bad]) | np.concatenate([bad, [False]])
+        moved[hold] = beats[hold]
+        fixed = np.array([0.0, *[t for t in still if np.abs(beats - t).min() > 0.05 and 0.0 < t < seconds], seconds])
+        inside = (beats > 0.02) & (beats < seconds - 0.02)
+        places, order = np.unique(np.concatenate([beats[inside], fixed]), return_index=True)
+        targets = np.concatenate([moved[inside], fixed])[order]
+        if (np.diff(targets) <= 0.0).any():
+            break
+        warp = PchipInterpolator(places, targets)
+        body = Body(*motion.at(warp(np.arange(len(body)) / FPS)))
+    return best
 
 
 class _Dance:
@@ -169,9 +214,10 @@ class _Dance:
             left = float(np.interp(end, grid, count)) - begin
             entry, turn = self._choose(first)
             whole = int(np.ceil(begin - 1e-6))
-            length = min(int(self.repertoire.remaining()[entry]), int(self.rng.integers(_FEWEST, _MOST + 1)))
+            longest = min(int(self.repertoire.remaining()[entry]), self._beats_inside(entry, first, turn))
+            length = min(longest, int(self.rng.integers(_FEWEST, _MOST + 1)))
             if left - length < 3.0:
-                length = min(int(self.repertoire.remaining()[entry]), int(np.ceil(left)) + 2)
+                length = min(longest, int(np.ceil(left)) + 2)
             # One beat longer than the next stretch's start: over it, the two are blended.
             last_time = min(float(np.interp(whole + length, count, grid)), end + _SETTLE + 0.2)
             last = min(round(last_time * FPS) + 1, self.frames)
@@ -205,14 +251,21 @@ class _Dance:
             turns = _TURNS
         else:
             place, heading, turns = np.zeros(2), 0.0, np.zeros(1)
-        angles = heading + turns
-        sine, cosine = np.sin(angles)[:, None, None], np.cos(angles)[:, None, None]
-        x, z = stage.way[..., 0], stage.way[..., 1]
-        way = np.stack([cosine * x + sine * z + place[0], cosine * z - sine * x + place[1]], axis=-1)
+        way = np.stack([_turned(stage.way, heading + turn) + place for turn in turns])
         outside = np.maximum(np.linalg.norm(way, axis=-1) - _STAGE, 0.0)
-        total = cost + 0.5 * outside.mean(axis=2) + 0.5 * outside[..., -1] + 0.05 * np.abs(turns)[:, None]
+        total = cost + outside.mean(axis=2) + outside[..., -1] + 0.05 * np.abs(turns)[:, None]
         best = int(np.argmin(total))
         return best % len(cost), float(turns[best // len(cost)])
+
+    def _beats_inside(self, entry: int, first: int, turn: float) -> int:
+        """Beats from an entry, begun at frame ``first`` and turned, until the way leaves the stage."""
+        way = self.repertoire.full_way(entry)
+        place, heading = np.zeros(2), 0.0
+        if self.filled > first:
+            place, heading = self.root[first, [0, 2]], float(rotation.yaw_of(self.rotations[first, 0]))
+        outside = np.linalg.norm(_turned(way, heading + turn) + place, axis=-1) > _EDGE
+        outside[:_FEWEST_BEFORE_EDGE] = False
+        return int(np.argmax(outside)) if outside.any() else len(outside)
 
     def _join(self, body: Body, first: int, blend: int, turn: float, at_feet: bool = False) -> None:
         """Continues with ``body`` from frame ``first``, passing over to it within ``blend`` frames."""
@@ -250,6 +303,13 @@ class _Dance:
         self.filled = max(self.filled, last) if last < self.filled else last
 
 
+def _turned(points: Array, angle: float) -> Array:
+    """Points (..., 2) of the floor, x and z, turned by ``angle`` radians about the centre."""
+    sine, cosine = np.sin(angle), np.cos(angle)
+    x, z = points[..., 0], points[..., 1]
+    return np.stack([cosine * x + sine * z, cosine * z - sine * x], axis=-1)
+
+
 def _smooth(t: Array) -> Array:
     t = np.clip(t, 0.0, 1.0)
     return np.asarray(t * t * (3.0 - 2.0 * t))
@@ -259,10 +319,11 @@ def _pass_over(before: Body, after: Body) -> Body:
     """From one body to the other over their common length; the feet step across, one after the other."""
     t = (np.arange(len(before)) + 1.0) / (len(before) + 1.0)
     weight = _smooth(t)
-    rotations = rotation.slerp(before.rotations, after.rotations, weight[:, None])
+    rotations = _steady_slerp(before.rotations, after.rotations, weight[:, None])
     root = before.root + weight[:, None] * (after.root - before.root)
     old, old_turn = forward_kinematics(before.rotations, before.root)
     new, new_turn = forward_kinematics(after.rotations, after.root)
+    hips = forward_kinematics(rotations, root)[0][:, [INDEX["LeftUpperLeg"], INDEX["RightUpperLeg"]]]
     ankles = np.empty((len(t), 2, 3))
     feet = np.empty((len(t), 2, 4))
     contacts = np.empty((len(t), 2))
@@ -273,9 +334,9 @@ def _pass_over(before: Body, after: Body) -> Body:
         step = _smooth((t - start) / 0.45)
         distance = float(np.linalg.norm((new[:, ankle] - old[:, ankle])[len(t) // 2, [0, 2]]))
         lift = min(_LIFT, 0.5 * distance) * 4.0 * step * (1.0 - step)
-        ankles[:, foot] = old[:, ankle] + step[:, None] * (new[:, ankle] - old[:, ankle])
+        ankles[:, foot] = _swing(hips[:, foot], old[:, ankle], new[:, ankle], step[:, None])
         ankles[:, foot, 1] += lift
-        feet[:, foot] = rotation.slerp(old_turn[:, ankle], new_turn[:, ankle], step)
+        feet[:, foot] = _steady_slerp(old_turn[:, ankle], new_turn[:, ankle], step)
         contacts[:, foot] = np.where(step < 0.02, before.contacts[:, foot], after.contacts[:, foot])
         if distance > 0.02:
             contacts[(step >= 0.02) & (step <= 0.98), foot] = 0.0
@@ -283,6 +344,35 @@ def _pass_over(before: Body, after: Body) -> Body:
     sink = _overreach(rotations, root, ankles)
     root[:, 1] -= sink
     return Body(place_ankles(rotations, root, ankles, feet), root, contacts)
+
+
+def _swing(hip: Array, start: Array, stop: Array, t: Array) -> Array:
+    """Ankle (T, 3) on its way from ``start`` to ``stop``: round the hip, so that a kicking leg comes down in an arc."""
+    a, b = start - hip, stop - hip
+    long_a, long_b = (np.linalg.norm(v, axis=-1, keepdims=True) for v in (a, b))
+    arc = rotation.between(a / long_a, b / long_b)
+    part = rotation.slerp(np.broadcast_to(rotation.IDENTITY, arc.shape), arc, t[:, 0])
+    return np.asarray(hip + rotation.rotate(part, a / long_a) * (long_a + t * (long_b - long_a)))
+
+
+def _steady_slerp(a: Array, b: Array, t: Array) -> Array:
+    """Slerp of two movements (T, ..., 4) that goes the same way round in all frames, the shorter one at the middle."""
+    a, b = _without_sign_flips(a), _without_sign_flips(b)
+    middle = len(a) // 2
+    b = np.where(np.sum(a[middle] * b[middle], axis=-1) < 0.0, -1.0, 1.0)[..., None] * b
+    angle = np.arccos(np.clip(np.sum(a * b, axis=-1), -1.0, 1.0))
+    sine = np.maximum(np.sin(angle), 1e-6)
+    near = np.broadcast_to(sine < 1e-3, angle.shape)
+    weight_a = np.where(near, 1.0 - t, np.sin((1.0 - t) * angle) / sine)
+    weight_b = np.where(near, t, np.sin(t * angle) / sine)
+    return rotation.normalize(weight_a[..., None] * a + weight_b[..., None] * b)
+
+
+def _without_sign_flips(quaternions: Array) -> Array:
+    """The same rotations (T, ..., 4), each with the sign nearer to the one before."""
+    flips = np.where(np.sum(quaternions[1:] * quaternions[:-1], axis=-1) < 0.0, -1.0, 1.0)
+    signs = np.concatenate([np.ones((1, *flips.shape[1:])), np.cumprod(flips, axis=0)])
+    return np.asarray(quaternions * signs[..., None])
 
 
 def _overreach(rotations: Array, root: Array, ankles: Array) -> Array:
@@ -307,7 +397,7 @@ def _stance(frames: int, rng: np.random.Generator) -> Body:
     right, up, front = np.eye(3)
     lean = rng.uniform(0.0, 0.04)
 
-    def turn(bone: str, axis: Array, angle: Array) -> None:
+    def turn(bone: str, axis: Array, angle: Array | float) -> None:
         index = INDEX[bone]
         rotations[:, index] = rotation.multiply(rotations[:, index], rotation.from_axis_angle(axis, angle))
 

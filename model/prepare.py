@@ -38,6 +38,28 @@ STYLES = ("salsa", "indian", "modern", "martial")
 RATES = tuple(float(64.0 * 2 ** (step / 8)) for step in range(9))
 """Dance beats a minute for which every take's pulse is fitted; between them it is played a little faster or slower."""
 
+PROVENANCE = {
+    "cmu": {
+        "source": "CMU Graphics Lab Motion Capture Database, mocap.cs.cmu.edu",
+        "licence": "free for research and commercial use; the data itself may not be resold",
+        "acknowledgement": "The data used in this project was obtained from mocap.cs.cmu.edu. "
+        "The database was created with funding from NSF EIA-0196217.",
+    },
+    "groove": {
+        "source": "Groove MIDI Dataset, Google LLC, magenta.tensorflow.org/datasets/groove; rendered with FluidR3 GM",
+        "licence": "CC BY 4.0",
+        "acknowledgement": "Jon Gillick, Adam Roberts, Jesse Engel, Douglas Eck, and David Bamman. "
+        "Learning to Groove with Inverse Sequence Transformations. ICML 2019.",
+    },
+    "aist": {
+        "source": "AIST++ Dance Motion Dataset, google.github.io/aistplusplus_dataset; AIST Dance Video Database",
+        "licence": "annotations CC BY 4.0; the music under the terms of the AIST Dance Video Database",
+        "acknowledgement": "Ruilong Li, Shan Yang, David A. Ross, Angjoo Kanazawa. "
+        "AI Choreographer: Music Conditioned 3D Dance Generation with AIST++. ICCV 2021.",
+    },
+}
+"""What is known of public collections, by the word with which the name of a file or folder of theirs begins."""
+
 _STRETCHES = 2.0 ** np.linspace(-0.6, 0.6, 9)
 _FASTEST_STEP = 130.0  # above this tempo, one movement takes two beats
 _SLOWEST_STEP = 85.0  # below this tempo, half of the dances move twice a beat
@@ -97,6 +119,12 @@ def prepare(options: argparse.Namespace) -> None:
     prepare_pulses(takes, out / "work" / "pulses", options)
     write_real(takes, out)
     write_dances(takes, songs, out, options)
+
+
+def provenance(origin: str) -> dict[str, str]:
+    """Source, licence and acknowledgement of a file or folder of motion or music."""
+    known = next((PROVENANCE[key] for key in PROVENANCE if origin.lower().startswith(key)), None)
+    return known or {"source": origin, "licence": "unknown: weights trained on it may not be shipped"}
 
 
 def _progress(jobs: Iterable[T], total: int, label: str) -> Iterator[T]:
@@ -268,6 +296,7 @@ class Piece:
 
     name: str
     split: str
+    origin: str
     file: Path | None = None
     groove: str = ""
     bpm: float = 0.0
@@ -291,7 +320,7 @@ def find_music(options: argparse.Namespace) -> list[Piece]:
             raise ValueError(f"{folder}: no song with a .beats.json beside it")
         for file in files:
             _, _, source = read_beats(file.with_suffix(".beats.json"))
-            pieces.append(Piece(file.stem, _split_of(source), file=file))
+            pieces.append(Piece(file.stem, _split_of(source), folder.name, file=file))
     if options.grooves is not None:
         pieces += _plan_clips(options)
     if not pieces:
@@ -320,7 +349,11 @@ def _plan_clips(options: argparse.Namespace) -> list[Piece]:
         if fitting:
             groove = fitting[int(rng.integers(len(fitting)))]
             name = f"clip{index:03d}_{round(bpm)}"
-            pieces.append(Piece(name, split, groove=groove, bpm=float(bpm), seed=options.seed * 10_000 + index))
+            pieces.append(
+                Piece(
+                    name, split, options.grooves.name, groove=groove, bpm=float(bpm), seed=options.seed * 10_000 + index
+                )
+            )
     return pieces
 
 
@@ -356,7 +389,15 @@ def _prepare_song(folder: Path, options: argparse.Namespace, piece: Piece) -> No
     if piece.split == "test" and options.held_out_music is not None:
         _write_held_out(options.held_out_music, piece.name, audio, bpm, beats, silences)
     song = Song(
-        piece.name, piece.split, bpm, beats, np.array(silences).reshape(-1, 2), features, heard_beats, heard_period
+        piece.name,
+        piece.split,
+        piece.origin,
+        bpm,
+        beats,
+        np.array(silences).reshape(-1, 2),
+        features,
+        heard_beats,
+        heard_period,
     )
     save_song(folder / f"{piece.name}.npz", song)
 
@@ -418,8 +459,10 @@ class Job:
 def write_dances(takes: list[Take], songs: list[Song], out: Path, options: argparse.Namespace) -> None:
     """Composes the dances, and writes shards and manifest."""
     styles = [style for style in STYLES if any(take.style == style for take in takes)]
-    for old in [*out.glob("train_*.npz"), *out.glob("test_*.npz")]:
-        old.unlink()
+    fresh = out / "work" / "shards"
+    fresh.mkdir(exist_ok=True)
+    for left in fresh.iterdir():
+        left.unlink()
     seconds = {"train": 0.0, "test": 0.0}
     counts = {"train": 0, "test": 0}
     results: list[dict[str, Any]] = []
@@ -429,7 +472,7 @@ def write_dances(takes: list[Take], songs: list[Song], out: Path, options: argpa
         if not of_split:
             raise ValueError(f"no music in the {split} split")
         budget = options.hours * 3600.0 * (1.0 if split == "train" else 0.1)
-        rounds = max(1, round(budget / (sum(song.seconds for song in of_split) * len(styles))))
+        rounds = int(np.ceil(budget / (sum(song.seconds for song in of_split) * len(styles))))
         jobs = [
             Job(song.name, style, zlib.crc32(f"{song.name} {style} {turn} {options.seed}".encode()))
             for turn in range(rounds)
@@ -437,7 +480,7 @@ def write_dances(takes: list[Take], songs: list[Song], out: Path, options: argpa
             for style in styles
         ]
         order = np.random.default_rng(options.seed).permutation(len(jobs))
-        jobs = [jobs[i] for i in order]
+        jobs = [jobs[i] for i in order[: max(len(styles), round(budget / np.mean([s.seconds for s in of_split])))]]
         shard: list[DanceSequence] = []
         number = 0
         with ProcessPoolExecutor(
@@ -452,10 +495,10 @@ def write_dances(takes: list[Take], songs: list[Song], out: Path, options: argpa
                         sums.add(sequence)
                     shard.append(sequence)
                 if len(shard) >= _SHARD:
-                    save_shard(out / f"{split}_{number:03d}.npz", shard)
+                    save_shard(fresh / f"{split}_{number:03d}.npz", shard)
                     shard, number = [], number + 1
         if shard:
-            save_shard(out / f"{split}_{number:03d}.npz", shard)
+            save_shard(fresh / f"{split}_{number:03d}.npz", shard)
     manifest = {
         "feature_version": FEATURE_VERSION,
         "frame_rate": FRAME_RATE,
@@ -470,6 +513,10 @@ def write_dances(takes: list[Take], songs: list[Song], out: Path, options: argpa
         "hours": {split: round(total / 3600.0, 3) for split, total in seconds.items()},
         "alignment": _summary(results),
     }
+    for old in [*out.glob("train_*.npz"), *out.glob("test_*.npz")]:
+        old.unlink()
+    for shard_file in sorted(fresh.iterdir()):
+        shard_file.replace(out / shard_file.name)
     (out / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     for row in manifest["alignment"]:
         print(
