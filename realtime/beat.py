@@ -83,6 +83,32 @@ class BeatClock:
         return beats
 
 
+class TapTempo:
+    """Tempo and phase from the performer's taps: a straight line through the last eight."""
+
+    def __init__(self, min_bpm: float, max_bpm: float) -> None:
+        self._shortest, self._longest = 60.0 / max_bpm, 60.0 / min_bpm
+        self._taps: list[float] = []
+
+    def add(self, time: float) -> tuple[float, float] | None:
+        """A tap at ``time`` (seconds): the beat nearest to it and the period, from the third tap on.
+
+        A tap that comes too soon or too late for the range of tempi, or for the taps before it, begins anew.
+        """
+        if self._taps:
+            gap = time - self._taps[-1]
+            usual = (self._taps[-1] - self._taps[0]) / (len(self._taps) - 1) if len(self._taps) > 1 else gap
+            fits = 0.9 * self._shortest <= gap <= 1.1 * self._longest and 0.6 * usual <= gap <= 1.6 * usual
+            if not fits:
+                self._taps.clear()
+        self._taps = [*self._taps[-7:], time]
+        if len(self._taps) < 3:
+            return None
+        index = np.arange(len(self._taps)) - (len(self._taps) - 1)
+        period, beat = np.polyfit(index, self._taps, 1)
+        return float(beat), min(max(float(period), self._shortest), self._longest)
+
+
 class _StateSpace:
     """Tempo × position in the beat, laid out one tempo after another; all times in hops.
 
@@ -116,8 +142,7 @@ class BarPointerTracker:
     """
 
     def __init__(self, min_bpm: float = MIN_BPM, max_bpm: float = MAX_BPM) -> None:
-        if not 20.0 <= min_bpm < max_bpm <= 400.0:
-            raise ValueError(f"tempo range {min_bpm:g}-{max_bpm:g} BPM: give 20 <= lowest < highest <= 400")
+        self.check_range(min_bpm, max_bpm)
         self._space = space = _StateSpace(min_bpm, max_bpm)
         ratio = space.periods[None, :] / space.periods[:, None]
         change = np.exp(-TEMPO_STIFFNESS * np.abs(ratio - 1.0))
@@ -136,8 +161,14 @@ class BarPointerTracker:
         self._period = 60.0 / min(max(PRIOR_BPM, min_bpm), max_bpm)
         self._confidence = 0.0
         self._bar = _BarFilter()
-        self._taps: list[float] = []
+        self._taps = TapTempo(min_bpm, max_bpm)
         self._by_hand = False
+
+    @staticmethod
+    def check_range(min_bpm: float, max_bpm: float) -> None:
+        """ValueError where the range of tempi is empty, or reaches beyond 20 … 400 BPM."""
+        if not 20.0 <= min_bpm < max_bpm <= 400.0:
+            raise ValueError(f"tempo range {min_bpm:g}-{max_bpm:g} BPM: give 20 <= lowest < highest <= 400")
 
     def update(self, block: SpectralBlock) -> BeatState:
         """Hears the block and tells what is known of the beat at its end."""
@@ -167,16 +198,12 @@ class BarPointerTracker:
     def tap(self, time: float) -> None:
         """The performer tapped a beat at ``time`` (seconds of audio); three taps set tempo and phase.
 
-        Taps that leave the range of tempi begin anew. The tempo then stays near the tapped one until the music stops.
+        The tempo then stays near the tapped one until the music stops.
         """
-        shortest, longest = self._space.periods[[0, -1]] / HOP_RATE
-        if self._taps and not 0.9 * shortest <= time - self._taps[-1] <= 1.1 * longest:
-            self._taps.clear()
-        self._taps = [*self._taps[-7:], time]
-        if len(self._taps) >= 3:
-            index = np.arange(len(self._taps))
-            period, start = np.polyfit(index, self._taps, 1)
-            self._impose(float(period), (self._time - float(start + period * index[-1])) / float(period))
+        tapped = self._taps.add(time)
+        if tapped is not None:
+            beat, period = tapped
+            self._impose(period, (self._time - beat) / period)
 
     def set_downbeat(self, time: float) -> None:
         """ "This is the one": the beat nearest to ``time`` (seconds of audio) begins a bar."""

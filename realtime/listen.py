@@ -1,0 +1,139 @@
+"""``dancerev-listen``: what the dancer hears, live in the terminal, to check the room before the show."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import time
+
+import numpy as np
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from dancerev.model.command_line import ArgumentParser
+from dancerev.model.features import AUDIO_FEATURES, BANDS, ENERGY, ONSETS, AcousticFrame
+from dancerev.realtime.beat import MAX_BPM, MIN_BPM
+from dancerev.realtime.beat_engines import BEAT_ENGINES, bpm_range, make_tracker
+from dancerev.realtime.devices import list_devices, quiet_libraries
+from dancerev.realtime.errors import InputError
+from dancerev.realtime.features import SAMPLE_RATE, FeatureExtractor
+from dancerev.realtime.sources import AudioSource, open_source
+
+BAR = 30  # characters
+RATE = 15  # pictures per second
+PEAK_FALL_DB = 20.0  # per second
+ACTIVITY = AUDIO_FEATURES.index("activity")
+
+
+class Meter:
+    """The picture of what is heard: input level, acoustic features, beat and bar."""
+
+    def __init__(self) -> None:
+        self._peak_db = -math.inf
+        self._clipped = 0
+        self._frame: AcousticFrame | None = None
+
+    def hear(self, samples: np.ndarray, frames: list[AcousticFrame]) -> None:
+        """Takes (n,) float32 samples as they came in, and the frames that they completed."""
+        if len(samples):
+            level = float(np.abs(np.nan_to_num(samples)).max())
+            fallen = self._peak_db - PEAK_FALL_DB * len(samples) / SAMPLE_RATE
+            self._peak_db = max(20.0 * math.log10(level + 1e-9), fallen)
+            self._clipped += int(level >= 0.999)
+        if frames:
+            self._frame = frames[-1]
+
+    def picture(self) -> Group:
+        """The lines to show now."""
+        level = Text(f"level   {_bar(1.0 + self._peak_db / 60.0)} {max(self._peak_db, -120.0):5.0f} dBFS")
+        if self._clipped:
+            level.append(f"  clipped {self._clipped} times: turn the input down", style="bold red")
+        if self._frame is None:
+            return Group(level, Text("waiting for sound"))
+        audio, beat = self._frame.audio, self._frame.beat
+        lines = [level]
+        lines += [Text(f"onset {band + 1} {_bar(float(audio[ONSETS][band]))}") for band in range(BANDS)]
+        lines.append(Text(f"energy  {_bar(float(audio[ENERGY]))}"))
+        on_beat = beat.phase < 0.15
+        dots = " ".join("●" if on_beat and index == beat.beat_in_bar else "○" for index in range(beat.beats_per_bar))
+        style = "bold green" if beat.confidence > 0.5 else "dim"
+        lines.append(Text(f"beat    {dots}   {beat.bpm:6.1f} BPM", style=style))
+        sure = f"{100 * beat.confidence:3.0f} % sure of the beat, {100 * beat.bar_confidence:3.0f} % of the bar"
+        lines.append(Text(f"        {sure}" + ("" if audio[ACTIVITY] > 0.0 else "   (silence)")))
+        return Group(*lines)
+
+
+def _bar(value: float) -> str:
+    filled = round(BAR * min(max(value, 0.0), 1.0))
+    return "█" * filled + "·" * (BAR - filled)
+
+
+def listen(source: AudioSource, ear: FeatureExtractor, console: Console) -> AcousticFrame | None:
+    """Shows what is heard until the source ends, and returns the last frame. Stop it with KeyboardInterrupt."""
+    meter = Meter()
+    last: AcousticFrame | None = None
+    shown = 0.0
+    source.start()
+    with Live(meter.picture(), console=console, auto_refresh=False, transient=True) as live:
+        while not source.ended:
+            samples = source.read(0.05)
+            frames = ear.push(samples)
+            meter.hear(samples, frames)
+            last = frames[-1] if frames else last
+            if time.monotonic() - shown >= 1.0 / RATE:
+                shown = time.monotonic()
+                live.update(meter.picture(), refresh=True)
+    return last
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0.0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
+    return seconds
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(prog="dancerev-listen", description=__doc__)
+    parser.add_argument("--input", metavar="mic|demo|PATH", default="mic", help="what to hear (default mic)")
+    parser.add_argument("--device", metavar="NAME|INDEX", help="sound device, by number or part of its name")
+    parser.add_argument("--list-devices", action="store_true", help="list the sound devices and exit")
+    parser.add_argument("--mute", action="store_true", help="do not play a file while hearing it")
+    parser.add_argument("--bpm-range", type=bpm_range, default=(MIN_BPM, MAX_BPM), metavar="MIN-MAX", help="tempi")
+    parser.add_argument("--beat-engine", choices=BEAT_ENGINES, default="own", help="beat tracker (default own)")
+    parser.add_argument("--duration", type=_seconds, metavar="S", help="end after so many seconds")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    arguments = _parser().parse_args(argv)
+    console = Console()
+    try:
+        if arguments.list_devices:
+            print(list_devices())
+            return 0
+        ear = FeatureExtractor(make_tracker(arguments.beat_engine, arguments.bpm_range))
+        with quiet_libraries():
+            source = open_source(arguments.input, arguments.device, arguments.mute, arguments.duration)
+            try:
+                if source.note:
+                    console.print(f"note: {source.note}")
+                last = listen(source, ear, console)
+            finally:
+                source.close()
+    except (InputError, ValueError, OSError) as error:
+        print(f"dancerev-listen: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    if last is not None:
+        beat = last.beat
+        print(f"{last.time:.1f} s heard: {beat.bpm:.1f} BPM, {100 * beat.confidence:.0f} % sure of the beat")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
