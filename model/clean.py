@@ -65,20 +65,40 @@ class Report:
 
 
 def clean(motion: Motion) -> tuple[list[Motion], Report]:
-    """The usable segments of a retargeted take at :data:`FPS`, with contacts, and what was done to it."""
+    """The usable segments of a retargeted take at :data:`FPS`, with contacts, without pauses, and what was done."""
     report = Report(motion.seconds)
-    motion, broken = mend(motion, report)
     segments = []
-    for start, stop in _runs(~broken):
-        if (stop - start) / motion.fps >= _SHORTEST:
-            segment = without_pauses(smoothed(motion.cut(start, stop).resampled(FPS)))
-            report.paused += (stop - start) / motion.fps - segment.seconds
-            report.kept += segment.seconds
-            segments.append(segment)
+    for _, segment in _repaired(motion, report):
+        segments.append(without_pauses(segment))
+        report.paused += segment.seconds - segments[-1].seconds
+    segments = [segment for segment in segments if segment.seconds >= _SHORTEST / 2]
+    return _on_floor(segments, report), report
+
+
+def clean_in_time(motion: Motion) -> tuple[list[tuple[float, Motion]], Report]:
+    """As :func:`clean`, for a take with its own music: pauses stay, and each segment has its start in seconds."""
+    report = Report(motion.seconds)
+    repaired = _repaired(motion, report)
+    segments = _on_floor([segment for _, segment in repaired], report)
+    return list(zip([start for start, _ in repaired], segments, strict=True)), report
+
+
+def _repaired(motion: Motion, report: Report) -> list[tuple[float, Motion]]:
+    """Start in seconds and motion at :data:`FPS` of the segments between what cannot be mended."""
+    motion, broken = mend(motion, report)
     report.cut = [(round(a / motion.fps, 2), round(b / motion.fps, 2)) for a, b in _runs(broken)]
+    return [
+        (start / motion.fps, smoothed(motion.cut(start, stop).resampled(FPS)))
+        for start, stop in _runs(~broken)
+        if (stop - start) / motion.fps >= _SHORTEST
+    ]
+
+
+def _on_floor(segments: list[Motion], report: Report) -> list[Motion]:
     if segments:
         segments, report.floor_tilt = level_floor(segments)
-    return [hold_feet(segment) for segment in segments], report
+    report.kept = sum(segment.seconds for segment in segments)
+    return [hold_feet(segment) for segment in segments]
 
 
 def _runs(mask: Array) -> list[tuple[int, int]]:

@@ -59,7 +59,7 @@ _REQUIRED = ("Hips", "Neck") + tuple(
     for part in ("UpperArm", "LowerArm", "Hand", "UpperLeg", "LowerLeg", "Foot")
 )
 
-LEG_LENGTH = float(-REST_OFFSETS[INDEX["LeftLowerLeg"], 1] - REST_OFFSETS[INDEX["LeftFoot"], 1])
+LEG_LENGTH = float(sum(np.linalg.norm(REST_OFFSETS[INDEX[bone]]) for bone in ("LeftLowerLeg", "LeftFoot")))
 """Metres from hip joint to ankle of our skeleton."""
 
 
