@@ -196,6 +196,7 @@ class PhraseEncoder(nn.Module):
             nn.GELU(),
             nn.Conv1d(width, width, 4, stride=2, padding=1),
             nn.GELU(),
+            nn.GroupNorm(1, width),  # so that the first codes already differ
             nn.Conv1d(width, len(config.levels), 1),
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import logging
+import math
 import sys
 import warnings
 from datetime import timedelta
@@ -135,7 +136,6 @@ class Training(lightning.LightningModule):
         loss = reconstruction + 4.0 * body.position + 8.0 * body.velocity + 2.0 * body.slide + 0.05 * prior
         self.log_dict(
             {
-                "loss": loss,
                 "reconstruction": reconstruction,
                 "position_cm": 100.0 * body.position,
                 "velocity_cm": 100.0 * body.velocity,
@@ -145,7 +145,7 @@ class Training(lightning.LightningModule):
                 "own": own.float().mean(),
             }
         )
-        self.log("loss", loss, prog_bar=True, logger=False)
+        self.log("loss", loss, prog_bar=True)
         return loss
 
     def validation_step(self, batch: list[DanceSequence], index: int) -> None:
@@ -159,14 +159,14 @@ class Training(lightning.LightningModule):
             evaluate_dance(dance, FRAME_RATE, sequence.beats) for dance, sequence in zip(positions, batch, strict=True)
         ]
         for name in rows[0]:
-            self.log(f"free_{name}", float(np.mean([row[name] for row in rows])), batch_size=len(batch))
+            self.log(f"free_{name}", float(np.nanmean([row[name] for row in rows])), batch_size=len(batch))
 
     def configure_optimizers(self) -> Any:
         optimizer = torch.optim.AdamW(self.parameters(), lr=self.learning_rate, weight_decay=1e-4, betas=(0.9, 0.98))
 
         def factor(step: int) -> float:
             warm = min(1.0, (step + 1) / 200)
-            return warm * (0.03 + 0.97 * 0.5 * (1 + np.cos(np.pi * min(1.0, step / self.steps))))
+            return warm * (0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * min(1.0, step / self.steps))))
 
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
@@ -181,6 +181,7 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--frames", type=int, default=96, help="frames in a window, 15 a second (default %(default)s)")
     parser.add_argument("--learning-rate", type=float, default=1e-3, help="at its height (default %(default)s)")
     parser.add_argument("--validate-every", type=int, default=1000, metavar="STEPS", help="(default %(default)s)")
+    parser.add_argument("--log-every", type=int, default=50, metavar="STEPS", help="(default %(default)s)")
     parser.add_argument("--devices", type=int, default=1, help="processes or GPUs (default %(default)s)")
     parser.add_argument("--precision", default="32-true", help="as Lightning names it (default %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
@@ -199,7 +200,7 @@ def train(arguments: argparse.Namespace) -> Path:
     config = DanceConfig(styles=tuple(corpus.styles))
     windows = Windows(corpus.sequences, len(corpus.styles), arguments.frames, arguments.batch, arguments.seed)
     minute = 60 * FRAME_RATE
-    songs = [dataclasses.replace(s, features=s.features[:minute]) for s in held_out if len(s.pose) >= minute // 2][:16]
+    songs = [dataclasses.replace(s, features=s.features[:minute]) for s in held_out if len(s.pose) >= minute // 6][:16]
     checkpoints = ModelCheckpoint(arguments.out, save_last=True, train_time_interval=timedelta(minutes=3))
     trainer = lightning.Trainer(
         max_steps=arguments.steps,
@@ -212,7 +213,7 @@ def train(arguments: argparse.Namespace) -> Path:
         val_check_interval=arguments.validate_every,
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
-        log_every_n_steps=50,
+        log_every_n_steps=arguments.log_every,
     )
     last = arguments.out / "last.ckpt"
     trainer.fit(

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from rich.console import Console
 from rich.progress import Progress
 
+from dancerev.model.bvh import write_bvh
 from dancerev.model.command_line import ArgumentParser
 from dancerev.model.pose import Pose
+from dancerev.model.sheet import render_video
 from dancerev.model.skeleton import BONES, forward_kinematics
 from dancerev.realtime.dancer import Dancer
 from dancerev.realtime.decode import decode, duration
@@ -20,6 +23,8 @@ from dancerev.realtime.session import ANY_STYLE, PROVIDERS, DanceModel, ModelErr
 from dancerev.realtime.sources import demo_path
 from dancerev.realtime.spectrum import SAMPLE_RATE
 from dancerev.realtime.stream import DanceStream
+
+Array = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -58,8 +63,7 @@ def save_npz(dance: Dance, path: Path) -> None:
 
     root (T, 3), contacts (T, 2) bool, beats (N,) seconds, bpm.
     """
-    rotations = np.array([pose.rotations for pose in dance.poses])
-    root = np.array([pose.root for pose in dance.poses])
+    rotations, root = _arrays(dance)
     with path.open("wb") as file:
         np.savez_compressed(
             file,
@@ -74,10 +78,27 @@ def save_npz(dance: Dance, path: Path) -> None:
         )
 
 
+def save_bvh(dance: Dance, path: Path) -> None:
+    """Write the dance as motion capture, for Blender, Maya and the like."""
+    write_bvh(path, *_arrays(dance), dance.fps)
+
+
+def save_mp4(dance: Dance, path: Path, song: Path) -> None:
+    """Write a film of the dance with its music."""
+    render_video(forward_kinematics(*_arrays(dance))[0], dance.fps, path, song)
+
+
+def _arrays(dance: Dance) -> tuple[Array, Array]:
+    """Rotations (T, 22, 4) and root (T, 3)."""
+    return np.array([pose.rotations for pose in dance.poses]), np.array([pose.root for pose in dance.poses])
+
+
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(prog="dancerev-generate", description=__doc__)
     parser.add_argument("song", metavar="SONG", help="a music file, or demo")
-    parser.add_argument("-o", "--out", type=Path, required=True, metavar="OUT.npz", help="where the dance goes")
+    parser.add_argument(
+        "-o", "--out", type=Path, required=True, metavar="OUT.{npz,bvh,mp4}", help="where the dance goes"
+    )
     parser.add_argument(
         "--fps", type=int, choices=(15, 30, 60), default=30, help="poses a second (default %(default)s)"
     )
@@ -93,12 +114,18 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     song = demo_path() if arguments.song == "demo" else Path(arguments.song)
     try:
-        if arguments.out.suffix != ".npz":
-            raise InputError(f"{arguments.out}: the name of the dance must end in .npz")
+        if arguments.out.suffix not in (".npz", ".bvh", ".mp4"):
+            raise InputError(f"{arguments.out}: the name of the dance must end in .npz, .bvh or .mp4")
         dancer = Dancer(DanceModel(arguments.model, arguments.provider), arguments.style, arguments.seed)
         with Progress(console=Console(stderr=True), transient=True) as progress:
             dance = generate(song, DanceStream(dancer, arguments.fps), arguments.fps, progress)
-        save_npz(dance, arguments.out)
+        match arguments.out.suffix:
+            case ".npz":
+                save_npz(dance, arguments.out)
+            case ".bvh":
+                save_bvh(dance, arguments.out)
+            case _:
+                save_mp4(dance, arguments.out, song)
     except (InputError, ModelError, OSError) as error:
         print(f"dancerev-generate: {error}", file=sys.stderr)
         return 2

@@ -21,6 +21,7 @@ from dancerev.model.command_line import ArgumentParser
 from dancerev.model.features import ENERGY, ONSETS
 from dancerev.model.pose import Pose
 from dancerev.realtime.dancer import Dancer
+from dancerev.realtime.devices import quiet_libraries
 from dancerev.realtime.errors import InputError
 from dancerev.realtime.session import ANY_STYLE, PROVIDERS, DanceModel, ModelError
 from dancerev.realtime.show import Show
@@ -119,37 +120,32 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.stats.touch()  # now, rather than an error after the show
     model = DanceModel(arguments.model, arguments.provider)
     dancer = Dancer(model, arguments.style, arguments.seed, arguments.latency_offset / 1000.0)
-    source = open_source(arguments.input, arguments.device, arguments.mute, arguments.duration)
-    try:
-        with _preview(arguments.preview) as (previews, preview_music):
-            show = Show(source, DanceStream(dancer, arguments.fps), Sinks([*senders, *previews]))
-            music = preview_music + [sender for sender in senders if isinstance(sender, FlatSender)]
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, lambda *_: show.stop())
-            notes = [note for note in (model.note, source.note) if note]
-            status = StatusLine(show, [f"{host}:{port}" for host, port in targets], model.provider, notes)
-
-            def each_pose(pose: Pose) -> None:
-                heard = show.stream.heard
-                if heard is not None:
-                    beat, onset, energy = (
-                        heard.beat.at(pose.time),
-                        float(heard.audio[ONSETS].max()),
-                        float(heard.audio[ENERGY]),
-                    )
-                    for sender in music:
-                        sender.send_music(beat, onset, energy)
-                status.update()
-
-            try:
-                show.run(each_pose)
-            finally:
-                status.close()
-        if arguments.stats:
-            arguments.stats.write_text(json.dumps(show.statistics(), indent=1) + "\n")
-    finally:
+    with contextlib.ExitStack() as stack:
         for sender in senders:
-            sender.close()
+            stack.callback(sender.close)
+        with quiet_libraries():
+            source = open_source(arguments.input, arguments.device, arguments.mute, arguments.duration)
+        previews, preview_music = stack.enter_context(_preview(arguments.preview))
+        stack.enter_context(quiet_libraries())
+        show = Show(source, DanceStream(dancer, arguments.fps), Sinks([*senders, *previews]))
+        music = preview_music + [sender for sender in senders if isinstance(sender, FlatSender)]
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: show.stop())
+        notes = [note for note in (model.note, source.note) if note]
+        status = StatusLine(show, [f"{host}:{port}" for host, port in targets], model.provider, notes)
+
+        def each_pose(pose: Pose) -> None:
+            heard = show.stream.heard
+            if heard is not None:
+                onset, energy = float(heard.audio[ONSETS].max()), float(heard.audio[ENERGY])
+                for receiver in music:
+                    receiver.send_music(heard.beat.at(pose.time), onset, energy)
+            status.update()
+
+        stack.callback(status.close)
+        show.run(each_pose)
+    if arguments.stats:
+        arguments.stats.write_text(json.dumps(show.statistics(), indent=1) + "\n")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,0 +1,174 @@
+"""Training on a made corpus: it learns, goes on after a kill without loss, and runs on two processes."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from dancerev.model import pose, rotation
+from dancerev.model.body_loss import body_loss, displacement, joints
+from dancerev.model.checkpoint import load_checkpoint
+from dancerev.model.corpus import DanceSequence, load_corpus, save_shard
+from dancerev.model.features import BEAT_FEATURES, FEATURE_NAMES, FEATURE_SIZE, FEATURE_VERSION
+from dancerev.model.free_run import free_run
+from dancerev.model.network import DanceConfig, DanceNetwork
+from dancerev.model.skeleton import INDEX, forward_kinematics
+from dancerev.model.train import Windows, main
+
+FRAMES = 400
+
+
+def swinging(rng, style):
+    """A body whose arms swing with the beat, and the beat as the only feature that varies."""
+    phase = np.arange(FRAMES) / 15 * rng.uniform(1.2, 2.4) + rng.uniform()
+    features = np.zeros((FRAMES, FEATURE_SIZE))
+    first = len(FEATURE_NAMES) - len(BEAT_FEATURES)
+    features[:, first], features[:, first + 1] = np.sin(2 * np.pi * phase), np.cos(2 * np.pi * phase)
+    rotations = np.tile(pose.rest_pose().rotations.astype(np.float64), (FRAMES, 1, 1))
+    axis = np.array([1.0, 0.0, 0.0]) if style else np.array([0.0, 0.0, 1.0])
+    swing = rotation.from_axis_angle(axis, 0.6 * np.sin(2 * np.pi * phase))
+    for bone in ("LeftUpperArm", "RightUpperArm"):
+        rotations[:, INDEX[bone]] = rotation.multiply(swing, rotations[:, INDEX[bone]])
+    root = np.tile([0.0, 0.92, 0.0], (FRAMES, 1)) + 0.05 * np.sin(np.pi * phase)[:, None] * [1.0, 0.0, 0.0]
+    vectors = pose.encode(rotations, root, np.ones((FRAMES, 2)))
+    beats = np.arange(np.ceil(phase[0]), phase[-1])
+    return DanceSequence(
+        features=features.astype(np.float16),
+        pose=vectors,
+        place=root[:, [0, 2]].astype(np.float32),
+        heading=np.zeros(FRAMES, dtype=np.float32),
+        style=style,
+        take=f"swing {style}",
+        mirrored=False,
+        tempo=100.0,
+        beats=np.interp(beats, phase, np.arange(FRAMES) / 15).astype(np.float32),
+    )
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("corpus")
+    rng = np.random.default_rng(0)
+    sequences = [swinging(rng, i % 2) for i in range(6)]
+    save_shard(folder / "train_000.npz", sequences[:4])
+    save_shard(folder / "test_000.npz", sequences[4:])
+    statistics = {}
+    for name, rows in (
+        ("feature", np.concatenate([s.features for s in sequences]).astype(np.float64)),
+        ("pose", np.concatenate([s.pose for s in sequences])),
+    ):
+        statistics[f"{name}_mean"], statistics[f"{name}_std"] = rows.mean(0).tolist(), (rows.std(0) + 1e-3).tolist()
+    manifest = {"feature_version": FEATURE_VERSION, "styles": ["side", "front"], "statistics": statistics}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def train(corpus, out, *arguments):
+    return main([str(corpus), "-o", str(out), "--batch", "4", "--frames", "32", *map(str, arguments)])
+
+
+def logged(out, name):
+    """Every value that was logged under ``name``, over all runs into the folder."""
+    values = []
+    for path in sorted(out.glob("log/version_*/metrics.csv")):
+        with path.open() as file:
+            values += [float(row[name]) for row in csv.DictReader(file) if row.get(name)]
+    return values
+
+
+@pytest.mark.slow
+def test_learns_and_goes_on_where_it_stopped(corpus, tmp_path):
+    assert train(corpus, tmp_path, "--steps", 60, "--validate-every", 60, "--log-every", 10) == 0
+    loss = logged(tmp_path, "reconstruction")
+    assert loss[-1] < 0.7 * loss[0]
+    assert "free_mean_speed" in (tmp_path / "log/version_0/metrics.csv").read_text()
+    first = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    assert first["global_step"] == 60
+    assert train(corpus, tmp_path, "--steps", 80, "--validate-every", 1000, "--log-every", 10) == 0
+    second = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    assert second["global_step"] == 80
+    network = load_checkpoint(tmp_path / "last.ckpt")
+    assert network.config.styles == ("side", "front")
+    assert network.feature_std.min() >= 0.05
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_network(corpus, tmp_path):
+    command = [sys.executable, "-m", "dancerev.model.train", str(corpus), "-o", str(tmp_path), "--devices", "2"]
+    command += ["--steps", "6", "--batch", "2", "--frames", "16", "--validate-every", "1000"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 6
+
+
+def test_no_corpus_is_answered_in_one_line(tmp_path, capsys):
+    assert main([str(tmp_path)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_windows_are_what_the_network_takes(corpus):
+    sequences = load_corpus(corpus, "train").sequences
+    features, style, stage, poses = next(iter(Windows(sequences, 2, 32, 5, seed=0)))
+    assert features.shape == (5, 32, FEATURE_SIZE)
+    assert style.shape == (5, 2)
+    assert stage.shape == (5, 32, 2)
+    assert poses.shape == (5, 33, pose.POSE_SIZE)
+    for i in range(5):
+        # Each window is a stretch of one sequence, the pose before it in front.
+        matches = [
+            at
+            for s in sequences
+            for at in range(1, len(s.pose) - 32)
+            if np.array_equal(s.pose[at - 1 : at + 32], poses[i].numpy())
+            and np.array_equal(s.features[at : at + 32].astype(np.float32), features[i].numpy())
+        ]
+        assert matches
+
+
+def test_body_loss_measures_joints_in_space():
+    rng = np.random.default_rng(0)
+    sequence = swinging(rng, 1)
+    vectors = torch.from_numpy(sequence.pose[None, :50])
+    made = joints(vectors)[0].numpy()
+    decoder = pose.PoseDecoder()
+    poses = [decoder.decode(vector) for vector in sequence.pose[:50]]
+    world = np.array([p.positions() for p in poses])
+    roots = np.array([p.root for p in poses])
+    np.testing.assert_allclose(made, world - roots[:, None] * [1, 0, 1], atol=1e-5)  # heading is 0 throughout
+    moved = displacement(joints(vectors)[:, :-1], joints(vectors)[:, 1:], vectors[:, 1:])[0].numpy()
+    np.testing.assert_allclose(moved, np.diff(world, axis=0), atol=1e-5)
+    assert all(float(loss) == 0.0 for loss in body_loss(vectors, vectors)[:2])
+    lifted = vectors.clone()
+    lifted[..., pose.HEIGHT] += 0.3
+    assert float(body_loss(lifted, vectors).position) == pytest.approx(0.1, abs=1e-6)
+
+
+def test_free_run_is_what_the_decoder_makes_of_the_steps():
+    torch.manual_seed(0)
+    network = DanceNetwork(DanceConfig(styles=("a",), width=16, heads=2, feed_forward=16, window=8, hidden=16)).eval()
+    features = np.random.default_rng(0).random((2, 40, FEATURE_SIZE), dtype=np.float32)
+    style = np.ones((2, 1), dtype=np.float32)
+    rotations, root = free_run(network, features, style, seed=1)
+    again, _ = free_run(network, features, style, seed=1)
+    other, _ = free_run(network, features, style, seed=2)
+    np.testing.assert_array_equal(rotations, again)
+    assert np.abs(rotations - other).max() > 1e-6
+    # By hand, for the first dancer alone and with the numpy decoder.
+    rest = pose.rest_pose()
+    stance = torch.from_numpy(pose.encode(rest.rotations[None], rest.root[None], rest.contacts[None]))
+    generator, state, decoder = torch.Generator().manual_seed(1), network.initial_state(stance), pose.PoseDecoder()
+    for t in range(40):
+        uniform = torch.rand(2, generator=generator)[:1]
+        stage = torch.from_numpy(decoder.to_centre())[None]
+        with torch.no_grad():
+            vector, state = network.step(
+                torch.from_numpy(features[:1, t]), torch.ones(1, 1), stage, uniform, torch.ones(1), state
+            )
+        made = decoder.decode(vector[0].numpy())
+        np.testing.assert_allclose(made.root, root[0, t], atol=1e-3)
+        positions, _ = forward_kinematics(rotations[0, t], root[0, t])
+        np.testing.assert_allclose(made.positions(), positions, atol=1e-3)
