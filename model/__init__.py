@@ -1,5 +1,5 @@
-"""What is learned: skeleton, pose representation, feature definition, network, training, metrics.
+"""What is learned: skeleton, pose representation, feature definition, corpus, network, training, metrics.
 
-Modules that import torch: :mod:`network`, :mod:`kinematics_torch`, :mod:`dataset`, :mod:`train`.
-Everything else needs numpy alone, so that the live path never loads torch.
+Modules that need torch: ``network``, ``body_loss``, ``free_run``, ``checkpoint`` and ``train``. All others need numpy
+alone (those that prepare a corpus, scipy too), so that the live path never loads torch.
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+import os
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +17,8 @@ from .skeleton import BONES, INDEX, PARENTS
 if TYPE_CHECKING:
     import av
     import pygame
+
+os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 
 Array = npt.NDArray[Any]
 Colour = tuple[int, int, int]

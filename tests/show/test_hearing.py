@@ -1,0 +1,145 @@
+"""The show hears a real microphone: what leaves dances to what sounds, as ``dancerev-generate`` does to the file."""
+
+import socket
+import subprocess
+import sys
+import threading
+import time
+import wave
+
+import numpy as np
+import pytest
+from pythonosc.osc_bundle import OscBundle
+
+from dancerev.model.pose import rest_pose
+from dancerev.model.skeleton import BONES
+from dancerev.realtime.dancer import Dancer
+from dancerev.realtime.decode import decode
+from dancerev.realtime.session import DanceModel
+from dancerev.realtime.sources import demo_path
+from dancerev.realtime.spectrum import SAMPLE_RATE
+from dancerev.realtime.stream import DanceStream
+
+SECONDS = 24
+START = 12  # seconds into the demo: drums, bass and chords
+FPS = 30
+
+
+@pytest.fixture(scope="module")
+def song(tmp_path_factory):
+    """A stretch of the demo as samples and as a file that a player plays."""
+    samples = np.concatenate(list(decode(demo_path())))[START * SAMPLE_RATE :][: SECONDS * SAMPLE_RATE]
+    path = tmp_path_factory.mktemp("song") / "song.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))
+        file.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
+    return samples, path
+
+
+class Listener:
+    """Receives flat OSC: positions of the joints relative to the hips, beats and energy, by time of arrival."""
+
+    def __init__(self):
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 0))
+        self.socket.settimeout(0.2)
+        self.port = self.socket.getsockname()[1]
+        self.received = []
+        self.open = True
+        self.thread = threading.Thread(target=self._receive)
+        self.thread.start()
+
+    def _receive(self):
+        while self.open:
+            try:
+                data = self.socket.recv(65536)
+            except TimeoutError:
+                continue
+            self.received.append((time.monotonic(), data))
+
+    def close(self):
+        self.open = False
+        self.thread.join()
+        self.socket.close()
+
+    def read(self):
+        """(T, 22, 3) positions, and [(seconds, value)] of beats and of energy, since the first pose."""
+        poses, beats, energy, pose = [], [], [], {}
+        first = self.received[0][0]
+        for arrival, data in self.received:
+            for message in OscBundle(data):
+                parts = message.address.split("/")
+                if message.address == "/dancerev/beat":
+                    beats.append(arrival - first)
+                elif message.address == "/dancerev/energy":
+                    energy.append((arrival - first, message.params[0]))
+                elif parts[-1] == "pos":
+                    pose[parts[-2]] = message.params
+                    if len(pose) == len(BONES):
+                        poses.append([pose[bone] for bone in BONES])
+                        pose = {}
+        # Back from Unity's left-handed space.
+        return np.array(poses) * [-1, 1, 1], np.array(beats), np.array(energy)
+
+
+def offline(samples, seed=0):
+    """Positions (T, 22, 3) and the beats as a receiver gets them: when the phase passes the beat, at a pose."""
+    stream = DanceStream(Dancer(DanceModel(), seed=seed), FPS)
+    poses, beats = stream.begin(), []
+    for start in range(0, len(samples), 1600):
+        made, announced = stream.push(samples[start : start + 1600])
+        poses += made
+        beats += announced
+    return np.array([pose.positions() for pose in poses]), np.array(beats)
+
+
+def apart(one, other):
+    """Mean distance of the joints from one dance to another, metres; where the dancers stand does not count."""
+    frames = min(len(one), len(other))
+    return float(np.linalg.norm((one - one[:, :1])[:frames] - (other - other[:, :1])[:frames], axis=-1).mean())
+
+
+@pytest.mark.slow
+def test_the_microphone_gives_the_dance_of_the_file(virtual_microphone, song):
+    samples, path = song
+    listener = Listener()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dancerev.realtime.live", "--input", "mic", "--no-preview"]
+        + ["--protocol", "flat", "--osc", f"127.0.0.1:{listener.port}", "--duration", str(SECONDS - 2)],
+        env=virtual_microphone.environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        while not listener.received and process.poll() is None:
+            time.sleep(0.02)
+        virtual_microphone.play(path)
+        _, err = process.communicate(timeout=SECONDS + 20)
+    finally:
+        process.kill()
+        listener.close()
+    assert process.returncode == 0, err
+    live, beats, energy = listener.read()
+    assert len(live) == pytest.approx((SECONDS - 2) * FPS, abs=15)
+    assert (live[0, :, 1] == pytest.approx(rest_pose().positions()[:, 1], abs=1e-3)).all()
+
+    # When the song began, to a frame; to the part of a frame by trying.
+    began = energy[np.argmax(energy[:, 1] > 0.1), 0]
+    dances = {}
+    for shift in np.arange(-0.2, 0.05, 1 / 120):
+        silence = np.zeros(max(0, round((began + shift) * SAMPLE_RATE)), dtype=np.float32)
+        dances[shift] = offline(np.concatenate([silence, samples])[: (SECONDS - 2) * SAMPLE_RATE])
+    shift = min(dances, key=lambda s: apart(live, dances[s][0]))
+    dance, announced = dances[shift]
+    silence = np.zeros(round((began + shift) * SAMPLE_RATE), dtype=np.float32)
+    another, _ = offline(np.concatenate([silence, samples])[: len(live) * SAMPLE_RATE // FPS], seed=1)
+
+    # Equal in beat: each beat that left falls within a pose or two of one announced for the file.
+    settled = beats[(beats > began + 4) & (beats < SECONDS - 3)]
+    assert len(settled) >= 20
+    errors = np.abs(settled[:, None] - announced[None]).min(axis=1)
+    assert np.median(errors) < 0.04
+    assert np.mean(errors < 0.07) > 0.9
+    # Close in motion: much closer than the same music danced with another seed.
+    print(f"apart: {apart(live, dance):.3f} m; with another seed {apart(live, another):.3f} m")
+    assert apart(live, dance) < 0.5 * apart(live, another)
