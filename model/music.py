@@ -15,6 +15,9 @@ from .pose import FRAME_RATE
 
 Array = npt.NDArray[Any]
 
+SAMPLE_RATE = 24_000
+"""Samples per second of the audio that is heard: the feature extractor's."""
+
 TOLERANCE = 0.07
 """Seconds within which a heard beat counts as a true one."""
 
@@ -51,8 +54,23 @@ class Song:
         return len(self.features) / FRAME_RATE
 
 
+def decode(path: Path) -> npt.NDArray[np.float32]:
+    """(samples,) float32 mono at :data:`SAMPLE_RATE` of a music file of any common format.
+
+    Raises:
+        ValueError: the file cannot be decoded.
+    """
+    from dancerev.realtime.decode import decode as blocks
+
+    return np.concatenate(list(blocks(path, SAMPLE_RATE)))
+
+
 def hear(samples: npt.NDArray[np.float32]) -> tuple[Array, Array, Array]:
-    """Features (T, FEATURE_SIZE) float16, announced beats (M,) and believed period (T,) of mono audio at 24 kHz."""
+    """Features (T, FEATURE_SIZE) float16, announced beats (M,) and believed period (T,) of mono audio at 24 kHz.
+
+    Args:
+        samples: (samples,) float32 at :data:`SAMPLE_RATE`.
+    """
     from dancerev.realtime.beat import BeatClock
     from dancerev.realtime.features import FeatureExtractor
 
@@ -99,6 +117,25 @@ def read_beats(path: Path) -> tuple[float, Array, str]:
     if beats.ndim != 1 or len(beats) < 4 or (np.diff(beats) <= 0).any():
         raise ValueError(f"{path}: beats must be at least four rising numbers of seconds")
     return bpm, beats, str(content.get("source", path.stem))
+
+
+def find_grid(samples: npt.NDArray[np.float32], bpm: float) -> Array:
+    """(N,) seconds of the beats of music whose tempo is known and constant: the phase with the strongest onsets.
+
+    Args:
+        samples: (samples,) mono at :data:`SAMPLE_RATE`.
+        bpm: beats per minute.
+    """
+    hop = SAMPLE_RATE // 200
+    count = len(samples) // hop
+    power = np.square(samples[: count * hop].astype(np.float64)).reshape(count, hop).mean(axis=1)
+    rise = np.maximum(np.diff(0.5 * np.log(power + 1e-7), prepend=0.0), 0.0)
+    rise[0] = 0.0
+    period = 60.0 / bpm
+    times = np.arange(count) * hop / SAMPLE_RATE
+    phases = np.arange(0.0, period, 0.005)
+    sums = [np.interp(np.arange(phase, times[-1], period), times, rise).mean() for phase in phases]
+    return np.arange(phases[int(np.argmax(sums))], len(samples) / SAMPLE_RATE, period)
 
 
 def followed(song: Song) -> tuple[Array, float]:

@@ -178,21 +178,28 @@ def _read(source: Source) -> Bvh:
 def _prepare_take(folder: Path, calibrations: dict[str, Rigs], source: Source) -> None:
     bvh = _read(source)
     segments, report = clean(retarget(bvh, source.fps, calibrations[source.origin][bvh.names]))
-    arrays: dict[str, Any] = {"count": len(segments), "report": json.dumps(asdict(report))}
-    for i, segment in enumerate(segments):
-        for name in ("rotations", "root", "contacts"):
-            arrays[f"{name}_{i}"] = getattr(segment, name).astype(np.float32)
-    save(folder / source.file, arrays)
+    save(folder / source.file, {"count": len(segments), "report": json.dumps(asdict(report)), **pack(segments)})
 
 
 def _load_segments(path: Path) -> tuple[list[Motion], dict[str, Any]]:
     with np.load(path, allow_pickle=False) as data:
         arrays = {name: data[name] for name in data.files}
-    segments = [
-        Motion(*(arrays[f"{name}_{i}"].astype(np.float64) for name in ("rotations", "root", "contacts")), fps=FPS)
-        for i in range(int(arrays["count"]))
-    ]
-    return segments, json.loads(str(arrays["report"]))
+    return unpack(arrays, int(arrays["count"])), json.loads(str(arrays["report"]))
+
+
+def pack(segments: list[Motion]) -> dict[str, Array]:
+    """Segments as arrays of an ``.npz``."""
+    return {
+        f"{name}_{i}": getattr(segment, name).astype(np.float32)
+        for i, segment in enumerate(segments)
+        for name in ("rotations", "root", "contacts")
+    }
+
+
+def unpack(arrays: dict[str, Array], count: int) -> list[Motion]:
+    """Segments of what :func:`pack` gave."""
+    wide = {name: array.astype(np.float64) for name, array in arrays.items() if array.ndim > 1}
+    return [Motion(wide[f"rotations_{i}"], wide[f"root_{i}"], wide[f"contacts_{i}"], FPS) for i in range(count)]
 
 
 def save(path: Path, arrays: dict[str, Any]) -> None:
