@@ -18,7 +18,7 @@ from . import pose, rotation
 from .ik import place_ankles
 from .motion import Motion
 from .motion_beats import Pulse, alignment, joint_speed, kinematic_beats
-from .skeleton import BONES, FEET, INDEX, forward_kinematics
+from .skeleton import ANKLE_HEIGHT, BONES, FEET, INDEX, REST_OFFSETS, TOE_HEIGHT, forward_kinematics
 
 Array = npt.NDArray[Any]
 
@@ -26,9 +26,9 @@ FPS = 60
 
 _LOOK_AHEAD = 12  # beats of the way that a continuation is judged by
 _STAGE = 1.0  # metres from the centre that cost nothing
-_TURNS = np.deg2rad([-40.0, -20.0, 0.0, 20.0, 40.0])
+_TURNS = np.deg2rad([-75.0, -45.0, -20.0, 0.0, 20.0, 45.0, 75.0])
 _FEWEST, _MOST = 12, 40  # beats of one stretch
-_EDGE, _FEWEST_BEFORE_EDGE = 1.6, 6  # metres from the centre that end a stretch, and the beats it gets all the same
+_EDGE, _FEWEST_BEFORE_EDGE = 1.6, 4  # metres from the centre that end a stretch, and the beats it gets all the same
 _LIFT = 0.06  # metres a stepping foot rises
 _WARP = 1.33  # how much faster or slower the finished dance is played between two beats to land on them
 _REACTION, _SETTLE, _WAKE = 0.2, 1.0, 0.7  # seconds until the dancer reacts, comes to rest, is dancing again
@@ -253,7 +253,7 @@ class _Dance:
             place, heading, turns = np.zeros(2), 0.0, np.zeros(1)
         way = np.stack([_turned(stage.way, heading + turn) + place for turn in turns])
         outside = np.maximum(np.linalg.norm(way, axis=-1) - _STAGE, 0.0)
-        total = cost + outside.mean(axis=2) + outside[..., -1] + 0.05 * np.abs(turns)[:, None]
+        total = cost + outside.mean(axis=2) + outside[..., -1] + 0.08 * np.abs(turns)[:, None]
         best = int(np.argmin(total))
         return best % len(cost), float(turns[best // len(cost)])
 
@@ -340,10 +340,20 @@ def _pass_over(before: Body, after: Body) -> Body:
         contacts[:, foot] = np.where(step < 0.02, before.contacts[:, foot], after.contacts[:, foot])
         if distance > 0.02:
             contacts[(step >= 0.02) & (step <= 0.98), foot] = 0.0
+    ankles[..., 1] += np.maximum(0.0, -_sole_heights(ankles, feet))
     # The hips must not be further from an ankle than the leg is long.
     sink = _overreach(rotations, root, ankles)
     root[:, 1] -= sink
     return Body(place_ankles(rotations, root, ankles, feet), root, contacts)
+
+
+def _sole_heights(ankles: Array, feet: Array) -> Array:
+    """(T, 2) metres from the floor to the lower end of each sole, of ankles (T, 2, 3) and feet (T, 2, 4)."""
+    toes = np.stack(
+        [ankles[:, foot] + rotation.rotate(feet[:, foot], REST_OFFSETS[toe]) for foot, (_, toe) in enumerate(FEET)],
+        axis=1,
+    )
+    return np.minimum(ankles[..., 1] - ANKLE_HEIGHT, toes[..., 1] - TOE_HEIGHT)
 
 
 def _swing(hip: Array, start: Array, stop: Array, t: Array) -> Array:
