@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import functools
 from typing import NoReturn
 
 
 class ArgumentParser(argparse.ArgumentParser):
     """An ``argparse`` parser that answers a mistake with one line on stderr and exit code 2, without the usage."""
+
+    def __init__(self, prog: str, description: str | None) -> None:
+        """``description`` may be a module's docstring: its first paragraph is shown, without the marks of its markup."""
+        text = (description or "").split("\n\n")[0].replace("``", "").removeprefix(f"{prog}: ")
+        super().__init__(
+            prog=prog,
+            description=text[:1].upper() + text[1:],
+            formatter_class=functools.partial(argparse.HelpFormatter, max_help_position=36),
+        )
 
     def error(self, message: str) -> NoReturn:
         """End the program."""

@@ -20,9 +20,13 @@ from dancerev.clients.vmc import VmcSender
 from dancerev.model.command_line import ArgumentParser
 from dancerev.model.features import ENERGY, ONSETS
 from dancerev.model.pose import Pose
+from dancerev.realtime.beat import MAX_BPM, MIN_BPM
+from dancerev.realtime.beat_engines import BEAT_ENGINES, bpm_range, make_tracker
+from dancerev.realtime.controls import Controls
 from dancerev.realtime.dancer import Dancer
 from dancerev.realtime.devices import quiet_libraries
 from dancerev.realtime.errors import InputError
+from dancerev.realtime.features import FeatureExtractor
 from dancerev.realtime.session import ANY_STYLE, PROVIDERS, DanceModel, ModelError
 from dancerev.realtime.show import Show
 from dancerev.realtime.sources import list_devices, open_source
@@ -72,6 +76,14 @@ def _parser() -> ArgumentParser:
         metavar="MS",
         help="dance this much ahead of the beat, for delays after us (default 0)",
     )
+    beat = parser.add_argument_group("beat; keys in the terminal: t tap, 1 this is the one, h half, d double, q quit")
+    beat.add_argument("--beat-engine", choices=BEAT_ENGINES, default="own", help="what finds it (default own)")
+    beat.add_argument(
+        "--bpm-range", type=bpm_range, default=(MIN_BPM, MAX_BPM), metavar="MIN-MAX", help="tempi to expect"
+    )
+    beat.add_argument(
+        "--control", metavar="HOST:PORT", help="where to listen for /dancerev/tap, /one, /half, /double, /quit"
+    )
     dance = parser.add_argument_group("dance")
     dance.add_argument("--model", default="default", metavar="NAME|PATH", help="bundled or exported model")
     dance.add_argument("--provider", choices=tuple(PROVIDERS), default="auto", help="what computes (default auto)")
@@ -107,6 +119,22 @@ def _preview(wanted: bool | None) -> Iterator[tuple[list[VmcSender], list[FlatSe
             process.wait(2.0)
 
 
+def obey(show: Show, command: str, time: float) -> None:
+    """Do what the performer commanded at ``time`` seconds of audio."""
+    tracker = show.stream.ear.tracker
+    match command:
+        case "tap":
+            tracker.tap(time)
+        case "one":
+            tracker.set_downbeat(time)
+        case "half":
+            tracker.scale_tempo(0.5)
+        case "double":
+            tracker.scale_tempo(2.0)
+        case "quit":
+            show.stop()
+
+
 def run(arguments: argparse.Namespace) -> None:
     """Run the show that ``arguments`` describe.
 
@@ -118,6 +146,7 @@ def run(arguments: argparse.Namespace) -> None:
     senders: list[VmcSender | FlatSender] = [protocol(host, port) for host, port in targets]
     if arguments.stats:
         arguments.stats.touch()  # now, rather than an error after the show
+    ear = FeatureExtractor(make_tracker(arguments.beat_engine, arguments.bpm_range))
     model = DanceModel(arguments.model, arguments.provider)
     dancer = Dancer(model, arguments.style, arguments.seed, arguments.latency_offset / 1000.0)
     with contextlib.ExitStack() as stack:
@@ -125,9 +154,11 @@ def run(arguments: argparse.Namespace) -> None:
             stack.callback(sender.close)
         with quiet_libraries():
             source = open_source(arguments.input, arguments.device, arguments.mute, arguments.duration)
+        controls = Controls(*(parse_target(arguments.control) if arguments.control else ()))
+        stack.callback(controls.close)
         previews, preview_music = stack.enter_context(_preview(arguments.preview))
         stack.enter_context(quiet_libraries())
-        show = Show(source, DanceStream(dancer, arguments.fps), Sinks([*senders, *previews]))
+        show = Show(source, DanceStream(dancer, arguments.fps, ear), Sinks([*senders, *previews]))
         music = preview_music + [sender for sender in senders if isinstance(sender, FlatSender)]
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: show.stop())
@@ -135,6 +166,8 @@ def run(arguments: argparse.Namespace) -> None:
         status = StatusLine(show, [f"{host}:{port}" for host, port in targets], model.provider, notes)
 
         def each_pose(pose: Pose) -> None:
+            for command, moment in controls.take():
+                obey(show, command, source.clock.position(moment))
             heard = show.stream.heard
             if heard is not None:
                 onset, energy = float(heard.audio[ONSETS].max()), float(heard.audio[ENERGY])

@@ -1,0 +1,81 @@
+"""Keys and OSC reach the show with the moment they came; a button let go does nothing; garbage is survived."""
+
+import os
+import pty
+import socket
+import sys
+import time
+
+import pytest
+from pythonosc.udp_client import SimpleUDPClient
+
+from dancerev.clients.udp import ReceiverError
+from dancerev.realtime.controls import Controls
+
+
+def free_port():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def taken(controls, count, patience=2.0):
+    commands, until = [], time.monotonic() + patience
+    while len(commands) < count and time.monotonic() < until:
+        commands += controls.take()
+        time.sleep(0.01)
+    return commands
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        yield ours
+    os.close(ours)
+
+
+def test_osc_messages_of_an_independent_sender(monkeypatch):
+    port = free_port()
+    monkeypatch.setattr(sys, "stdin", None)
+    controls = Controls("127.0.0.1", port)
+    client = SimpleUDPClient("127.0.0.1", port)
+    before = time.monotonic()
+    client.send_message("/dancerev/tap", 1.0)
+    client.send_message("/dancerev/tap", 0.0)  # let go
+    client.send_message("/dancerev/one", [])
+    client.send_message("/else", 1)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as garbage:
+        garbage.sendto(b"/dancerev/half\0\0,q", ("127.0.0.1", port))
+        garbage.sendto(os.urandom(100), ("127.0.0.1", port))
+    client.send_message("/dancerev/half", 1)
+    client.send_message("/dancerev/double", True)
+    client.send_message("/dancerev/quit", 1)
+    commands = taken(controls, 5)
+    assert [command for command, _ in commands] == ["tap", "one", "half", "double", "quit"]
+    assert all(before <= moment <= time.monotonic() for _, moment in commands)
+    controls.close()
+
+
+def test_keys(terminal):
+    controls = Controls()
+    time.sleep(0.1)
+    os.write(terminal, b"t1HxD q")
+    assert [command for command, _ in taken(controls, 6)] == ["tap", "one", "half", "double", "tap", "quit"]
+    controls.close()
+
+
+def test_without_terminal_and_address_there_is_nothing_to_wait_for(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    controls = Controls()
+    assert list(controls.take()) == []
+    controls.close()
+
+
+def test_an_address_that_is_taken_is_told(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        with pytest.raises(ReceiverError, match="cannot listen on 127"):
+            Controls("127.0.0.1", other.getsockname()[1])
