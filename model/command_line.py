@@ -11,7 +11,7 @@ class ArgumentParser(argparse.ArgumentParser):
     """An ``argparse`` parser that answers a mistake with one line on stderr and exit code 2, without the usage."""
 
     def __init__(self, prog: str, description: str | None) -> None:
-        """``description`` may be a module's docstring: its first paragraph is shown, without the marks of its markup."""
+        """``description`` may be a module docstring: its first paragraph is shown, without marks of markup."""
         text = (description or "").split("\n\n")[0].replace("``", "").removeprefix(f"{prog}: ")
         super().__init__(
             prog=prog,
