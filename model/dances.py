@@ -15,7 +15,7 @@ from . import pose
 from .corpus import DanceSequence, save_shard
 from .features import FEATURE_SIZE
 from .motion_beats import alignment, joint_speed, kinematic_beats
-from .music import TOLERANCE, Song, followed
+from .music import FASTEST_STEP, TOLERANCE, Song, followed
 from .pairing import FPS, Body, Repertoire, compose
 from .parallel import in_parallel
 from .pose import FRAME_RATE, POSE_SIZE
@@ -25,12 +25,14 @@ from .takes import RATES, Take, load_pulses
 
 Array = npt.NDArray[Any]
 
-_FASTEST_STEP = 130.0  # above this tempo, one movement takes two beats
 _SLOWEST_STEP = 85.0  # below this tempo, half of the dances move twice a beat
 _SHORTEST_SEQUENCE = 12.0  # seconds
 _LOST = 4.0  # seconds for which the tracker may be lost without the dance being left out
 _SHARD = 24  # sequences
-_TEST_SHARE = 0.1  # hours of the test split for each of the training split
+
+
+TEST_SHARE = 0.1
+"""Hours of the test split for each hour of the training split."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ def dance_beats(song: Song, level: float, rng: np.random.Generator) -> Array:
         level: beats that the tracker mostly hears per true beat.
         rng: chooses for slow songs.
     """
-    if song.bpm > _FASTEST_STEP:
+    if song.bpm > FASTEST_STEP:
         parity = 0
         if level == 0.5 and len(song.heard_beats):  # the tracker hears one of the two
             hits = [np.abs(song.beats[k::2, None] - song.heard_beats).min(axis=1) < TOLERANCE for k in (0, 1)]
@@ -168,11 +170,11 @@ def _runs(mask: Array) -> list[tuple[int, int]]:
 def fit(body: Body, song: Song, rng: np.random.Generator) -> tuple[float, float]:
     """Beat alignment, music to motion, of a dance; and of the same dance to the music shifted at random.
 
-    Faster than 130 a minute, every second beat is taken, the better of the two, also for the chance level.
+    Of beats faster than ``FASTEST_STEP`` every second one is taken, the better half, also for the chance level.
     """
     positions, _ = forward_kinematics(body.rotations, body.root)
     frames, _ = kinematic_beats(joint_speed(positions, FPS), FPS)
-    stride = 2 if song.bpm > _FASTEST_STEP else 1
+    stride = 2 if song.bpm > FASTEST_STEP else 1
     choices = [song.beats[k::stride] for k in range(stride)]
     shifts = rng.uniform(0.0, stride * 60.0 / song.bpm, size=20)
     own, *others = (max(alignment(beats + shift, frames / FPS) for beats in choices) for shift in [0.0, *shifts])

@@ -18,6 +18,9 @@ Array = npt.NDArray[Any]
 SAMPLE_RATE = 24_000
 """Samples per second of the audio that is heard: the feature extractor's."""
 
+FASTEST_STEP = 130.0
+"""Beats per minute above which one movement takes two beats."""
+
 TOLERANCE = 0.07
 """Seconds within which a heard beat counts as a true one."""
 
@@ -164,4 +167,6 @@ def followed(song: Song) -> tuple[Array, float]:
         good |= (times >= start) & (times < stop + 0.2)
     heard = levels[levels > 0]
     level = float(np.median(heard)) if len(heard) else 1.0
-    return good & ((levels == level) | (levels == 0)), level
+    # Half of fast beats could be either half; which one is danced must not change within a song.
+    either_half = (levels == 0.5) & (level != 0.5) & (song.bpm > FASTEST_STEP)
+    return good & ~either_half, level

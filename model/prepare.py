@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .corpus import MANIFEST, DanceSequence
-from .dances import Fit, ShardWriter, Statistics, make_dances, summary
+from .dances import TEST_SHARE, Fit, ShardWriter, Statistics, make_dances, summary
 from .features import FEATURE_VERSION
 from .music import Song
 from .pairs import find_pairs, prepare_pairs
@@ -144,7 +144,7 @@ def _write(material: Material, options: argparse.Namespace, out: Path) -> None:
     statistics = Statistics()
     splits = {take.name: take.split for take in material.pair_takes}
     counts, hours, rows = {}, {}, []
-    for split, share in (("train", 1.0), ("test", 0.1)):
+    for split, share in (("train", 1.0), ("test", TEST_SHARE)):
         writer, fits = ShardWriter(fresh, split), list[Fit]()
         takes = [take for take in material.takes if take.split == split]
         songs = [song for song in material.songs if song.split == split]
