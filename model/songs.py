@@ -76,9 +76,11 @@ def plan_clips(grooves: Grooves) -> list[Piece]:
     """Tempi spread evenly over 70 … 175 BPM, each with a groove that was played within a third of it.
 
     Raises:
-        OSError: there is no such archive.
+        OSError: there is no such archive or soundfont.
         ValueError: it holds no grooves.
     """
+    if not grooves.soundfont.is_file():
+        raise OSError(f"{grooves.soundfont}: there is no such soundfont; name one with --soundfont")
     try:
         with zipfile.ZipFile(grooves.archive) as archive:
             members = [
