@@ -13,7 +13,16 @@ from dancerev.realtime.stage import StageKeeper
 
 
 class Dancer:
-    """The network, its place on the stage, and the checks that keep its body a body."""
+    """The network, its place on the stage, and the checks that keep its body a body.
+
+    Attributes:
+        style: (styles,) weights.
+        lead: seconds by which the dance is ahead of the music.
+        temperature: of the draws.
+        stage: keeps the dancer on it.
+        place: where the dancer is.
+        body: the last check of every pose.
+    """
 
     def __init__(
         self,
@@ -40,14 +49,14 @@ class Dancer:
         self.temperature = temperature
         self._model = model
         self._random = np.random.default_rng(seed)
-        self._stage = StageKeeper()
-        self._place = PoseDecoder()
-        self._body = PostProcessor()
+        self.stage = StageKeeper()
+        self.place = PoseDecoder()
+        self.body = PostProcessor()
         self._last: npt.NDArray[np.float32] | None = None
 
     def before_the_music(self) -> list[Pose]:
         """The stance in which the dance begins: the poses until the network's first, for times 0 and 1/15 s."""
-        return [self._body.process(rest_pose(time)) for time in (0.0, 1.0 / FRAME_RATE)]
+        return [self.body.process(rest_pose(time)) for time in (0.0, 1.0 / FRAME_RATE)]
 
     def hear(self, frame: AcousticFrame) -> Pose:
         """The pose for one frame after ``frame``. Always a valid one, whatever comes out of the network."""
@@ -56,7 +65,7 @@ class Dancer:
         vector = self._model.step(
             network_input(frame, time + self.lead),
             self.style,
-            self._place.to_centre(),
+            self.place.to_centre(),
             self._random.random(),
             self.temperature,
         )
@@ -65,4 +74,4 @@ class Dancer:
         else:
             # What it remembers is as broken as what it says: it starts afresh from where the body is.
             self._model.reset(self._last)
-        return self._body.process(self._place.decode(self._stage.correct(vector, self._place), time))
+        return self.body.process(self.place.decode(self.stage.correct(vector, self.place), time))

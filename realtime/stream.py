@@ -19,6 +19,7 @@ class DanceStream:
     Attributes:
         ear: hears; its ``tracker`` takes taps and the like.
         dancer: dances.
+        interpolator: fills in the poses between.
         heard: the last acoustic frame, None before the first.
         frames: acoustic frames so far.
     """
@@ -32,11 +33,11 @@ class DanceStream:
         self.heard: AcousticFrame | None = None
         self.frames = 0
         self._beats = BeatClock()
-        self._interpolator = PoseInterpolator(fps)
+        self.interpolator = PoseInterpolator(fps)
 
     def begin(self) -> list[Pose]:
         """The poses that are due before any music was heard: those up to 1/15 s."""
-        return [pose for stance in self.dancer.before_the_music() for pose in self._interpolator.push(stance)]
+        return [pose for stance in self.dancer.before_the_music() for pose in self.interpolator.push(stance)]
 
     def push(self, samples: npt.NDArray[np.float32]) -> tuple[list[Pose], list[float]]:
         """Hear (n,) mono float32 samples at ``features.SAMPLE_RATE``.
@@ -52,5 +53,5 @@ class DanceStream:
             self.heard = frame
             self.frames += 1
             beats += self._beats.announce(frame.beat, frame.time + 1.0 / FRAME_RATE)
-            poses += self._interpolator.push(self.dancer.hear(frame))
+            poses += self.interpolator.push(self.dancer.hear(frame))
         return poses, beats
