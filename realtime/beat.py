@@ -70,7 +70,7 @@ PRIOR_RATE = 3.0  # per second: how strongly the preference for a tempo acts
 COMPRESSION = 100.0  # amplitude of a mel band is logarithmic down to 20 dB under the loud level, linear below
 FLUX_BANDS = ((0, 1), (3, 20), (28, 40))  # mel bands: bass drum and bass; snare, chords; hats
 BAND_POWERS = np.array([0.8, 0.8, 0.4], dtype=np.float32)  # steps and bands are not quite independent evidence
-LOUDNESS_RATE = 1.0 / (4.0 * HOP_RATE)
+LOUDNESS_RATE = 1.0 / 60.0  # per frame: 4 s
 FLUX_FLOOR = 3e-3
 ONSET_MIDDLE, ONSET_SLOPE = 1.5, 1.2  # flux, in root mean squares of it, that is no evidence; evidence grows from there
 ONSET_NO, ONSET_YES = 0.08, 30.0  # as far as it is believed
@@ -172,8 +172,8 @@ class _StateSpace:
         bars: (tempi,) steps per bar of four beats, in a geometric series.
         first: (tempi, 4) the state at which each beat begins; before: the state just before it.
         cell: (states,) which of the CELLS each state is in: the nearest of PLACES × the distance in time from it.
-        turn: (states,) complex, the position in the beat on the unit circle.
-        beat: (states,) position in the beat [0, 1); period: (states,) seconds per beat.
+        moments: (4, states) 1, seconds per beat, and the position in the beat on the unit circle.
+        beat: (states,) position in the beat [0, 1); part: the same in PARTS; period: (states,) seconds per beat.
         parts: (tempi · 4 · PARTS,) the first state of each of the PARTS equal parts of each beat.
     """
 
@@ -193,7 +193,9 @@ class _StateSpace:
         self.cell = (place * DISTANCES + distance).astype(np.int64)
         self.beat = (position * 4 % 1.0).astype(np.float32)
         self.period = (bar / (4 * RATE)).astype(np.float32)
-        self.turn = np.exp(2j * np.pi * self.beat).astype(np.complex64)
+        self.part = (self.beat * PARTS).astype(np.int64)
+        turn = 2.0 * np.pi * self.beat
+        self.moments = np.stack([np.ones_like(turn), self.period, np.cos(turn), np.sin(turn)])
 
 
 class BarPointerTracker:
@@ -217,12 +219,13 @@ class BarPointerTracker:
         part = np.arange(PARTS)
         distance = np.abs((part[:, None] - part + PARTS // 2) % PARTS - PARTS // 2)
         self._near_part = (distance <= 1).astype(np.float32)
-        self._expected = _expected_onsets()
+        self._chances, expected = np.unique(_expected_onsets(), return_inverse=True)
+        self._expected = expected.reshape(len(FLUX_BANDS), -1, len(PATTERN_SHARES))
         self._set_prior(PRIOR_BPM, PRIOR_OCTAVES)
         self._every_pattern = np.ones(len(PATTERN_SHARES), dtype=np.float32)
-        self._belief = self._restart / self._restart.sum()
-        self._next = np.empty_like(self._belief)
-        self._likelihood = np.empty_like(self._belief)
+        self._belief: FloatArray = self._restart / self._restart.sum()
+        self._next: FloatArray = np.empty_like(self._belief)
+        self._likelihood: FloatArray = np.empty_like(self._belief)
         self._loudness = np.full(len(FLUX_BANDS), 0.05, dtype=np.float32)
         self._time = 0.0
         self._phase = 0.0
@@ -230,7 +233,7 @@ class BarPointerTracker:
         self._confidence = 0.0
         self._recent = np.zeros(RECENT, dtype=np.float32)
         self._aimed = True
-        self._aims = 0
+        self._aims = 1
         self._beat_in_bar = 0
         self._bar_confidence = 0.0
         self._bar_by_hand = False
@@ -251,7 +254,7 @@ class BarPointerTracker:
         if block.activity > 0.0:
             for onset in self._onsets(block.mel):
                 self._step(onset)
-            self._belief /= self._belief.sum()
+            self._belief /= (self._belief @ self._every_pattern).sum()
             self._belief += self._restart
             self._aim()
             self._lock()
@@ -329,9 +332,8 @@ class BarPointerTracker:
         compressed = 0.5 * np.log1p(COMPRESSION * mel)
         rise = np.maximum(compressed[LAG:] - compressed[LAG - 2 : -2], 0.0)
         flux = np.stack([rise[:, low:high].mean(axis=1) for low, high in FLUX_BANDS], axis=1)
-        for hop in range(HOPS):
-            self._loudness += LOUDNESS_RATE * (flux[hop] * flux[hop] - self._loudness)
-            flux[hop] /= np.sqrt(self._loudness) + FLUX_FLOOR
+        self._loudness += LOUDNESS_RATE * ((flux * flux).mean(axis=0) - self._loudness)
+        flux /= np.sqrt(self._loudness) + FLUX_FLOOR
         self._recent[:-HOPS] = self._recent[HOPS:]
         self._recent[-HOPS:] = np.maximum(flux - ONSET_MIDDLE, 0.0).sum(axis=1)
         strongest = flux.reshape(STEPS, -1, len(FLUX_BANDS)).max(axis=1)
@@ -350,7 +352,9 @@ class BarPointerTracker:
             begun = entered[:, 0]
             changed = (begun @ self._every_pattern)[:, None] * PATTERN_SHARES
             entered[:, 0] += PATTERN_CHANGE * (changed - begun)
-            chance = np.exp(np.log1p(self._expected * (onset - 1.0)) @ BAND_POWERS)
+            evidence = np.log(1.0 + self._chances[:, None] * (onset - 1.0)) * BAND_POWERS
+            low, middle, high = self._expected
+            chance = np.exp(evidence[low, 0] + evidence[middle, 1] + evidence[high, 2])
             np.take(chance, space.cell, axis=0, out=self._likelihood, mode="clip")
             np.multiply(old[:-1], self._likelihood[1:], out=new[1:])
             new[space.first] = entered * self._likelihood[space.first]
@@ -372,8 +376,9 @@ class BarPointerTracker:
             return
         error = float(weight @ onset) / total
         self._aims += 1
-        self._period += max(AIM_PERIOD, 0.5 / (self._aims + 2)) * error
-        self._phase -= max(AIM_PHASE, 1.0 / (self._aims + 1)) * error / self._period
+        seen = (self._aims + 1) * (self._aims + 2)  # gains of the least-squares line through all beats since the lock
+        self._phase -= max(AIM_PHASE, (4 * self._aims + 2) / seen) * error / self._period
+        self._period += max(AIM_PERIOD, 6.0 / seen) * error
 
     def _lock(self) -> None:
         """Draws the oscillator to the likeliest beat, or moves it there if that is another and clearly likelier."""
@@ -391,16 +396,15 @@ class BarPointerTracker:
         if not leave:
             tempo, part = own_tempo, own_part
         near = np.repeat(self._near[tempo], space.bars)
-        near *= np.abs((space.beat - (part + 0.5) / PARTS + 0.5) % 1.0 - 0.5) < 1.5 / PARTS
+        near *= self._near_part[part][space.part]
         near *= belief
-        total = float(near.sum())
+        total, period, cosine, sine = (float(value) for value in space.moments @ near)
         if total > 1e-9:
-            period = float(near @ space.period) / total
-            turn = complex(near @ space.turn)
-            phase = math.atan2(turn.imag, turn.real) / (2.0 * math.pi) + LATENCY / period
+            period /= total
+            phase = math.atan2(sine, cosine) / (2.0 * math.pi) + LATENCY / period
             if leave:
                 self._period, self._phase, self._bar_by_hand = period, phase % 1.0, False
-                self._aimed, self._aims = self._phase > 0.5, 0
+                self._aimed, self._aims = self._phase > 0.5, 1
             else:
                 self._period *= math.exp(PERIOD_PULL * _beyond(math.log(period / self._period), PERIOD_SLACK))
                 error = (phase - self._phase + 0.5) % 1.0 - 0.5
@@ -435,9 +439,9 @@ def _beyond(value: float, slack: float) -> float:
 
 
 def _expected_onsets() -> FloatArray:
-    """(CELLS, patterns, bands): the chance of an onset in each cell of the bar."""
+    """(bands, CELLS, patterns): the chance of an onset in each cell of the bar; it takes few different values."""
     width = np.exp(-0.5 * (np.arange(DISTANCES) / (2 * RATE) / ONSET_WIDTH) ** 2)
     width[-1] = 0.0
     above = np.maximum(PATTERNS - CHANCE_ANYWHERE, 0.0)  # (patterns, bands, places)
-    chance = CHANCE_ANYWHERE + above.transpose(2, 0, 1)[:, None] * width[:, None, None]
-    return chance.reshape(-1, *PATTERNS.shape[:2]).astype(np.float32)
+    chance = CHANCE_ANYWHERE + above.transpose(1, 2, 0)[:, :, None] * width[:, None]
+    return chance.reshape(len(FLUX_BANDS), -1, len(PATTERN_SHARES)).astype(np.float32)
