@@ -49,7 +49,7 @@ class DanceConfig:
     window: int = 60
     hidden: int = 384
     lstm_layers: int = 2
-    phrase: int = 8
+    phrase: int = 4
     levels: tuple[int, ...] = (5, 5, 5, 5)
     dropout: float = 0.1
 
@@ -184,21 +184,17 @@ class PhraseEncoder(nn.Module):
 
     def __init__(self, config: DanceConfig) -> None:
         super().__init__()
-        if config.phrase != 8:
-            raise ValueError("the phrase encoder halves time thrice: a phrase has 8 frames")
+        halvings = config.phrase.bit_length() - 1
+        if config.phrase != 2**halvings:
+            raise ValueError(f"the phrase encoder halves time: a phrase has 2, 4, 8 … frames, not {config.phrase}")
         width = 192
-        self.layers = nn.Sequential(
-            nn.Conv1d(POSE_SIZE, width, 5, padding=2),
-            nn.GELU(),
-            nn.Conv1d(width, width, 4, stride=2, padding=1),
-            nn.GELU(),
-            nn.Conv1d(width, width, 4, stride=2, padding=1),
-            nn.GELU(),
-            nn.Conv1d(width, width, 4, stride=2, padding=1),
-            nn.GELU(),
-            nn.GroupNorm(1, width),  # so that the first codes already differ
-            nn.Conv1d(width, len(config.levels), 1),
-        )
+        layers: list[nn.Module] = [nn.Conv1d(POSE_SIZE, width, 5, padding=2), nn.GELU()]
+        for _ in range(halvings):
+            layers += [nn.Conv1d(width, width, 4, stride=2, padding=1), nn.GELU()]
+        layers += [nn.Conv1d(width, width, 3, padding=1), nn.GELU()]
+        # Normalised, so that the first codes already differ.
+        layers += [nn.GroupNorm(1, width), nn.Conv1d(width, len(config.levels), 1)]
+        self.layers = nn.Sequential(*layers)
 
     def forward(self, poses: Tensor) -> Tensor:
         """Normalised poses (B, T, POSE_SIZE), T a multiple of the phrase → (B, T / phrase, len(levels)), unbounded."""

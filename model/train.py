@@ -119,8 +119,10 @@ class Training(lightning.LightningModule):
         """(frames,) bool: the dynamic auto-condition curriculum of Dance Revolution, section 3.4.
 
         Stretches of the network's own poses alternate with 10 real ones; the former grow from 0 to the whole window.
+        They grow early, in the first third of the training: as long as the decoder sees real poses it reads the
+        movement off them rather than off the code, and stands still when left to itself.
         """
-        longest = int(1.5 * frames * min(1.0, self.global_step / (0.8 * self.steps)))
+        longest = int(2.0 * frames * min(1.0, self.global_step / (0.3 * self.steps)))
         cycle = longest + 10
         phase = int(self.rng.integers(cycle))
         return torch.tensor([(t + phase) % cycle < longest for t in range(frames)])
@@ -133,7 +135,7 @@ class Training(lightning.LightningModule):
         reconstruction = F.smooth_l1_loss(made, real, beta=0.5)
         body = body_loss(self.network.denormalize_pose(made), poses[:, 1:])
         prior = F.cross_entropy(logits.flatten(0, 1), codes.flatten())
-        loss = reconstruction + 4.0 * body.position + 8.0 * body.velocity + 2.0 * body.slide + 0.05 * prior
+        loss = reconstruction + 4.0 * body.position + 16.0 * body.velocity + 2.0 * body.slide + 0.05 * prior
         self.log_dict(
             {
                 "reconstruction": reconstruction,
@@ -209,7 +211,7 @@ def train(arguments: argparse.Namespace) -> Path:
         precision=arguments.precision,
         gradient_clip_val=1.0,
         logger=CSVLogger(arguments.out, name="log"),
-        callbacks=[checkpoints, EMAWeightAveraging(decay=0.999), TQDMProgressBar(refresh_rate=20)],
+        callbacks=[checkpoints, EMAWeightAveraging(decay=0.995), TQDMProgressBar(refresh_rate=20)],
         val_check_interval=arguments.validate_every,
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
