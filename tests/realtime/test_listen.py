@@ -1,0 +1,89 @@
+"""``dancerev-listen`` shows what is heard; ``evaluate_beats`` tells how well; both end mistakes with one line."""
+
+import json
+import wave
+
+import numpy as np
+import pytest
+
+from dancerev.realtime import evaluate_beats, listen
+from dancerev.realtime.features import SAMPLE_RATE
+
+
+@pytest.fixture
+def clicks(tmp_path):
+    """12 s of clicks at 120 BPM and their beats."""
+    samples = np.zeros(12 * SAMPLE_RATE)
+    beats = np.arange(0.25, 12.0, 0.5)
+    for beat in beats:
+        start = int(beat * SAMPLE_RATE)
+        samples[start : start + 600] = np.random.default_rng(0).normal(size=600) * np.exp(-np.arange(600) / 100.0)
+    with wave.open(str(tmp_path / "clicks.wav"), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(SAMPLE_RATE)
+        file.writeframes((samples / np.abs(samples).max() * 32000).astype("<i2").tobytes())
+    (tmp_path / "clicks.beats.json").write_text(json.dumps({"beats": beats.tolist()}))
+    return tmp_path
+
+
+def test_listening_to_a_file_ends_with_a_summary(clicks, capsys):
+    assert listen.main(["--input", str(clicks / "clicks.wav"), "--mute", "--duration", "0.5"]) == 0
+    assert "0.5 s heard:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--input", "no-such-song.ogg"], ["--input", "demo", "--mute", "--duration", "-1"]]
+)
+def test_a_mistake_is_one_line(arguments, capsys):
+    try:
+        code = listen.main(arguments)
+    except SystemExit as end:
+        code = end.code
+    assert code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_bpm_range_is_checked(capsys):
+    with pytest.raises(SystemExit):
+        listen.main(["--bpm-range", "180-90"])
+    assert "MIN-MAX" in capsys.readouterr().err
+
+
+def test_the_picture_shows_level_clipping_and_beat():
+    meter = listen.Meter()
+    ear = listen.FeatureExtractor()
+    samples = np.ones(1600, dtype=np.float32)
+    meter.hear(samples, ear.push(samples))
+    lines = [line.plain for line in meter.picture().renderables]
+    assert "0 dBFS" in lines[0]
+    assert "clipped 1 times" in lines[0]
+    assert any("BPM" in line for line in lines)
+
+
+def test_clicks_are_heard_and_the_table_says_so(clicks, capsys):
+    assert evaluate_beats.main([str(clicks), "--conditions", "clean", "--each"]) == 0
+    assert "F 1.00 octave 0.00 off-beat 0" in capsys.readouterr().out
+
+
+def test_a_folder_without_beats_is_a_mistake(tmp_path, capsys):
+    assert evaluate_beats.main([str(tmp_path)]) == 2
+    assert "no music with a .beats.json" in capsys.readouterr().err
+
+
+def test_judge_counts_octaves_and_offbeats():
+    from dancerev.model.features import AcousticFrame, BeatState
+
+    true = np.arange(0.0, 30.0, 0.5)
+    frames = [
+        AcousticFrame(k / 15, np.zeros(20, np.float32), BeatState(k / 15, (k / 15) % 1.0, 1.0, 1.0))
+        for k in range(1, 450)
+    ]
+    half = evaluate_beats.judge(frames, np.arange(0.0, 30.0, 1.0), true, 0.0)
+    assert half.octave == 1.0
+    assert half.f == pytest.approx(2 / 3, abs=0.02)
+    offbeat = evaluate_beats.judge(frames, true + 0.25, true, 0.0)
+    assert offbeat.offbeat
+    assert offbeat.f == 0.0
+    assert offbeat.lock is None
+    assert evaluate_beats.judge(frames, true[6:], true, 0.0).lock == 3.0
