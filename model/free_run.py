@@ -33,26 +33,28 @@ def free_run(
         rotations (B, T, 22, 4) local xyzw and root (B, T, 3) in metres, at the frame rate of the network.
     """
     generator = torch.Generator().manual_seed(seed)
+    device = network.feature_mean.device
     batch, frames = features.shape[:2]
     rest = rest_pose()
     stance = encode(rest.rotations[None], rest.root[None], rest.contacts[None])
-    state = network.initial_state(torch.from_numpy(stance).repeat(batch, 1))
-    music, styles = torch.as_tensor(features), torch.as_tensor(style)
-    place, heading = torch.zeros(batch, 2), torch.zeros(batch)
+    state = network.initial_state(torch.from_numpy(stance).repeat(batch, 1).to(device))
+    music, styles = torch.as_tensor(features, device=device), torch.as_tensor(style, device=device)
+    place, heading = torch.zeros(batch, 2, device=device), torch.zeros(batch, device=device)
+    heat = torch.full((batch,), temperature, device=device)
     vectors, places, headings = [], [], []
     for t in range(frames):
         stage = _turned(-place, -heading)
-        uniform = torch.rand(batch, generator=generator)
-        vector, state = network.step(music[:, t], styles, stage, uniform, torch.full((batch,), temperature), state)
+        uniform = torch.rand(batch, generator=generator).to(device)
+        vector, state = network.step(music[:, t], styles, stage, uniform, heat, state)
         place = place + _turned(vector[:, TRAVEL], heading)
         heading = heading + vector[:, TURN.start]
         vectors.append(vector)
         places.append(place)
         headings.append(heading)
-    made = torch.stack(vectors, 1).double().numpy()
-    where = torch.stack(places, 1).double().numpy()
+    made = torch.stack(vectors, 1).double().cpu().numpy()
+    where = torch.stack(places, 1).double().cpu().numpy()
     rotations = rotation.from_6d(made[..., ROTATIONS].reshape(batch, frames, len(BONES), 6))
-    facing = rotation.from_yaw(torch.stack(headings, 1).double().numpy())
+    facing = rotation.from_yaw(torch.stack(headings, 1).double().cpu().numpy())
     rotations[:, :, 0] = rotation.multiply(facing, rotations[:, :, 0])
     return rotations, np.stack([where[..., 0], made[..., HEIGHT.start], where[..., 1]], axis=-1)
 

@@ -38,6 +38,7 @@ class DanceConfig:
         hidden, lstm_layers: of the decoder.
         phrase: frames that one code lasts.
         levels: values per dimension of a code; their product is the number of codes.
+        code_width: of what the decoder is told of a code and its place in the phrase.
         dropout: in training, everywhere.
     """
 
@@ -51,7 +52,8 @@ class DanceConfig:
     lstm_layers: int = 2
     phrase: int = 4
     levels: tuple[int, ...] = (5, 5, 5, 5)
-    dropout: float = 0.1
+    code_width: int = 96
+    dropout: float = 0.05
 
     @property
     def codes(self) -> int:
@@ -247,7 +249,11 @@ class DanceNetwork(nn.Module):
         self.encoder = MusicEncoder(config)
         self.phrase_encoder = PhraseEncoder(config)
         self.codebook = Codebook(config.levels)
-        known = config.width + len(config.levels) + len(config.styles) + 2
+        # A code is but a few numbers; spread out, with the place in its phrase, it weighs as much as the rest.
+        self.phrase_features = nn.Sequential(
+            nn.Linear(len(config.levels) + config.phrase, 128), nn.GELU(), nn.Linear(128, config.code_width), nn.GELU()
+        )
+        known = config.width + config.code_width + len(config.styles) + 2
         self.lstm = nn.LSTM(known + POSE_SIZE, config.hidden, config.lstm_layers, batch_first=True)
         self.output = nn.Linear(config.hidden, POSE_SIZE)
         self.output_known = nn.Linear(known, POSE_SIZE, bias=False)
@@ -305,6 +311,11 @@ class DanceNetwork(nn.Module):
             new_hidden.append(x)
         return new_hidden, new_cell
 
+    def _phrase(self, code: Tensor, position: Tensor) -> Tensor:
+        """(..., code_width) of a code (..., D) and how many frames of its phrase have passed, (...)."""
+        frames = torch.arange(self.config.phrase, device=code.device)
+        return self.phrase_features(torch.cat([code, (position[..., None] == frames).to(code.dtype)], dim=-1))
+
     def emit(self, hidden: Tensor, known: Tensor, last: Tensor) -> Tensor:
         """Normalised pose (..., POSE_SIZE) from the top of the LSTM, what it knew, and the pose before."""
         return self.keep * last + self.output(hidden) + self.output_known(known)
@@ -346,7 +357,8 @@ class DanceNetwork(nn.Module):
         codes = self.posterior(real[:, 1:])
         style = style[:, None].expand(-1, features.shape[1], -1)
         held = codes.repeat_interleave(self.config.phrase, dim=1)
-        known = torch.cat([music, held, style, stage], dim=-1)
+        position = torch.arange(features.shape[1], device=features.device) % self.config.phrase
+        known = torch.cat([music, self._phrase(held, position.expand(len(held), -1)), style, stage], dim=-1)
         # Own poses are fed without gradient, so they can be made beforehand, and the LSTM then run over whole sequences
         # by the library's fused kernel: training through the loop is several times slower.
         fed = self._fed_poses(known, real, own, noise)
@@ -401,7 +413,8 @@ class DanceNetwork(nn.Module):
         drawn = (share < uniform[:, None] * share[:, -1:]).sum(-1).clamp(max=config.codes - 1)
         due = (state.processed % config.phrase == 0)[:, None]
         code = torch.where(due, self.codebook.code(drawn).to(state.code.dtype), state.code)
-        known = torch.cat([music, code, style, stage], dim=-1)
+        phrase = self._phrase(code, state.processed % config.phrase)
+        known = torch.cat([music, phrase, style, stage], dim=-1)
         hidden, cell = self.lstm_step(torch.cat([known, last], dim=-1), state.hidden, state.cell)
         pose = self.denormalize_pose(self.emit(hidden[-1], known, last))
         # Counting on in phrases keeps the number small for ever and both of its uses exact.

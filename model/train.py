@@ -130,7 +130,7 @@ class Training(lightning.LightningModule):
     def training_step(self, batch: Batch, index: int) -> Tensor:
         features, style, stage, poses = batch
         own = self.own_poses(features.shape[1])
-        made, logits, codes = self.network(features, style, stage, poses, own, noise=0.05)
+        made, logits, codes = self.network(features, style, stage, poses, own, noise=0.03)
         real = self.network.normalize_pose(poses[:, 1:])
         reconstruction = F.smooth_l1_loss(made, real, beta=0.5)
         body = body_loss(self.network.denormalize_pose(made), poses[:, 1:])
@@ -162,6 +162,12 @@ class Training(lightning.LightningModule):
         ]
         for name in rows[0]:
             self.log(f"free_{name}", float(np.nanmean([row[name] for row in rows])), batch_size=len(batch))
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Songs stay where they are: :func:`free_run` takes what it needs of them."""
+        if isinstance(batch[0], DanceSequence):
+            return batch
+        return super().transfer_batch_to_device(batch, device, dataloader_idx)
 
     def configure_optimizers(self) -> Any:
         optimizer = torch.optim.AdamW(self.parameters(), lr=self.learning_rate, weight_decay=1e-4, betas=(0.9, 0.98))
