@@ -39,6 +39,7 @@ class DanceConfig:
         phrase: frames that one code lasts.
         levels: values per dimension of a code; their product is the number of codes.
         code_width: of what the decoder is told of a code and its place in the phrase.
+        prior_hidden: of the prior's LSTM.
         dropout: in training, everywhere.
     """
 
@@ -53,6 +54,7 @@ class DanceConfig:
     phrase: int = 4
     levels: tuple[int, ...] = (5, 5, 5, 5)
     code_width: int = 96
+    prior_hidden: int = 256
     dropout: float = 0.05
 
     @property
@@ -71,6 +73,7 @@ class State(NamedTuple):
         cell: (M, B, hidden).
         pose: (B, POSE_SIZE) the last pose emitted, as a pose vector.
         code: (B, len(levels)) the code being danced, each number in [−1, 1].
+        prior_hidden, prior_cell: (B, prior_hidden) of the prior, moved on with every phrase.
         processed: (B,) int64, frames so far, counted up to the window and on in steps of a phrase.
     """
 
@@ -80,6 +83,8 @@ class State(NamedTuple):
     cell: Tensor
     pose: Tensor
     code: Tensor
+    prior_hidden: Tensor
+    prior_cell: Tensor
     processed: Tensor
 
 
@@ -232,6 +237,16 @@ class Codebook(nn.Module):
         return (digits - self.reach) / self.reach
 
 
+def lstm_cell(lstm: nn.LSTM, layer: int, x: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+    """One time step of one layer: input (B, …) → hidden and cell (B, hidden)."""
+    names = ("weight_ih", "bias_ih", "weight_hh", "bias_hh")
+    input_weight, input_bias, weight, bias = (getattr(lstm, f"{name}_l{layer}") for name in names)
+    gates = F.linear(x, input_weight, input_bias) + F.linear(hidden, weight, bias)
+    enter, forget, candidate, leave = gates.chunk(4, dim=-1)
+    cell = torch.sigmoid(forget) * cell + torch.sigmoid(enter) * torch.tanh(candidate)
+    return torch.sigmoid(leave) * torch.tanh(cell), cell
+
+
 class DanceNetwork(nn.Module):
     """Music and the last pose in, the pose one frame ahead out."""
 
@@ -262,12 +277,10 @@ class DanceNetwork(nn.Module):
         for part in (TURN, TRAVEL, CONTACTS):
             keep[part] = 0.0
         self.keep = nn.Parameter(keep)
-        self.prior = nn.Sequential(
-            nn.Linear(config.hidden + POSE_SIZE + config.width + len(config.styles) + 2, 384),
-            nn.GELU(),
-            nn.Dropout(config.dropout),
-            nn.Linear(384, config.codes),
-        )
+        # The prior sees codes and music but no poses: one that sees them takes a body at rest for the will to rest.
+        self.prior_code = nn.Linear(len(config.levels), 64)
+        self.prior_lstm = nn.LSTM(64 + config.width + len(config.styles) + 2, config.prior_hidden, batch_first=True)
+        self.prior_output = nn.Sequential(nn.Dropout(2 * config.dropout), nn.Linear(config.prior_hidden, config.codes))
         with torch.no_grad():
             # An open forget gate to begin with: Jozefowicz et al., ICML 2015.
             for layer in range(config.lstm_layers):
@@ -301,12 +314,7 @@ class DanceNetwork(nn.Module):
         new_hidden: list[Tensor] = []
         new_cell: list[Tensor] = []
         for layer in range(self.config.lstm_layers):
-            names = ("weight_ih", "bias_ih", "weight_hh", "bias_hh")
-            input_weight, input_bias, weight, bias = (getattr(self.lstm, f"{name}_l{layer}") for name in names)
-            gates = F.linear(x, input_weight, input_bias) + F.linear(hidden[layer], weight, bias)
-            enter, forget, candidate, leave = gates.chunk(4, dim=-1)
-            moved = torch.sigmoid(forget) * cell[layer] + torch.sigmoid(enter) * torch.tanh(candidate)
-            x = torch.sigmoid(leave) * torch.tanh(moved)
+            x, moved = lstm_cell(self.lstm, layer, x, hidden[layer], cell[layer])
             new_cell.append(moved)
             new_hidden.append(x)
         return new_hidden, new_cell
@@ -365,11 +373,33 @@ class DanceNetwork(nn.Module):
         hidden, _ = self.lstm(torch.cat([known, fed], dim=-1))
         made = self.emit(hidden, known, fed)
         due = slice(None, None, self.config.phrase)
-        before = F.pad(hidden, (0, 0, 1, 0))[:, :-1]
-        logits = self.prior(
-            torch.cat([before[:, due], fed[:, due], music[:, due], style[:, due], stage[:, due]], dim=-1)
-        )
+        logits = self.prior_logits(codes.detach(), music[:, due], style[:, due], stage[:, due])
         return made, logits, self.codebook.index(codes.detach())
+
+    def prior_logits(self, codes: Tensor, music: Tensor, style: Tensor, stage: Tensor) -> Tensor:
+        """Logits (B, P, codes) of every phrase's code, given those before it and the music at its beginning.
+
+        Args:
+            codes: (B, P, len(levels)) quantised.
+            music: (B, P, width) from the encoder.
+            style: (B, P, styles).
+            stage: (B, P, 2).
+        """
+        before = F.pad(codes, (0, 0, 1, 0))[:, :-1]
+        hidden, _ = self.prior_lstm(torch.cat([F.gelu(self.prior_code(before)), music, style, stage], dim=-1))
+        return self.prior_output(hidden)
+
+    def code_likelihood(self, features: Tensor, style: Tensor, stage: Tensor, poses: Tensor) -> tuple[Tensor, Tensor]:
+        """Prior logits (B, P, codes) and the codes' indices (B, P); only the prior gets a gradient.
+
+        Arguments as for :meth:`forward`; the sequences may be much longer, as no pose is made.
+        """
+        with torch.no_grad():
+            music = self.encoder(self.normalize_features(features))
+            codes = self.posterior(self.normalize_pose(poses[:, 1:]))
+        due = slice(None, None, self.config.phrase)
+        styles = style[:, None].expand(-1, codes.shape[1], -1)
+        return self.prior_logits(codes, music[:, due], styles, stage[:, due]), self.codebook.index(codes)
 
     def initial_state(self, pose: Tensor) -> State:
         """The state before the first frame; ``pose`` (B, POSE_SIZE) is the vector of the stance to start from."""
@@ -377,6 +407,7 @@ class DanceNetwork(nn.Module):
         cache = pose.new_zeros(config.layers, batch, config.window - 1, config.width)
         memory = pose.new_zeros(config.lstm_layers, batch, config.hidden)
         code = pose.new_zeros(batch, len(config.levels))
+        prior = pose.new_zeros(batch, config.prior_hidden)
         return State(
             cache,
             cache.clone(),
@@ -384,6 +415,8 @@ class DanceNetwork(nn.Module):
             memory.clone(),
             pose,
             code,
+            prior,
+            prior.clone(),
             torch.zeros(batch, dtype=torch.int64, device=pose.device),
         )
 
@@ -408,11 +441,14 @@ class DanceNetwork(nn.Module):
             self.normalize_features(features), state.cached_key, state.cached_value, state.processed
         )
         last = self.normalize_pose(state.pose)
-        logits = self.prior(torch.cat([state.hidden[-1], last, music, style, stage], dim=-1))
-        share = torch.cumsum(torch.softmax(logits / temperature[:, None], dim=-1), dim=-1)
-        drawn = (share < uniform[:, None] * share[:, -1:]).sum(-1).clamp(max=config.codes - 1)
         due = (state.processed % config.phrase == 0)[:, None]
+        heard = torch.cat([F.gelu(self.prior_code(state.code)), music, style, stage], dim=-1)
+        prior_hidden, prior_cell = lstm_cell(self.prior_lstm, 0, heard, state.prior_hidden, state.prior_cell)
+        share = torch.cumsum(torch.softmax(self.prior_output(prior_hidden) / temperature[:, None], dim=-1), dim=-1)
+        drawn = (share < uniform[:, None] * share[:, -1:]).sum(-1).clamp(max=config.codes - 1)
         code = torch.where(due, self.codebook.code(drawn).to(state.code.dtype), state.code)
+        prior_hidden = torch.where(due, prior_hidden, state.prior_hidden)
+        prior_cell = torch.where(due, prior_cell, state.prior_cell)
         phrase = self._phrase(code, state.processed % config.phrase)
         known = torch.cat([music, phrase, style, stage], dim=-1)
         hidden, cell = self.lstm_step(torch.cat([known, last], dim=-1), state.hidden, state.cell)
@@ -421,4 +457,6 @@ class DanceNetwork(nn.Module):
         processed = state.processed + 1
         limit = (config.window + config.phrase) // config.phrase * config.phrase
         processed = torch.where(processed >= limit + config.phrase, processed - config.phrase, processed)
-        return pose, State(keys, values, torch.stack(hidden), torch.stack(cell), pose, code, processed)
+        return pose, State(
+            keys, values, torch.stack(hidden), torch.stack(cell), pose, code, prior_hidden, prior_cell, processed
+        )

@@ -10,7 +10,7 @@ frame_rate, styles, dancers, licence, parameters."""
 INPUTS = ("features", "style", "stage", "uniform", "temperature")
 """Of :meth:`DanceNetwork.step`, in order."""
 
-STATE = ("cached_key", "cached_value", "hidden", "cell", "pose", "code", "processed")
+STATE = ("cached_key", "cached_value", "hidden", "cell", "pose", "code", "prior_hidden", "prior_cell", "processed")
 """Of :class:`dancerev.model.network.State`, in order; each ``x`` comes out as ``new_x``."""
 
 POSE_OUTPUT = "new_pose_vector"

@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from .body_loss import body_loss
+from .checkpoint import load_checkpoint
 from .command_line import ArgumentParser
 from .corpus import Corpus, CorpusError, DanceSequence, load_corpus
 from .free_run import free_run
@@ -33,6 +34,9 @@ from .skeleton import forward_kinematics
 
 UNNAMED_STYLE = 0.1
 """Share of the windows that do not say their style, so that the network can dance in no style in particular."""
+
+PRIOR_FRAMES = 480
+"""Length of the stretches from which the prior learns: 32 s."""
 
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]
 
@@ -180,11 +184,59 @@ class Training(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 
+class PriorTraining(lightning.LightningModule):
+    """Second stage: the prior alone, on stretches long enough for a dance to have a form; all else is frozen."""
+
+    def __init__(self, network: DanceNetwork, steps: int) -> None:
+        super().__init__()
+        self.save_hyperparameters({"config": dataclasses.asdict(network.config), "steps": steps})
+        self.network, self.steps = network.requires_grad_(False), steps
+        for part in (network.prior_code, network.prior_lstm, network.prior_output):
+            part.requires_grad_(True)
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        self.network.encoder.eval()
+        logits, codes = self.network.code_likelihood(*batch)
+        loss = F.cross_entropy(logits.flatten(0, 1), codes.flatten())
+        self.log("prior", loss, prog_bar=True)
+        return loss
+
+    def configure_optimizers(self) -> Any:
+        learning = [p for p in self.parameters() if p.requires_grad]
+        optimizer = torch.optim.AdamW(learning, lr=2e-3, weight_decay=1e-2)
+        scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=self.steps, pct_start=0.1)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def train_prior(network: DanceNetwork, corpus: Corpus, out: Path, steps: int, seed: int = 0) -> Path:
+    """Teach the prior of a trained network which codes follow which, to what music.
+
+    Returns:
+        The checkpoint ``dance.ckpt`` in ``out``, of the whole network.
+    """
+    windows = Windows(corpus.sequences, len(corpus.styles), PRIOR_FRAMES, 24, seed)
+    trainer = lightning.Trainer(
+        max_steps=steps,
+        accelerator="auto" if torch.cuda.is_available() else "cpu",
+        devices=1,
+        gradient_clip_val=1.0,
+        logger=CSVLogger(out, name="log_prior"),
+        enable_checkpointing=False,
+        callbacks=[TQDMProgressBar(refresh_rate=20)],
+        log_every_n_steps=10,
+    )
+    trainer.fit(PriorTraining(network, steps), DataLoader(windows, batch_size=None))
+    finished = out / "dance.ckpt"
+    trainer.save_checkpoint(finished, weights_only=True)
+    return finished
+
+
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(prog="dancerev-train", description=__doc__)
     parser.add_argument("data", type=Path, help="folder made by dancerev-prepare")
     parser.add_argument("-o", "--out", type=Path, default=Path("runs/dance"), help="folder for checkpoints and logs")
     parser.add_argument("--steps", type=int, default=10_000, help="batches to train on (default %(default)s)")
+    parser.add_argument("--prior-steps", type=int, default=600, help="batches for the prior, after those")
     parser.add_argument("--batch", type=int, default=48, help="windows in a batch (default %(default)s)")
     parser.add_argument("--frames", type=int, default=96, help="frames in a window, 15 a second (default %(default)s)")
     parser.add_argument("--learning-rate", type=float, default=1e-3, help="at its height (default %(default)s)")
@@ -200,7 +252,7 @@ def train(arguments: argparse.Namespace) -> Path:
     """Run the training that ``arguments`` describe, going on from its last checkpoint where there is one.
 
     Returns:
-        The last checkpoint.
+        The finished checkpoint.
     """
     lightning.seed_everything(arguments.seed, verbose=False)
     corpus = load_corpus(arguments.data, "train")
@@ -231,7 +283,9 @@ def train(arguments: argparse.Namespace) -> Path:
         ckpt_path=last if last.exists() else None,
     )
     trainer.save_checkpoint(last)
-    return last
+    if not trainer.is_global_zero:
+        return last
+    return train_prior(load_checkpoint(last), corpus, arguments.out, arguments.prior_steps, arguments.seed)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -240,11 +294,11 @@ def main(argv: list[str] | None = None) -> int:
     warnings.filterwarnings("ignore", module="lightning")
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     try:
-        last = train(arguments)
+        finished = train(arguments)
     except (CorpusError, ValueError) as error:
         print(f"dancerev-train: {error}", file=sys.stderr)
         return 2
-    print(f"trained: {last}; next: dancerev-export {last} -o model.onnx")
+    print(f"trained: {finished}; next: dancerev-export {finished} -o model.onnx")
     return 0
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dancerev.model.features import FEATURE_SIZE
-from dancerev.model.network import Codebook, DanceConfig, DanceNetwork
+from dancerev.model.network import Codebook, DanceConfig, DanceNetwork, lstm_cell
 from dancerev.model.pose import POSE_SIZE
 
 TINY = DanceConfig(width=16, layers=2, heads=2, feed_forward=32, window=9, hidden=24, lstm_layers=3, levels=(3, 5))
@@ -64,8 +64,11 @@ def _draw_for(network, features, style, stage, state, index):
     music, _, _ = network.encoder.step(
         network.normalize_features(features), state.cached_key, state.cached_value, state.processed
     )
-    last = network.normalize_pose(state.pose)
-    share = torch.softmax(network.prior(torch.cat([state.hidden[-1], last, music, style, stage], -1)), -1)
+    code = torch.nn.functional.gelu(network.prior_code(state.code))
+    hidden, _ = lstm_cell(
+        network.prior_lstm, 0, torch.cat([code, music, style, stage], -1), state.prior_hidden, state.prior_cell
+    )
+    share = torch.softmax(network.prior_output(hidden), -1)
     upto = torch.cumsum(share, -1).gather(1, index[:, None])[:, 0]
     return upto - 0.5 * share.gather(1, index[:, None])[:, 0]
 

@@ -19,7 +19,7 @@ from dancerev.model.network import DanceConfig, DanceNetwork
 from dancerev.model.skeleton import INDEX, forward_kinematics
 from dancerev.model.train import Windows, main
 
-FRAMES = 400
+FRAMES = 520
 
 
 def swinging(rng, style):
@@ -68,7 +68,8 @@ def corpus(tmp_path_factory):
 
 
 def train(corpus, out, *arguments):
-    return main([str(corpus), "-o", str(out), "--batch", "4", "--frames", "32", *map(str, arguments)])
+    short = ["--batch", "4", "--frames", "32", "--prior-steps", "4"]
+    return main([str(corpus), "-o", str(out), *short, *map(str, arguments)])
 
 
 def logged(out, name):
@@ -91,7 +92,7 @@ def test_learns_and_goes_on_where_it_stopped(corpus, tmp_path):
     assert train(corpus, tmp_path, "--steps", 80, "--validate-every", 1000, "--log-every", 10) == 0
     second = torch.load(tmp_path / "last.ckpt", weights_only=True)
     assert second["global_step"] == 80
-    network = load_checkpoint(tmp_path / "last.ckpt")
+    network = load_checkpoint(tmp_path / "dance.ckpt")
     assert network.config.styles == ("side", "front")
     assert network.feature_std.min() >= 0.05
 
@@ -99,7 +100,7 @@ def test_learns_and_goes_on_where_it_stopped(corpus, tmp_path):
 @pytest.mark.slow
 def test_two_processes_train_one_network(corpus, tmp_path):
     command = [sys.executable, "-m", "dancerev.model.train", str(corpus), "-o", str(tmp_path), "--devices", "2"]
-    command += ["--steps", "6", "--batch", "2", "--frames", "16", "--validate-every", "1000"]
+    command += ["--steps", "6", "--batch", "2", "--frames", "16", "--validate-every", "1000", "--prior-steps", "2"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 6
