@@ -73,7 +73,7 @@ def read_groove(data: bytes) -> Groove:
     if not notes:
         raise ValueError("MIDI file has no notes")
     array = np.array(sorted(notes))
-    beats = max(4, int(round((array[:, 0].max() + 0.5) / 4.0)) * 4)
+    beats = max(4, round((array[:, 0].max() + 0.5) / 4.0) * 4)
     array = array[array[:, 0] < beats - 0.02]
     return Groove(array, beats)
 
@@ -124,7 +124,9 @@ def _encode_length(value: int) -> bytes:
     return bytes(reversed(parts))
 
 
-def _write_midi(path: Path, bpm: float, programs: dict[int, int], notes: list[tuple[float, float, int, int, int]]) -> None:
+def _write_midi(
+    path: Path, bpm: float, programs: dict[int, int], notes: list[tuple[float, float, int, int, int]]
+) -> None:
     """One track; notes are (beat, length in beats, channel, key, velocity)."""
     events: list[tuple[int, int, bytes]] = [(0, 0, b"\xff\x51\x03" + struct.pack(">I", round(6e7 / bpm))[1:])]
     events += [(0, 0, bytes([0xC0 | channel, program])) for channel, program in programs.items()]
@@ -144,8 +146,25 @@ def _write_midi(path: Path, bpm: float, programs: dict[int, int], notes: list[tu
 
 _MAJOR, _MINOR = (0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10)
 _PROGRESSIONS = ((0, 5, 3, 4), (0, 4, 5, 3), (0, 3, 4, 3), (1, 4, 0, 0), (0, 6, 5, 6), (0, 0, 3, 4), (0, 5, 1, 4))
-_BASSES, _CHORDS, _LEADS = (32, 33, 34, 35, 36, 38, 39), (0, 2, 4, 5, 16, 18, 24, 25, 27, 48, 50, 61, 62, 80, 88, 89), (
-    11, 12, 21, 22, 26, 56, 64, 65, 66, 71, 73, 80, 81, 104,
+_BASSES, _CHORDS, _LEADS = (
+    (32, 33, 34, 35, 36, 38, 39),
+    (0, 2, 4, 5, 16, 18, 24, 25, 27, 48, 50, 61, 62, 80, 88, 89),
+    (
+        11,
+        12,
+        21,
+        22,
+        26,
+        56,
+        64,
+        65,
+        66,
+        71,
+        73,
+        80,
+        81,
+        104,
+    ),
 )
 # (beat, length, step of the chord) within a bar
 _BASS_PATTERNS = (
@@ -186,7 +205,9 @@ def _arrange(rng: np.random.Generator, bars: int) -> tuple[dict[int, int], list[
     for bar in range(bars):
         root = progression[bar % 4]
         for beat, length, step in bass:
-            notes.append((4 * bar + beat, length, 0, pitch(root + 2 * step, 28), int(loudness[0] + rng.integers(-8, 9))))
+            notes.append(
+                (4 * bar + beat, length, 0, pitch(root + 2 * step, 28), int(loudness[0] + rng.integers(-8, 9)))
+            )
         for beat, length in chords:
             for step in (0, 2, 4):
                 notes.append((4 * bar + beat, length, 1, pitch((root + step) % 7, 55), int(loudness[1])))
@@ -246,7 +267,20 @@ def _synthesise(
     with tempfile.TemporaryDirectory() as folder:
         midi, wav = Path(folder, "piece.mid"), Path(folder, "piece.wav")
         _write_midi(midi, bpm, programs, notes)
-        command = ["fluidsynth", "-niq", "-g", "0.5", "-r", str(RATE), "-F", str(wav), "-T", "wav", str(soundfont), str(midi)]
+        command = [
+            "fluidsynth",
+            "-niq",
+            "-g",
+            "0.5",
+            "-r",
+            str(RATE),
+            "-F",
+            str(wav),
+            "-T",
+            "wav",
+            str(soundfont),
+            str(midi),
+        ]
         try:
             subprocess.run(command, check=True, capture_output=True)
         except FileNotFoundError:
