@@ -4,8 +4,8 @@ Beyond Dance Revolution (Huang et al., ICLR 2021), whose encoder and decoder it 
 back only, with relative positions; the LSTM reads the music at its input; and what the dancer *chooses* to do
 is a discrete code for every :data:`DanceConfig.phrase` frames. In training the code is read off the motion to
 come (finite scalar quantisation, Mentzer et al., ICLR 2024); on stage it is drawn from a prior that has
-heard the music and knows the codes so far. A regression alone answers an uncertain future with its mean, and sways on the
-spot; given a code there is little left to be uncertain about.
+heard the music and knows the codes so far. A regression alone answers an uncertain future with its mean, and
+sways on the spot; given a code there is little left to be uncertain about.
 
 ``forward`` runs whole sequences for training, ``step`` one frame with explicit state for the stage; both give
 the same poses. Vectors are normalised inside, so both speak in the units of ``dancerev.model.features`` and
