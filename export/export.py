@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from dancerev.model.checkpoint import load_checkpoint
 from dancerev.model.command_line import ArgumentParser
 from dancerev.model.features import FEATURE_NAMES, FEATURE_VERSION
+from dancerev.model.free_run import gumbel
 from dancerev.model.network import DanceNetwork, State
 from dancerev.model.pose import FRAME_RATE, POSE_SIZE, encode, rest_pose
 from dancerev.model.skeleton import BONES
@@ -30,9 +31,8 @@ class _Step(nn.Module):
         self.network = network
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        features, style, stage, uniform, temperature = inputs[: len(INPUTS)]
         state = State(*inputs[len(INPUTS) :])
-        pose, new_state = self.network.step(features, style, stage, uniform, temperature, state)
+        pose, new_state = self.network.step(*inputs[: len(INPUTS)], state)
         return (pose, *new_state)
 
 
@@ -50,8 +50,7 @@ def export_step(network: DanceNetwork, path: Path, batch: int = 1, licence: str 
         torch.zeros(batch, len(FEATURE_NAMES)),
         torch.full((batch, len(config.styles)), 1.0 / len(config.styles)),
         torch.zeros(batch, 2),
-        torch.full((batch,), 0.5),
-        torch.ones(batch),
+        torch.zeros(batch, config.codes),
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -78,6 +77,7 @@ def export_step(network: DanceNetwork, path: Path, batch: int = 1, licence: str 
                     "pose_size": POSE_SIZE,
                     "frame_rate": FRAME_RATE,
                     "styles": config.styles,
+                    "codes": config.codes,
                     "dancers": batch,
                     "licence": licence,
                     "parameters": int(sum(p.numel() for p in network.parameters())),
@@ -107,8 +107,7 @@ def parity(network: DanceNetwork, path: Path, frames: int = 300, seed: int = 0) 
             torch.rand(batch, len(FEATURE_NAMES), generator=generator),
             style,
             torch.randn(batch, 2, generator=generator),
-            torch.rand(batch, generator=generator),
-            torch.ones(batch),
+            gumbel(batch, network.config.codes, generator),
         )
         with torch.no_grad():
             pose, state = network.step(*given, state)

@@ -27,7 +27,7 @@ def free_run(
         features: (B, T, FEATURE_SIZE).
         style: (B, styles) weights.
         seed: of the draws; the same gives the same dances.
-        temperature: of the draws.
+        temperature: of the draws; below 1 the likely is preferred.
 
     Returns:
         rotations (B, T, 22, 4) local xyzw and root (B, T, 3) in metres, at the frame rate of the network.
@@ -40,12 +40,11 @@ def free_run(
     state = network.initial_state(torch.from_numpy(stance).repeat(batch, 1).to(device))
     music, styles = torch.as_tensor(features, device=device), torch.as_tensor(style, device=device)
     place, heading = torch.zeros(batch, 2, device=device), torch.zeros(batch, device=device)
-    heat = torch.full((batch,), temperature, device=device)
     vectors, places, headings = [], [], []
     for t in range(frames):
         stage = _turned(-place, -heading)
-        uniform = torch.rand(batch, generator=generator).to(device)
-        vector, state = network.step(music[:, t], styles, stage, uniform, heat, state)
+        noise = temperature * gumbel(batch, network.config.codes, generator).to(device)
+        vector, state = network.step(music[:, t], styles, stage, noise, state)
         place = place + _turned(vector[:, TRAVEL], heading)
         heading = heading + vector[:, TURN.start]
         vectors.append(vector)
@@ -57,6 +56,11 @@ def free_run(
     facing = rotation.from_yaw(torch.stack(headings, 1).double().cpu().numpy())
     rotations[:, :, 0] = rotation.multiply(facing, rotations[:, :, 0])
     return rotations, np.stack([where[..., 0], made[..., HEIGHT.start], where[..., 1]], axis=-1)
+
+
+def gumbel(batch: int, codes: int, generator: torch.Generator) -> torch.Tensor:
+    """(batch, codes) standard Gumbel noise."""
+    return -torch.log(torch.empty(batch, codes).exponential_(generator=generator))
 
 
 def _turned(vector: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:

@@ -420,17 +420,15 @@ class DanceNetwork(nn.Module):
             torch.zeros(batch, dtype=torch.int64, device=pose.device),
         )
 
-    def step(
-        self, features: Tensor, style: Tensor, stage: Tensor, uniform: Tensor, temperature: Tensor, state: State
-    ) -> tuple[Tensor, State]:
+    def step(self, features: Tensor, style: Tensor, stage: Tensor, noise: Tensor, state: State) -> tuple[Tensor, State]:
         """One frame.
 
         Args:
             features: (B, FEATURE_SIZE).
             style: (B, styles) weights.
             stage: (B, 2) the stage centre in the dancer's frame, metres.
-            uniform: (B,) in [0, 1), the draw that decides the next code where one is due.
-            temperature: (B,) > 0; 1 draws from the prior as it is, less prefers what is likely.
+            noise: (B, codes) what is added to the prior's logits where a code is due, before the largest is taken.
+                Standard Gumbel noise draws from the prior as it is; scaled by less than 1, it prefers what is likely.
             state: what the step before returned.
 
         Returns:
@@ -444,8 +442,9 @@ class DanceNetwork(nn.Module):
         due = (state.processed % config.phrase == 0)[:, None]
         heard = torch.cat([F.gelu(self.prior_code(state.code)), music, style, stage], dim=-1)
         prior_hidden, prior_cell = lstm_cell(self.prior_lstm, 0, heard, state.prior_hidden, state.prior_cell)
-        share = torch.cumsum(torch.softmax(self.prior_output(prior_hidden) / temperature[:, None], dim=-1), dim=-1)
-        drawn = (share < uniform[:, None] * share[:, -1:]).sum(-1).clamp(max=config.codes - 1)
+        # Gumbel-max (Maddison, Tarlow & Minka, NeurIPS 2014): with the same noise, music heard a little differently
+        # draws another code only where two were nearly tied.
+        drawn = (self.prior_output(prior_hidden) + noise).argmax(-1)
         code = torch.where(due, self.codebook.code(drawn).to(state.code.dtype), state.code)
         prior_hidden = torch.where(due, prior_hidden, state.prior_hidden)
         prior_cell = torch.where(due, prior_cell, state.prior_cell)

@@ -1,13 +1,13 @@
 """What an exported step graph looks like: the contract between ``dancerev-export`` and the stage."""
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Raised whenever inputs, outputs or metadata change their meaning."""
 
 METADATA_KEY = "dancerev"
 """The ONNX metadata property that holds, as JSON: format_version, feature_version, features, bones, pose_size,
-frame_rate, styles, dancers, licence, parameters."""
+frame_rate, styles, codes, dancers, licence, parameters."""
 
-INPUTS = ("features", "style", "stage", "uniform", "temperature")
+INPUTS = ("features", "style", "stage", "noise")
 """Of :meth:`DanceNetwork.step`, in order."""
 
 STATE = ("cached_key", "cached_value", "hidden", "cell", "pose", "code", "prior_hidden", "prior_cell", "processed")

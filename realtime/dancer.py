@@ -66,8 +66,7 @@ class Dancer:
             network_input(frame, time + self.lead),
             self.style,
             self.place.to_centre(),
-            self._random.random(),
-            self.temperature,
+            self.temperature * self._random.gumbel(size=self._model.codes),
         )
         if np.isfinite(vector).all():
             self._last = vector.copy()

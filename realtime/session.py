@@ -53,6 +53,7 @@ class DanceModel:
 
     Attributes:
         styles: names that the style may take, beside :data:`ANY_STYLE`.
+        codes: how many things it can choose from to dance next.
         provider: the ONNX Runtime provider that really runs.
         note: where a provider was asked for that does not run here, one line that says so; else None.
     """
@@ -86,6 +87,7 @@ class DanceModel:
         )
         metadata = _checked_metadata(path, self._session.get_modelmeta().custom_metadata_map)
         self.styles: tuple[str, ...] = tuple(metadata["styles"])
+        self.codes: int = metadata["codes"]
         self._turn = 0  # which of the two states is the present one
         self._bind(onnxruntime)
         self.reset()
@@ -116,8 +118,7 @@ class DanceModel:
         features: npt.NDArray[np.float32],
         style: npt.NDArray[np.float32],
         stage: npt.NDArray[np.float32],
-        uniform: float,
-        temperature: float,
+        noise: npt.NDArray[np.float32],
     ) -> npt.NDArray[np.float32]:
         """The pose vector (POSE_SIZE,), one frame ahead; a view that the next step but one overwrites.
 
@@ -125,12 +126,11 @@ class DanceModel:
             features: (FEATURE_SIZE,) from :func:`~dancerev.model.features.network_input`.
             style: (styles,) weights.
             stage: (2,) the stage centre in the dancer's facing frame, metres.
-            uniform: in [0, 1), the draw that decides what to dance next where that is due.
-            temperature: of that draw.
+            noise: (codes,) Gumbel noise times the temperature: the draw that decides what to dance next where due.
         """
         given = self._inputs
         given["features"][0], given["style"][0], given["stage"][0] = features, style, stage
-        given["uniform"][0], given["temperature"][0] = uniform, temperature
+        given["noise"][0] = noise
         self._session.run_with_iobinding(self._bindings[self._turn])
         pose: npt.NDArray[np.float32] = self._poses[self._turn][0]
         self._turn = 1 - self._turn

@@ -54,8 +54,8 @@ def test_the_session_runs_the_same_steps(network, exported):
     for _ in range(40):
         features = rng.random(FEATURE_SIZE, dtype=np.float32)
         stage = rng.normal(size=2).astype(np.float32)
-        uniform = rng.random()
-        ours = model.step(features, style, stage, uniform, 0.8)
+        noise = rng.gumbel(size=model.codes).astype(np.float32)
+        ours = model.step(features, style, stage, noise)
         with torch.no_grad():
             if state is None:
                 state = network.initial_state(rest_vector())
@@ -63,8 +63,7 @@ def test_the_session_runs_the_same_steps(network, exported):
                 torch.from_numpy(features)[None],
                 torch.from_numpy(style)[None],
                 torch.from_numpy(stage)[None],
-                torch.tensor([uniform], dtype=torch.float32),
-                torch.tensor([0.8]),
+                torch.from_numpy(noise)[None],
                 state,
             )
         np.testing.assert_allclose(ours, theirs[0].numpy(), atol=1e-4)
@@ -73,9 +72,10 @@ def test_the_session_runs_the_same_steps(network, exported):
 def test_reset_starts_the_same_dance_again(exported):
     model = DanceModel(str(exported))
     features, style, stage = np.ones(FEATURE_SIZE, np.float32), model.style_vector("any"), np.zeros(2, np.float32)
-    first = [model.step(features, style, stage, 0.3, 1.0).copy() for _ in range(5)]
+    noise = np.zeros(model.codes, np.float32)
+    first = [model.step(features, style, stage, noise).copy() for _ in range(5)]
     model.reset()
-    again = [model.step(features, style, stage, 0.3, 1.0).copy() for _ in range(5)]
+    again = [model.step(features, style, stage, noise).copy() for _ in range(5)]
     np.testing.assert_array_equal(first, again)
 
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from dancerev.model.features import FEATURE_SIZE
-from dancerev.model.network import Codebook, DanceConfig, DanceNetwork, lstm_cell
+from dancerev.model.free_run import gumbel
+from dancerev.model.network import Codebook, DanceConfig, DanceNetwork
 from dancerev.model.pose import POSE_SIZE
 
 TINY = DanceConfig(width=16, layers=2, heads=2, feed_forward=32, window=9, hidden=24, lstm_layers=3, levels=(3, 5))
@@ -30,14 +31,14 @@ def sequence(frames, batch=2):
     )
 
 
-def stream(network, features, style, stage, first_pose, uniform=0.3):
+def stream(network, features, style, stage, first_pose, seed=0):
     """The stage's way, frame by frame."""
     state = network.initial_state(first_pose)
-    batch = features.shape[0]
+    generator = torch.Generator().manual_seed(seed)
     made = []
     for t in range(features.shape[1]):
-        draw = torch.full((batch,), uniform)
-        pose, state = network.step(features[:, t], style, stage[:, t], draw, torch.ones(batch), state)
+        noise = gumbel(len(features), TINY.codes, generator)
+        pose, state = network.step(features[:, t], style, stage[:, t], noise, state)
         made.append(pose)
     return torch.stack(made, 1), state
 
@@ -51,26 +52,30 @@ def test_streaming_equals_whole(network):
     state = network.initial_state(poses[:, 0])
     made = []
     for t in range(48):
-        if t % TINY.phrase == 0:
-            # The draw that lands on the wanted code: the middle of its share of the prior.
-            uniform = _draw_for(network, features[:, t], style, stage[:, t], state, index[:, t // TINY.phrase])
-        pose, state = network.step(features[:, t], style, stage[:, t], uniform, torch.ones(2), state)
+        wanted = index[:, t // TINY.phrase]
+        noise = 1e6 * torch.nn.functional.one_hot(wanted, TINY.codes)  # the draw that lands on the wanted code
+        pose, state = network.step(features[:, t], style, stage[:, t], noise, state)
         assert torch.equal(state.code, codes[:, t // TINY.phrase])
         made.append(pose)
     torch.testing.assert_close(network.normalize_pose(torch.stack(made, 1)), whole, atol=1e-5, rtol=1e-4)
 
 
-def _draw_for(network, features, style, stage, state, index):
-    music, _, _ = network.encoder.step(
-        network.normalize_features(features), state.cached_key, state.cached_value, state.processed
-    )
-    code = torch.nn.functional.gelu(network.prior_code(state.code))
-    hidden, _ = lstm_cell(
-        network.prior_lstm, 0, torch.cat([code, music, style, stage], -1), state.prior_hidden, state.prior_cell
-    )
-    share = torch.softmax(network.prior_output(hidden), -1)
-    upto = torch.cumsum(share, -1).gather(1, index[:, None])[:, 0]
-    return upto - 0.5 * share.gather(1, index[:, None])[:, 0]
+@torch.no_grad()
+def test_codes_are_drawn_as_often_as_the_prior_says(network):
+    features, style, stage, poses = (x[:1].expand(4000, *x.shape[1:]) for x in sequence(1))
+    logits = network.prior_logits(
+        torch.zeros(1, 1, len(TINY.levels)),
+        network.encoder(network.normalize_features(features[:1])),
+        style[:1, None],
+        stage[:1],
+    )[0, 0]
+    share = torch.softmax(logits, -1)
+    noise = gumbel(4000, TINY.codes, torch.Generator().manual_seed(0))
+    _, state = network.step(features[:, 0], style, stage[:, 0], noise, network.initial_state(poses[:, 0]))
+    drawn = torch.bincount(network.codebook.index(state.code), minlength=TINY.codes) / 4000
+    assert (drawn - share).abs().max() < 0.04
+    _, state = network.step(features[:, 0], style, stage[:, 0], 0 * noise, network.initial_state(poses[:, 0]))
+    assert (network.codebook.index(state.code) == share.argmax()).all()
 
 
 @torch.no_grad()
@@ -108,9 +113,9 @@ def test_state_keeps_its_size_and_count(network):
 @torch.no_grad()
 def test_another_draw_gives_another_dance_and_the_same_draw_the_same(network):
     features, style, stage, poses = sequence(24)
-    one, _ = stream(network, features, style, stage, poses[:, 0], uniform=0.1)
-    again, _ = stream(network, features, style, stage, poses[:, 0], uniform=0.1)
-    other, _ = stream(network, features, style, stage, poses[:, 0], uniform=0.9)
+    one, _ = stream(network, features, style, stage, poses[:, 0], seed=1)
+    again, _ = stream(network, features, style, stage, poses[:, 0], seed=1)
+    other, _ = stream(network, features, style, stage, poses[:, 0], seed=2)
     assert torch.equal(one, again)
     assert not torch.allclose(one, other)
 

@@ -14,7 +14,7 @@ from dancerev.model.body_loss import body_loss, displacement, joints
 from dancerev.model.checkpoint import load_checkpoint
 from dancerev.model.corpus import DanceSequence, load_corpus, save_shard
 from dancerev.model.features import BEAT_FEATURES, FEATURE_NAMES, FEATURE_SIZE, FEATURE_VERSION
-from dancerev.model.free_run import free_run
+from dancerev.model.free_run import free_run, gumbel
 from dancerev.model.network import DanceConfig, DanceNetwork
 from dancerev.model.skeleton import INDEX, forward_kinematics
 from dancerev.model.train import Windows, main
@@ -163,12 +163,10 @@ def test_free_run_is_what_the_decoder_makes_of_the_steps():
     stance = torch.from_numpy(pose.encode(rest.rotations[None], rest.root[None], rest.contacts[None]))
     generator, state, decoder = torch.Generator().manual_seed(1), network.initial_state(stance), pose.PoseDecoder()
     for t in range(40):
-        uniform = torch.rand(2, generator=generator)[:1]
+        noise = gumbel(2, network.config.codes, generator)[:1]
         stage = torch.from_numpy(decoder.to_centre())[None]
         with torch.no_grad():
-            vector, state = network.step(
-                torch.from_numpy(features[:1, t]), torch.ones(1, 1), stage, uniform, torch.ones(1), state
-            )
+            vector, state = network.step(torch.from_numpy(features[:1, t]), torch.ones(1, 1), stage, noise, state)
         made = decoder.decode(vector[0].numpy())
         np.testing.assert_allclose(made.root, root[0, t], atol=1e-3)
         positions, _ = forward_kinematics(rotations[0, t], root[0, t])
