@@ -386,15 +386,15 @@ def test_a_reader_that_slept_loses_the_newest_and_counts_it(monkeypatch):
 
 def test_the_callback_keeps_no_memory():
     taken = capture.Capture(MICROPHONE)
-    block = np.zeros((240, 2), dtype=np.float32)
+    block = np.zeros((9600, 2), dtype=np.float32)  # so large that a copy stands out of what Python itself takes
     times = SimpleNamespace(currentTime=5.0, inputBufferAdcTime=4.99)
     status = SimpleNamespace(input_overflow=False)
-    sink = np.empty((480, 2), dtype=np.float32)
+    sink = np.empty((9600, 2), dtype=np.float32)
     stamp = np.empty((2, 2))
 
     def calls(count):
         for _ in range(count):
-            taken.callback(block, 240, times, status)
+            taken.callback(block, len(block), times, status)
             taken.ring.read_into(sink)
             taken.stamps.read_into(stamp)
 
@@ -407,7 +407,7 @@ def test_the_callback_keeps_no_memory():
     after, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert after - before < 1000, "memory grows with the number of calls"
-    assert peak - before < block.nbytes, "a block's worth of memory was taken on the way"
+    assert peak - before < block.nbytes / 2, "a block's worth of memory was taken on the way"
 
 
 # --- the microphone whole, on a driver with a thread of its own

@@ -102,8 +102,10 @@ def apart(one, other):
     return float(np.linalg.norm((one - one[:, :1])[:frames] - (other - other[:, :1])[:frames], axis=-1).mean())
 
 
+# A sound server that stalls on a machine with other work lets us hear another song.
+@pytest.mark.flaky(reruns=2)
 @pytest.mark.slow
-def test_the_microphone_gives_the_beat_of_the_file_and_a_dance_like_its_own(virtual_microphone, song):
+def test_the_microphone_gives_the_beat_and_the_dance_of_the_file(virtual_microphone, song):
     samples, path = song
     listener = Listener()
     process = subprocess.Popen(
@@ -126,27 +128,27 @@ def test_the_microphone_gives_the_beat_of_the_file_and_a_dance_like_its_own(virt
     assert len(live) == pytest.approx((SECONDS - 2) * FPS, abs=15)
     np.testing.assert_allclose(live[0, :, 1], rest_pose().positions()[:, 1], atol=1e-3)
 
-    # When the song began, to a frame; to the part of a frame by trying.
-    began = energy[np.argmax(energy[:, 1] > 0.1), 0]
-    dances = {}
-    for shift in np.arange(-0.2, 0.05, 1 / 120):
-        silence = np.zeros(max(0, round((began + shift) * SAMPLE_RATE)), dtype=np.float32)
-        dances[shift] = offline(np.concatenate([silence, samples])[: (SECONDS - 2) * SAMPLE_RATE])
+    began = energy[np.argmax(energy[:, 1] > 0.1), 0]  # to a frame; to a millisecond by trying
+
+    def file_after(silence, seconds=SECONDS - 2):
+        before = np.zeros(max(0, round(silence * SAMPLE_RATE)), dtype=np.float32)
+        return offline(np.concatenate([before, samples])[: round(seconds * SAMPLE_RATE)])
+
+    def nearest(silences):
+        return min(silences, key=lambda silence: apart(live, file_after(silence, began + 5.0)[0]))
+
+    roughly = nearest(np.arange(began - 0.15, began + 0.03, 0.005))
+    dance, announced = file_after(nearest(np.arange(roughly - 0.005, roughly + 0.006, 0.001)))
+
+    # Equal in beat: each beat that left falls within a pose of one announced for the file.
     settled = beats[(beats > began + 4) & (beats < SECONDS - 3)]
     assert len(settled) >= 20
-
-    def missed(shift):
-        """By how much each beat that left misses the nearest one announced for the file."""
-        return np.abs(settled[:, None] - dances[shift][1][None]).min(axis=1)
-
-    shift = min(dances, key=lambda shift: np.median(missed(shift)))
-    dance, _ = dances[shift]
-    # Equal in beat: each beat that left falls within a pose or two of one announced for the file.
-    assert np.median(missed(shift)) < 0.02
-    assert np.mean(missed(shift) < 0.05) > 0.9
-    # Like in motion: as lively, from the same stance. What is drawn parts from the file's dance as soon as a frame that
-    # began some milliseconds earlier or later tips a draw, so pose by pose only the beginning can be compared.
-    speeds = [np.linalg.norm(np.diff(positions, axis=0), axis=-1).mean() * FPS for positions in (live, dance)]
-    assert 0.5 < speeds[0] / speeds[1] < 2.0
-    still = round((began + shift) * FPS)
-    assert apart(live[:still], dance[:still]) < 0.05
+    missed = np.abs(settled[:, None] - announced).min(axis=1)
+    assert np.median(missed) < 0.02
+    assert np.mean(missed < 0.05) > 0.9
+    # Close in motion: pose by pose, over the whole song.
+    print(f"joints {1000 * apart(live, dance):.1f} mm apart, beats {1000 * np.median(missed):.1f} ms")
+    assert apart(live, dance) < 0.02
+    assert np.linalg.norm(np.diff(live[round(FPS * (began + 4)) :], axis=0), axis=-1).mean() * FPS > 0.05, (
+        "it stands still"
+    )
