@@ -41,6 +41,9 @@ BEAT_FEATURES: tuple[str, ...] = (
     "beat_confidence",  # 0 … 1
 )
 
+BEAT = slice(len(AUDIO_FEATURES), len(AUDIO_FEATURES) + len(BEAT_FEATURES))
+BEAT_SIN, BEAT_COS = BEAT.start, BEAT.start + 1
+
 FEATURE_NAMES: tuple[str, ...] = AUDIO_FEATURES + BEAT_FEATURES
 FEATURE_SIZE = len(FEATURE_NAMES)
 

@@ -2,9 +2,9 @@
 
 Beyond Dance Revolution (Huang et al., ICLR 2021), whose encoder and decoder it keeps in kind: attention looks
 back only, with relative positions; the LSTM reads the music at its input; and what the dancer *chooses* to do
-is a discrete code for every :data:`DanceConfig.phrase` frames. In training the code is read off the motion to
-come (finite scalar quantisation, Mentzer et al., ICLR 2024); on stage it is drawn from a prior that has
-heard the music and knows the codes so far. A regression alone answers an uncertain future with its mean, and
+is a discrete code for every half beat. In training the code is read off the motion to come (finite scalar
+quantisation, Mentzer et al., ICLR 2024); on stage it is drawn from a prior that has heard the music and knows the
+codes so far. A regression alone answers an uncertain future with its mean, and
 sways on the spot; given a code there is little left to be uncertain about.
 
 ``forward`` runs whole sequences for training, ``step`` one frame with explicit state for the stage; both give
@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .features import FEATURE_SIZE
+from .features import BEAT, BEAT_COS, BEAT_FEATURES, BEAT_SIN, FEATURE_SIZE
 from .pose import CONTACTS, POSE_SIZE, TRAVEL, TURN
 
 
@@ -36,9 +36,8 @@ class DanceConfig:
         width, layers, heads, feed_forward: of the encoder.
         window: frames of music that attention sees, the present one included.
         hidden, lstm_layers: of the decoder.
-        phrase: frames that one code lasts.
         levels: values per dimension of a code; their product is the number of codes.
-        code_width: of what the decoder is told of a code and its place in the phrase.
+        code_width: of what the decoder is told of a code and how far its half beat has come.
         prior_hidden: of the prior's LSTM.
         dropout: in training, everywhere.
     """
@@ -51,7 +50,6 @@ class DanceConfig:
     window: int = 60
     hidden: int = 384
     lstm_layers: int = 2
-    phrase: int = 4
     levels: tuple[int, ...] = (5, 5, 5, 5)
     code_width: int = 96
     prior_hidden: int = 256
@@ -73,8 +71,9 @@ class State(NamedTuple):
         cell: (M, B, hidden).
         pose: (B, POSE_SIZE) the last pose emitted, as a pose vector.
         code: (B, len(levels)) the code being danced, each number in [−1, 1].
-        prior_hidden, prior_cell: (B, prior_hidden) of the prior, moved on with every phrase.
-        processed: (B,) int64, frames so far, counted up to the window and on in steps of a phrase.
+        half: (B,) 1 in the first half of a beat, −1 in the second, 0 before the first frame.
+        prior_hidden, prior_cell: (B, prior_hidden) of the prior.
+        processed: (B,) int64, frames so far, counted up to the window.
     """
 
     cached_key: Tensor
@@ -83,6 +82,7 @@ class State(NamedTuple):
     cell: Tensor
     pose: Tensor
     code: Tensor
+    half: Tensor
     prior_hidden: Tensor
     prior_cell: Tensor
     processed: Tensor
@@ -186,26 +186,34 @@ class MusicEncoder(nn.Module):
         return self.norm(x), torch.stack(new_keys), torch.stack(new_values)
 
 
-class PhraseEncoder(nn.Module):
-    """Reads the code of every phrase off the motion; used in training only."""
+class MotionEncoder(nn.Module):
+    """Reads off the motion what is danced in every half beat; used in training only."""
 
     def __init__(self, config: DanceConfig) -> None:
         super().__init__()
-        halvings = config.phrase.bit_length() - 1
-        if config.phrase != 2**halvings:
-            raise ValueError(f"the phrase encoder halves time: a phrase has 2, 4, 8 … frames, not {config.phrase}")
         width = 192
         layers: list[nn.Module] = [nn.Conv1d(POSE_SIZE, width, 5, padding=2), nn.GELU()]
-        for _ in range(halvings):
-            layers += [nn.Conv1d(width, width, 4, stride=2, padding=1), nn.GELU()]
-        layers += [nn.Conv1d(width, width, 3, padding=1), nn.GELU()]
+        for _ in range(2):
+            layers += [nn.Conv1d(width, width, 3, padding=1), nn.GELU()]
+        self.frames = nn.Sequential(*layers)
         # Normalised, so that the first codes already differ.
-        layers += [nn.GroupNorm(1, width), nn.Conv1d(width, len(config.levels), 1)]
-        self.layers = nn.Sequential(*layers)
+        self.output = nn.Sequential(nn.LayerNorm(2 * width), nn.Linear(2 * width, len(config.levels)))
 
-    def forward(self, poses: Tensor) -> Tensor:
-        """Normalised poses (B, T, POSE_SIZE), T a multiple of the phrase → (B, T / phrase, len(levels)), unbounded."""
-        return self.layers(poses.transpose(1, 2)).transpose(1, 2)
+    def forward(self, poses: Tensor, part: Tensor, place: Tensor) -> Tensor:
+        """What is danced in each half beat: the mean over its frames, and how they change.
+
+        Args:
+            poses: (B, T, POSE_SIZE) normalised.
+            part: (B, T) int64, numbers the half beats from 0 on.
+            place: (B, T, 2) from :func:`half_beats`.
+
+        Returns:
+            (B, parts, len(levels)), unbounded.
+        """
+        frames = self.frames(poses.transpose(1, 2)).transpose(1, 2)
+        share = F.one_hot(part).to(frames.dtype).transpose(1, 2)
+        share = share / share.sum(dim=2, keepdim=True).clamp(min=1.0)
+        return self.output(torch.cat([share @ frames, share @ (frames * place[..., 1:])], dim=-1))
 
 
 class Codebook(nn.Module):
@@ -237,6 +245,18 @@ class Codebook(nn.Module):
         return (digits - self.reach) / self.reach
 
 
+def half_beats(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Where in the beat frames are, by their features (..., FEATURE_SIZE), not normalised.
+
+    Returns:
+        (...) 1 in the first half of the beat and −1 in the second; (..., 2) how far the half has come: sine and cosine
+        of an angle from 0 to π.
+    """
+    sine, cosine = features[..., BEAT_SIN], features[..., BEAT_COS]
+    half = torch.where(sine >= 0.0, torch.ones_like(sine), -torch.ones_like(sine))
+    return half, torch.stack([half * sine, half * cosine], dim=-1)
+
+
 def lstm_cell(lstm: nn.LSTM, layer: int, x: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
     """One time step of one layer: input (B, …) → hidden and cell (B, hidden)."""
     names = ("weight_ih", "bias_ih", "weight_hh", "bias_hh")
@@ -262,13 +282,14 @@ class DanceNetwork(nn.Module):
             self.register_buffer(f"{name}_mean", torch.zeros(size))
             self.register_buffer(f"{name}_std", torch.ones(size))
         self.encoder = MusicEncoder(config)
-        self.phrase_encoder = PhraseEncoder(config)
+        self.motion_encoder = MotionEncoder(config)
         self.codebook = Codebook(config.levels)
-        # A code is but a few numbers; spread out, with the place in its phrase, it weighs as much as the rest.
-        self.phrase_features = nn.Sequential(
-            nn.Linear(len(config.levels) + config.phrase, 128), nn.GELU(), nn.Linear(128, config.code_width), nn.GELU()
+        # A code is but a few numbers; spread out, with the place in its half beat, it weighs as much as the rest.
+        self.code_features = nn.Sequential(
+            nn.Linear(len(config.levels) + 2, 128), nn.GELU(), nn.Linear(128, config.code_width), nn.GELU()
         )
-        known = config.width + config.code_width + len(config.styles) + 2
+        heard = config.width + len(BEAT_FEATURES) + len(config.styles) + 2
+        known = heard + config.code_width
         self.lstm = nn.LSTM(known + POSE_SIZE, config.hidden, config.lstm_layers, batch_first=True)
         self.output = nn.Linear(config.hidden, POSE_SIZE)
         self.output_known = nn.Linear(known, POSE_SIZE, bias=False)
@@ -279,7 +300,7 @@ class DanceNetwork(nn.Module):
         self.keep = nn.Parameter(keep)
         # The prior sees codes and music but no poses: one that sees them takes a body at rest for the will to rest.
         self.prior_code = nn.Linear(len(config.levels), 64)
-        self.prior_lstm = nn.LSTM(64 + config.width + len(config.styles) + 2, config.prior_hidden, batch_first=True)
+        self.prior_lstm = nn.LSTM(64 + heard, config.prior_hidden, batch_first=True)
         self.prior_output = nn.Sequential(nn.Dropout(2 * config.dropout), nn.Linear(config.prior_hidden, config.codes))
         with torch.no_grad():
             # An open forget gate to begin with: Jozefowicz et al., ICML 2015.
@@ -300,9 +321,25 @@ class DanceNetwork(nn.Module):
         """Acoustic features → zero mean, unit scale."""
         return (features - self.feature_mean) / self.feature_std
 
-    def posterior(self, poses: Tensor) -> Tensor:
-        """Normalised poses (B, T, POSE_SIZE) → quantised codes (B, T / phrase, len(levels))."""
-        return self.codebook.quantize(self.phrase_encoder(poses))
+    def posterior(self, features: Tensor, poses: Tensor) -> tuple[Tensor, Tensor]:
+        """The codes danced.
+
+        Args:
+            features: (B, T, FEATURE_SIZE), not normalised.
+            poses: (B, T, POSE_SIZE) normalised.
+
+        Returns:
+            (B, T, len(levels)) quantised, the same over all frames of a half beat; (B, T) bool, where one begins.
+        """
+        half, place = half_beats(features)
+        due = torch.cat([torch.ones_like(half[:, :1]), half.diff(dim=1)], dim=1) != 0.0
+        part = due.cumsum(dim=1) - 1
+        codes = self.codebook.quantize(self.motion_encoder(poses, part, place))
+        return codes.gather(1, part[..., None].expand(-1, -1, codes.shape[-1])), due
+
+    def _heard(self, music: Tensor, features: Tensor, style: Tensor, stage: Tensor) -> Tensor:
+        """(..., heard) what decoder and prior know besides codes: music (..., width), the beat, style and stage."""
+        return torch.cat([music, features[..., BEAT], style, stage], dim=-1)
 
     def lstm_step(
         self, x: Tensor, hidden: Sequence[Tensor] | Tensor, cell: Sequence[Tensor] | Tensor
@@ -318,11 +355,6 @@ class DanceNetwork(nn.Module):
             new_cell.append(moved)
             new_hidden.append(x)
         return new_hidden, new_cell
-
-    def _phrase(self, code: Tensor, position: Tensor) -> Tensor:
-        """(..., code_width) of a code (..., D) and how many frames of its phrase have passed, (...)."""
-        frames = torch.arange(self.config.phrase, device=code.device)
-        return self.phrase_features(torch.cat([code, (position[..., None] == frames).to(code.dtype)], dim=-1))
 
     def emit(self, hidden: Tensor, known: Tensor, last: Tensor) -> Tensor:
         """Normalised pose (..., POSE_SIZE) from the top of the LSTM, what it knew, and the pose before."""
@@ -349,7 +381,7 @@ class DanceNetwork(nn.Module):
         """Whole sequences, the codes read off the motion itself.
 
         Args:
-            features: (B, T, FEATURE_SIZE) music; T a multiple of the phrase.
+            features: (B, T, FEATURE_SIZE) music.
             style: (B, styles) weights.
             stage: (B, T, 2) the stage centre in the dancer's frame before each pose, metres.
             poses: (B, T + 1, POSE_SIZE) real motion; frame t + 1 is what hearing frame t should produce.
@@ -358,48 +390,45 @@ class DanceNetwork(nn.Module):
             noise: standard deviation of Gaussian noise on the poses fed, in normalised units.
 
         Returns:
-            poses (B, T, POSE_SIZE) normalised, prior logits (B, T / phrase, codes), code indices (B, T / phrase).
+            poses (B, T, POSE_SIZE) normalised; and of the N half beats that begin, one dance after the other: prior
+            logits (N, codes) and code indices (N,).
         """
         real = self.normalize_pose(poses)
-        music = self.encoder(self.normalize_features(features))
-        codes = self.posterior(real[:, 1:])
+        codes, due = self.posterior(features, real[:, 1:])
         style = style[:, None].expand(-1, features.shape[1], -1)
-        held = codes.repeat_interleave(self.config.phrase, dim=1)
-        position = torch.arange(features.shape[1], device=features.device) % self.config.phrase
-        known = torch.cat([music, self._phrase(held, position.expand(len(held), -1)), style, stage], dim=-1)
+        heard = self._heard(self.encoder(self.normalize_features(features)), features, style, stage)
+        _, place = half_beats(features)
+        known = torch.cat([heard, self.code_features(torch.cat([codes, place], dim=-1))], dim=-1)
         # Own poses are fed without gradient, so they can be made beforehand, and the LSTM then run over whole sequences
         # by the library's fused kernel: training through the loop is several times slower.
         fed = self._fed_poses(known, real, own, noise)
         hidden, _ = self.lstm(torch.cat([known, fed], dim=-1))
         made = self.emit(hidden, known, fed)
-        due = slice(None, None, self.config.phrase)
-        logits = self.prior_logits(codes.detach(), music[:, due], style[:, due], stage[:, due])
-        return made, logits, self.codebook.index(codes.detach())
+        codes = codes.detach()
+        return made, self.prior_logits(codes, heard, due), self.codebook.index(codes[due])
 
-    def prior_logits(self, codes: Tensor, music: Tensor, style: Tensor, stage: Tensor) -> Tensor:
-        """Logits (B, P, codes) of every phrase's code, given those before it and the music at its beginning.
+    def prior_logits(self, codes: Tensor, heard: Tensor, due: Tensor) -> Tensor:
+        """Logits (N, codes) of the code of each of the N half beats that begin, given those before and what is heard.
 
         Args:
-            codes: (B, P, len(levels)) quantised.
-            music: (B, P, width) from the encoder.
-            style: (B, P, styles).
-            stage: (B, P, 2).
+            codes: (B, T, len(levels)) quantised, at every frame the one danced.
+            heard: (B, T, heard).
+            due: (B, T) bool, where a half beat begins.
         """
         before = F.pad(codes, (0, 0, 1, 0))[:, :-1]
-        hidden, _ = self.prior_lstm(torch.cat([F.gelu(self.prior_code(before)), music, style, stage], dim=-1))
-        return self.prior_output(hidden)
+        hidden, _ = self.prior_lstm(torch.cat([F.gelu(self.prior_code(before)), heard], dim=-1))
+        return self.prior_output(hidden[due])
 
     def code_likelihood(self, features: Tensor, style: Tensor, stage: Tensor, poses: Tensor) -> tuple[Tensor, Tensor]:
-        """Prior logits (B, P, codes) and the codes' indices (B, P); only the prior gets a gradient.
+        """Prior logits (N, codes) and the codes' indices (N,) of the half beats; only the prior gets a gradient.
 
         Arguments as for :meth:`forward`; the sequences may be much longer, as no pose is made.
         """
         with torch.no_grad():
-            music = self.encoder(self.normalize_features(features))
-            codes = self.posterior(self.normalize_pose(poses[:, 1:]))
-        due = slice(None, None, self.config.phrase)
-        styles = style[:, None].expand(-1, codes.shape[1], -1)
-        return self.prior_logits(codes, music[:, due], styles, stage[:, due]), self.codebook.index(codes)
+            codes, due = self.posterior(features, self.normalize_pose(poses[:, 1:]))
+            style = style[:, None].expand(-1, codes.shape[1], -1)
+            heard = self._heard(self.encoder(self.normalize_features(features)), features, style, stage)
+        return self.prior_logits(codes, heard, due), self.codebook.index(codes[due])
 
     def initial_state(self, pose: Tensor) -> State:
         """The state before the first frame; ``pose`` (B, POSE_SIZE) is the vector of the stance to start from."""
@@ -415,6 +444,7 @@ class DanceNetwork(nn.Module):
             memory.clone(),
             pose,
             code,
+            pose.new_zeros(batch),
             prior,
             prior.clone(),
             torch.zeros(batch, dtype=torch.int64, device=pose.device),
@@ -434,28 +464,27 @@ class DanceNetwork(nn.Module):
         Returns:
             the pose vector (B, POSE_SIZE) one frame ahead, and the new state.
         """
-        config = self.config
         music, keys, values = self.encoder.step(
             self.normalize_features(features), state.cached_key, state.cached_value, state.processed
         )
         last = self.normalize_pose(state.pose)
-        due = (state.processed % config.phrase == 0)[:, None]
-        heard = torch.cat([F.gelu(self.prior_code(state.code)), music, style, stage], dim=-1)
-        prior_hidden, prior_cell = lstm_cell(self.prior_lstm, 0, heard, state.prior_hidden, state.prior_cell)
+        half, place = half_beats(features)
+        heard = self._heard(music, features, style, stage)
+        prior_hidden, prior_cell = lstm_cell(
+            self.prior_lstm,
+            0,
+            torch.cat([F.gelu(self.prior_code(state.code)), heard], dim=-1),
+            state.prior_hidden,
+            state.prior_cell,
+        )
         # Gumbel-max (Maddison, Tarlow & Minka, NeurIPS 2014): with the same noise, music heard a little differently
         # draws another code only where two were nearly tied.
-        drawn = (self.prior_output(prior_hidden) + noise).argmax(-1)
-        code = torch.where(due, self.codebook.code(drawn).to(state.code.dtype), state.code)
-        prior_hidden = torch.where(due, prior_hidden, state.prior_hidden)
-        prior_cell = torch.where(due, prior_cell, state.prior_cell)
-        phrase = self._phrase(code, state.processed % config.phrase)
-        known = torch.cat([music, phrase, style, stage], dim=-1)
+        drawn = self.codebook.code((self.prior_output(prior_hidden) + noise).argmax(-1)).to(state.code.dtype)
+        code = torch.where((half != state.half)[:, None], drawn, state.code)
+        known = torch.cat([heard, self.code_features(torch.cat([code, place], dim=-1))], dim=-1)
         hidden, cell = self.lstm_step(torch.cat([known, last], dim=-1), state.hidden, state.cell)
         pose = self.denormalize_pose(self.emit(hidden[-1], known, last))
-        # Counting on in phrases keeps the number small for ever and both of its uses exact.
-        processed = state.processed + 1
-        limit = (config.window + config.phrase) // config.phrase * config.phrase
-        processed = torch.where(processed >= limit + config.phrase, processed - config.phrase, processed)
+        processed = (state.processed + 1).clamp(max=self.config.window)
         return pose, State(
-            keys, values, torch.stack(hidden), torch.stack(cell), pose, code, prior_hidden, prior_cell, processed
+            keys, values, torch.stack(hidden), torch.stack(cell), pose, code, half, prior_hidden, prior_cell, processed
         )

@@ -10,7 +10,18 @@ frame_rate, styles, codes, dancers, licence, parameters."""
 INPUTS = ("features", "style", "stage", "noise")
 """Of :meth:`DanceNetwork.step`, in order."""
 
-STATE = ("cached_key", "cached_value", "hidden", "cell", "pose", "code", "prior_hidden", "prior_cell", "processed")
+STATE = (
+    "cached_key",
+    "cached_value",
+    "hidden",
+    "cell",
+    "pose",
+    "code",
+    "half",
+    "prior_hidden",
+    "prior_cell",
+    "processed",
+)
 """Of :class:`dancerev.model.network.State`, in order; each ``x`` comes out as ``new_x``."""
 
 POSE_OUTPUT = "new_pose_vector"

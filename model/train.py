@@ -135,16 +135,20 @@ class Training(lightning.LightningModule):
         features, style, stage, poses = batch
         own = self.own_poses(features.shape[1])
         made, logits, codes = self.network(features, style, stage, poses, own, noise=0.03)
-        real = self.network.normalize_pose(poses[:, 1:])
-        reconstruction = F.smooth_l1_loss(made, real, beta=0.5)
-        body = body_loss(self.network.denormalize_pose(made), poses[:, 1:])
-        prior = F.cross_entropy(logits.flatten(0, 1), codes.flatten())
-        loss = reconstruction + 4.0 * body.position + 16.0 * body.velocity + 2.0 * body.slide + 0.05 * prior
+        with torch.autocast(self.device.type, enabled=False):  # half precision is millimetres of a body
+            made, logits = made.float(), logits.float()
+            reconstruction = F.smooth_l1_loss(made, self.network.normalize_pose(poses[:, 1:]), beta=0.5)
+            body = body_loss(self.network.denormalize_pose(made), poses[:, 1:])
+            prior = F.cross_entropy(logits, codes)
+        movement = 4.0 * body.position + 16.0 * body.velocity + 8.0 * body.speed + 16.0 * body.pulse + 2.0 * body.slide
+        loss = reconstruction + movement + 0.05 * prior
         self.log_dict(
             {
                 "reconstruction": reconstruction,
                 "position_cm": 100.0 * body.position,
                 "velocity_cm": 100.0 * body.velocity,
+                "speed_cm": 100.0 * body.speed,
+                "pulse_cm": 100.0 * body.pulse,
                 "slide_cm": 100.0 * body.slide,
                 "prior": prior,
                 "codes_used": float(codes.unique().numel()),
@@ -197,7 +201,7 @@ class PriorTraining(lightning.LightningModule):
     def training_step(self, batch: Batch, index: int) -> Tensor:
         self.network.encoder.eval()
         logits, codes = self.network.code_likelihood(*batch)
-        loss = F.cross_entropy(logits.flatten(0, 1), codes.flatten())
+        loss = F.cross_entropy(logits, codes)
         self.log("prior", loss, prog_bar=True)
         return loss
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dancerev.model.features import FEATURE_SIZE
+from dancerev.model.features import BEAT_COS, BEAT_SIN, FEATURE_SIZE
 from dancerev.model.free_run import gumbel
 from dancerev.model.network import Codebook, DanceConfig, DanceNetwork
 from dancerev.model.pose import POSE_SIZE
@@ -23,8 +23,11 @@ def network():
 
 def sequence(frames, batch=2):
     generator = torch.Generator().manual_seed(1)
+    features = torch.randn(batch, frames, FEATURE_SIZE, generator=generator)
+    beats = torch.arange(frames) / 7.5 + torch.rand(batch, 1, generator=generator)
+    features[..., BEAT_SIN], features[..., BEAT_COS] = torch.sin(2 * torch.pi * beats), torch.cos(2 * torch.pi * beats)
     return (
-        torch.randn(batch, frames, FEATURE_SIZE, generator=generator),
+        features,
         torch.softmax(torch.randn(batch, len(TINY.styles), generator=generator), -1),
         torch.randn(batch, frames, 2, generator=generator),
         torch.randn(batch, frames + 1, POSE_SIZE, generator=generator),
@@ -47,15 +50,19 @@ def stream(network, features, style, stage, first_pose, seed=0):
 def test_streaming_equals_whole(network):
     features, style, stage, poses = sequence(48)
     own = torch.ones(48, dtype=torch.bool)
-    whole, _, index = network(features, style, stage, poses, own)
-    codes = network.codebook.code(index)
+    whole, logits, index = network(features, style, stage, poses, own)
+    codes, due = network.posterior(features, network.normalize_pose(poses[:, 1:]))
+    assert torch.equal(network.codebook.index(codes[due]), index)
+    assert len(logits) == len(index) == due.sum()
+    assert due.sum(dim=1).min() >= 10
+    assert due.sum(dim=1).max() <= 15  # 48 frames hold 12.8 half beats
     state = network.initial_state(poses[:, 0])
     made = []
     for t in range(48):
-        wanted = index[:, t // TINY.phrase]
+        wanted = network.codebook.index(codes[:, t])
         noise = 1e6 * torch.nn.functional.one_hot(wanted, TINY.codes)  # the draw that lands on the wanted code
         pose, state = network.step(features[:, t], style, stage[:, t], noise, state)
-        assert torch.equal(state.code, codes[:, t // TINY.phrase])
+        assert torch.equal(state.code, codes[:, t])
         made.append(pose)
     torch.testing.assert_close(network.normalize_pose(torch.stack(made, 1)), whole, atol=1e-5, rtol=1e-4)
 
@@ -63,19 +70,28 @@ def test_streaming_equals_whole(network):
 @torch.no_grad()
 def test_codes_are_drawn_as_often_as_the_prior_says(network):
     features, style, stage, poses = (x[:1].expand(4000, *x.shape[1:]) for x in sequence(1))
-    logits = network.prior_logits(
-        torch.zeros(1, 1, len(TINY.levels)),
-        network.encoder(network.normalize_features(features[:1])),
-        style[:1, None],
-        stage[:1],
-    )[0, 0]
-    share = torch.softmax(logits, -1)
+    _, logits, _ = network(features[:1], style[:1], stage[:1], poses[:1], torch.ones(1, dtype=torch.bool))
+    share = torch.softmax(logits[0], -1)
     noise = gumbel(4000, TINY.codes, torch.Generator().manual_seed(0))
     _, state = network.step(features[:, 0], style, stage[:, 0], noise, network.initial_state(poses[:, 0]))
     drawn = torch.bincount(network.codebook.index(state.code), minlength=TINY.codes) / 4000
     assert (drawn - share).abs().max() < 0.04
     _, state = network.step(features[:, 0], style, stage[:, 0], 0 * noise, network.initial_state(poses[:, 0]))
     assert (network.codebook.index(state.code) == share.argmax()).all()
+
+
+@torch.no_grad()
+def test_a_code_lasts_half_a_beat(network):
+    features, style, stage, poses = sequence(60, batch=1)
+    state, codes = network.initial_state(poses[:, 0]), []
+    for t in range(60):
+        noise = gumbel(1, TINY.codes, torch.Generator().manual_seed(t))
+        _, state = network.step(features[:, t], style, stage[:, t], noise, state)
+        codes.append(int(network.codebook.index(state.code)))
+    changes = torch.tensor(codes).diff().nonzero()[:, 0] + 1
+    crossings = ((features[0, :, BEAT_SIN] >= 0).int().diff() != 0).nonzero()[:, 0] + 1
+    assert set(changes.tolist()) <= set(crossings.tolist())
+    assert len(changes) > 0.7 * len(crossings)
 
 
 @torch.no_grad()
@@ -106,8 +122,7 @@ def test_state_keeps_its_size_and_count(network):
     _, state = stream(network, features.repeat(1, 100, 1), style, stage.repeat(1, 100, 1), poses[:, 0])
     before = network.initial_state(poses[:, 0])
     assert [x.shape for x in state] == [x.shape for x in before]
-    assert state.processed.max() < TINY.window + 3 * TINY.phrase
-    assert (state.processed % TINY.phrase == 0).all()
+    assert state.processed.max() == TINY.window
 
 
 @torch.no_grad()
@@ -134,6 +149,6 @@ def test_codebook_round_trips_and_lets_the_gradient_through():
 def test_every_parameter_learns(network):
     features, style, stage, poses = sequence(16)
     made, logits, index = network.train()(features, style, stage, poses, torch.arange(16) % 3 > 0, noise=0.1)
-    loss = made.abs().mean() + torch.nn.functional.cross_entropy(logits.flatten(0, 1), index.flatten())
+    loss = made.abs().mean() + torch.nn.functional.cross_entropy(logits, index)
     loss.backward()
     assert [name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0] == []

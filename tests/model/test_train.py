@@ -142,7 +142,7 @@ def test_body_loss_measures_joints_in_space():
     np.testing.assert_allclose(made, world - roots[:, None] * [1, 0, 1], atol=1e-5)  # heading is 0 throughout
     moved = displacement(joints(vectors)[:, :-1], joints(vectors)[:, 1:], vectors[:, 1:])[0].numpy()
     np.testing.assert_allclose(moved, np.diff(world, axis=0), atol=1e-5)
-    assert all(float(loss) == 0.0 for loss in body_loss(vectors, vectors)[:2])
+    assert all(float(loss) == 0.0 for loss in body_loss(vectors, vectors)[:3])
     lifted = vectors.clone()
     lifted[..., pose.HEIGHT] += 0.3
     assert float(body_loss(lifted, vectors).position) == pytest.approx(0.1, abs=1e-6)
@@ -171,3 +171,14 @@ def test_free_run_is_what_the_decoder_makes_of_the_steps():
         np.testing.assert_allclose(made.root, root[0, t], atol=1e-3)
         positions, _ = forward_kinematics(rotations[0, t], root[0, t])
         np.testing.assert_allclose(made.positions(), positions, atol=1e-3)
+
+
+def test_the_loss_of_speed_is_blind_to_direction():
+    rest = pose.rest_pose()
+    stance = torch.from_numpy(pose.encode(rest.rotations[None], rest.root[None], rest.contacts[None]))
+    ahead, aside, slower = (stance.repeat(1, 20, 1) for _ in range(3))
+    ahead[..., pose.TRAVEL], aside[..., pose.TRAVEL] = torch.tensor([0.0, 0.1]), torch.tensor([0.1, 0.0])
+    slower[..., pose.TRAVEL] = torch.tensor([0.0, 0.05])
+    assert float(body_loss(aside, ahead).speed) == pytest.approx(0.0, abs=1e-6)
+    assert float(body_loss(aside, ahead).velocity) == pytest.approx(0.2 / 3, abs=1e-6)
+    assert float(body_loss(slower, ahead).speed) == pytest.approx(0.05, abs=1e-5)
