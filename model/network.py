@@ -27,6 +27,11 @@ from .features import BEAT, BEAT_COS, BEAT_FEATURES, BEAT_SIN, FEATURE_SIZE
 from .pose import CONTACTS, POSE_SIZE, TRAVEL, TURN
 
 
+PRIOR_CODE_DROPOUT, PRIOR_MUSIC_DROPOUT = 0.1, 0.3
+"""Of what the prior sees in training of the code before and of the music, so that it leans on the beat, which every song
+has, and not on how the songs sounded to which it learned to dance."""
+
+
 @dataclass(frozen=True)
 class DanceConfig:
     """Sizes of the network.
@@ -416,7 +421,10 @@ class DanceNetwork(nn.Module):
             due: (B, T) bool, where a half beat begins.
         """
         before = F.pad(codes, (0, 0, 1, 0))[:, :-1]
-        hidden, _ = self.prior_lstm(torch.cat([F.gelu(self.prior_code(before)), heard], dim=-1))
+        music, others = heard[..., : self.config.width], heard[..., self.config.width :]
+        music = F.dropout(music, PRIOR_MUSIC_DROPOUT, self.training)
+        code = F.dropout(F.gelu(self.prior_code(before)), PRIOR_CODE_DROPOUT, self.training)
+        hidden, _ = self.prior_lstm(torch.cat([code, music, others], dim=-1))
         return self.prior_output(hidden[due])
 
     def code_likelihood(self, features: Tensor, style: Tensor, stage: Tensor, poses: Tensor) -> tuple[Tensor, Tensor]:

@@ -199,6 +199,7 @@ class PriorTraining(lightning.LightningModule):
             part.requires_grad_(True)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
+        self.network.train()
         self.network.encoder.eval()
         logits, codes = self.network.code_likelihood(*batch)
         loss = F.cross_entropy(logits, codes)
@@ -212,7 +213,9 @@ class PriorTraining(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 
-def train_prior(network: DanceNetwork, corpus: Corpus, out: Path, steps: int, seed: int = 0) -> Path:
+def train_prior(
+    network: DanceNetwork, corpus: Corpus, out: Path, steps: int, seed: int = 0, precision: Any = "32-true"
+) -> Path:
     """Teach the prior of a trained network which codes follow which, to what music.
 
     Returns:
@@ -223,6 +226,7 @@ def train_prior(network: DanceNetwork, corpus: Corpus, out: Path, steps: int, se
         max_steps=steps,
         accelerator="auto" if torch.cuda.is_available() else "cpu",
         devices=1,
+        precision=precision,
         gradient_clip_val=1.0,
         logger=CSVLogger(out, name="log_prior"),
         enable_checkpointing=False,
@@ -289,7 +293,9 @@ def train(arguments: argparse.Namespace) -> Path:
     trainer.save_checkpoint(last)
     if not trainer.is_global_zero:
         return last
-    return train_prior(load_checkpoint(last), corpus, arguments.out, arguments.prior_steps, arguments.seed)
+    return train_prior(
+        load_checkpoint(last), corpus, arguments.out, arguments.prior_steps, arguments.seed, arguments.precision
+    )
 
 
 def main(argv: list[str] | None = None) -> int:
