@@ -26,10 +26,9 @@ from torch.nn import functional as F
 from .features import BEAT, BEAT_COS, BEAT_FEATURES, BEAT_SIN, FEATURE_SIZE
 from .pose import CONTACTS, POSE_SIZE, TRAVEL, TURN
 
-
 PRIOR_CODE_DROPOUT, PRIOR_MUSIC_DROPOUT = 0.1, 0.3
-"""Of what the prior sees in training of the code before and of the music, so that it leans on the beat, which every song
-has, and not on how the songs sounded to which it learned to dance."""
+"""Of what the prior sees in training of the code before and of the music, so that it leans on the beat, which every
+song has, and not on how the songs sounded to which it learned to dance."""
 
 
 @dataclass(frozen=True)
