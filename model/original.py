@@ -126,7 +126,8 @@ class Encoder(nn.Module):
         self.src_emb = nn.Linear(config.features, config.width)
         table = sinusoids(config.positions + 1, config.width)
         table[0] = 0.0  # of padding; positions count from 1
-        self.position_enc = nn.Embedding.from_pretrained(table, freeze=True)
+        self.position_enc = nn.Embedding(*table.shape)
+        self.position_enc.weight = nn.Parameter(table, requires_grad=False)
         self.layer_stack = nn.ModuleList(EncoderLayer(config) for _ in range(config.layers))
 
     def forward(self, features: Tensor) -> Tensor:

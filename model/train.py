@@ -38,6 +38,12 @@ UNNAMED_STYLE = 0.1
 PRIOR_FRAMES = 480
 """Length of the stretches from which the prior learns: 32 s."""
 
+_DEFAULTS: dict[str, dict[str, float]] = {
+    "dance": {"batch": 48, "frames": 96, "learning_rate": 1e-3},
+    "original": {"batch": 32, "frames": 900, "learning_rate": 1e-4},
+}
+"""Where the networks differ in what they are trained with."""
+
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
@@ -245,14 +251,24 @@ def _parser() -> ArgumentParser:
     parser.add_argument("-o", "--out", type=Path, default=Path("runs/dance"), help="folder for checkpoints and logs")
     parser.add_argument("--steps", type=int, default=10_000, help="batches to train on (default %(default)s)")
     parser.add_argument("--prior-steps", type=int, default=600, help="batches for the prior, after those")
-    parser.add_argument("--batch", type=int, default=48, help="windows in a batch (default %(default)s)")
-    parser.add_argument("--frames", type=int, default=96, help="frames in a window, 15 a second (default %(default)s)")
-    parser.add_argument("--learning-rate", type=float, default=1e-3, help="at its height (default %(default)s)")
+    parser.add_argument("--batch", type=int, help="windows in a batch (default 48; of the original 32)")
+    parser.add_argument("--frames", type=int, help="frames in a window, 15 a second (default 96; of the original 900)")
+    parser.add_argument("--learning-rate", type=float, help="at its height (default 0.001; of the original 0.0001)")
     parser.add_argument("--validate-every", type=int, default=1000, metavar="STEPS", help="(default %(default)s)")
     parser.add_argument("--log-every", type=int, default=50, metavar="STEPS", help="(default %(default)s)")
     parser.add_argument("--devices", type=int, default=1, help="processes or GPUs (default %(default)s)")
     parser.add_argument("--precision", default="32-true", help="as Lightning names it (default %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--network", choices=tuple(_DEFAULTS), default="dance", help="ours, or the original to compare")
+    original = parser.add_argument_group("only with --network original")
+    original.add_argument("--hidden", type=int, default=1024, help="width of its LSTM (default %(default)s)")
+    original.add_argument(
+        "--own-poses",
+        type=int,
+        default=30,
+        metavar="N",
+        help="own poses fed in a row at the end of the curriculum; 0 is teacher forcing (default %(default)s)",
+    )
     return parser
 
 
@@ -263,6 +279,10 @@ def train(arguments: argparse.Namespace) -> Path:
         The finished checkpoint.
     """
     lightning.seed_everything(arguments.seed, verbose=False)
+    if arguments.network == "original":
+        from .train_original import train_original
+
+        return train_original(arguments)
     corpus = load_corpus(arguments.data, "train")
     held_out = [s for s in load_corpus(arguments.data, "test").sequences if not s.mirrored]
     config = DanceConfig(styles=tuple(corpus.styles))
@@ -301,6 +321,9 @@ def train(arguments: argparse.Namespace) -> Path:
 def main(argv: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
     arguments = _parser().parse_args(argv)
+    for name, value in _DEFAULTS[arguments.network].items():
+        if getattr(arguments, name) is None:
+            setattr(arguments, name, value)
     warnings.filterwarnings("ignore", module="lightning")
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     try:
@@ -308,7 +331,11 @@ def main(argv: list[str] | None = None) -> int:
     except (CorpusError, ValueError) as error:
         print(f"dancerev-train: {error}", file=sys.stderr)
         return 2
-    print(f"trained: {finished}; next: dancerev-export {finished} -o model.onnx")
+    following = {
+        "dance": f"dancerev-export {finished} -o model.onnx",
+        "original": f"python -m dancerev.model.generate_original {finished} --music FOLDER -o DIR",
+    }
+    print(f"trained: {finished}; next: {following[arguments.network]}")
     return 0
 
 

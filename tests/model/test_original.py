@@ -112,7 +112,7 @@ def test_own_poses_come_first_and_ten_real_ones_follow():
     assert own_frames(30, 4).tolist() == ([True] * 4 + [False] * 10) * 2 + [True] * 2
 
 
-# Names and shapes in a checkpoint of the original's training with --n_layers 2 --d_frame_vec 6 --d_pose_vec 4 and so on.
+# Names and shapes in a checkpoint of the original's training, here with small sizes.
 SHAPES = {
     "module.encoder.src_emb.weight": (16, 6),
     "module.encoder.src_emb.bias": (16,),
