@@ -92,9 +92,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         network = load_original(arguments.checkpoint)
         if (network.config.features, network.config.pose) != (FEATURE_SIZE, POSE_SIZE):
-            raise ValueError(
-                f"{arguments.checkpoint}: hears and moves in other numbers than ours; train it on our data"
-            )
+            raise ValueError(f"{arguments.checkpoint}: was not trained by dancerev-train, on its features and poses")
         songs = find_songs(arguments.music)
         arguments.out.mkdir(parents=True, exist_ok=True)
         for song in track(songs, "dancing", console=Console(stderr=True), transient=True):

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.progress import Progress
 
+from dancerev.model import body25
 from dancerev.model.bvh import write_bvh
 from dancerev.model.command_line import ArgumentParser
 from dancerev.model.pose import Pose
@@ -88,6 +89,11 @@ def save_mp4(dance: Dance, path: Path, song: Path) -> None:
     render_video(forward_kinematics(*_arrays(dance))[0], dance.fps, path, song)
 
 
+def save_openpose(dance: Dance, folder: Path) -> None:
+    """Write the key points of every pose as OpenPose's JSON, as the original Dance Revolution does."""
+    body25.write_openpose(folder, body25.project(*_arrays(dance)))
+
+
 def _arrays(dance: Dance) -> tuple[Array, Array]:
     """Rotations (T, 22, 4) and root (T, 3)."""
     return np.array([pose.rotations for pose in dance.poses]), np.array([pose.root for pose in dance.poses])
@@ -98,6 +104,11 @@ def _parser() -> ArgumentParser:
     parser.add_argument("song", metavar="SONG", help="a music file, or demo")
     parser.add_argument(
         "-o", "--out", type=Path, required=True, metavar="OUT.{npz,bvh,mp4}", help="where the dance goes"
+    )
+    parser.add_argument(
+        "--format",
+        choices=("openpose",),
+        help="OUT is a folder, for OpenPose's JSON, 30 files a second",
     )
     parser.add_argument(
         "--fps", type=int, choices=(15, 30, 60), default=30, help="poses a second (default %(default)s)"
@@ -114,12 +125,19 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     song = demo_path() if arguments.song == "demo" else Path(arguments.song)
     try:
-        if arguments.out.suffix not in (".npz", ".bvh", ".mp4"):
+        if arguments.format == "openpose":
+            if arguments.fps != body25.FRAME_RATE:
+                raise InputError(f"--format openpose has {body25.FRAME_RATE} poses a second, not {arguments.fps}")
+            if arguments.out.exists() and not arguments.out.is_dir():
+                raise InputError(f"{arguments.out}: --format openpose needs a folder, and this is a file")
+        elif arguments.out.suffix not in (".npz", ".bvh", ".mp4"):
             raise InputError(f"{arguments.out}: the name of the dance must end in .npz, .bvh or .mp4")
         dancer = Dancer(DanceModel(arguments.model, arguments.provider), arguments.style, arguments.seed)
         with Progress(console=Console(stderr=True), transient=True) as progress:
             dance = generate(song, DanceStream(dancer, arguments.fps), arguments.fps, progress)
-        match arguments.out.suffix:
+        match arguments.format or arguments.out.suffix:
+            case "openpose":
+                save_openpose(dance, arguments.out)
             case ".npz":
                 save_npz(dance, arguments.out)
             case ".bvh":
