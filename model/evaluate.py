@@ -1,11 +1,17 @@
-"""``dancerev-evaluate``: dances against their music and against real dance, in one table."""
+"""``dancerev-evaluate``: dances, or groups of them, against their music and against real dance, in one table.
+
+A dance belongs to the music that its name begins with: ``SONG[__STYLE][__seedN].npz`` was danced to the song whose
+true beats and silences stand in ``SONG.beats.json``.
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
+import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile, is_zipfile
@@ -38,6 +44,7 @@ _COLUMNS = (
     ("loop", "loop s", 1),
 )
 _COMPARISON = (("fid_k", "FID_k"), ("fid_g", "FID_g"), ("div_k", "Div_k"), ("div_g", "Div_g"))
+_TEMPI = {f"{low}–{low + 20}": (low, low + 20) for low in (80, 100, 120, 140)}  # beats a minute, from and up to
 
 
 class EvaluationError(ValueError):
@@ -46,12 +53,25 @@ class EvaluationError(ValueError):
 
 @dataclass(frozen=True)
 class Dance:
-    """One dance: positions (T, 22, 3) in metres at ``fps``, and beats (N,) in seconds where they are known."""
+    """One dance.
+
+    Attributes:
+        name: of its file.
+        positions: (T, 22, 3) metres.
+        fps: frames per second.
+        beats: (N,) seconds, where they are known.
+        silences: (S, 2) start and stop in seconds, where they are known.
+        bpm: true tempo of the music, where it is known.
+        style: that the dancer was asked for, where the name says it.
+    """
 
     name: str
     positions: Array
     fps: float
     beats: Array | None = None
+    silences: Array | None = None
+    bpm: float | None = None
+    style: str | None = None
 
 
 def _arrays(path: Path) -> dict[str, Array]:
@@ -64,13 +84,13 @@ def _arrays(path: Path) -> dict[str, Array]:
         raise EvaluationError(f"{path}: cannot be read ({error})") from error
 
 
-def read_dance(path: Path, beats: Path | None = None) -> Dance:
+def read_dance(path: Path, music: Path | None = None) -> Dance:
     """A dance of ``dancerev-generate``.
 
     Args:
         path: the .npz file.
-        beats: a ``.beats.json`` with the true beats of its music, or a folder with one named like the dance. Without
-            it the beats are those that the dancer heard.
+        music: a ``.beats.json`` with the true beats and silences of its music, or a folder with those of all songs.
+            Without it the beats are those that the dancer heard.
 
     Raises:
         EvaluationError: a file is missing or of another kind.
@@ -83,18 +103,41 @@ def read_dance(path: Path, beats: Path | None = None) -> Dance:
         raise EvaluationError(f"{path}: the joints are not those of this skeleton")
     if len(arrays["positions"]) < 2:
         raise EvaluationError(f"{path}: the dance has fewer than two poses")
-    heard = arrays.get("beats")
-    if beats is not None:
-        heard = _read_beats(beats / f"{path.stem}.beats.json" if beats.is_dir() else beats)
-    return Dance(path.stem, arrays["positions"], float(arrays["fps"]), heard)
+    song, *rest = path.stem.split("__")
+    dance = Dance(
+        path.stem,
+        arrays["positions"],
+        float(arrays["fps"]),
+        arrays.get("beats"),
+        style=next((part for part in rest if not re.fullmatch(r"seed\d+", part)), None),
+    )
+    if music is None:
+        return dance
+    return replace(dance, **_read_music(music / f"{song}.beats.json" if music.is_dir() else music))
 
 
-def _read_beats(path: Path) -> Array:
+def _read_music(path: Path) -> dict[str, Any]:
+    """``beats``, ``silences`` and ``bpm`` of a ``.beats.json``; it must hold the beats."""
     try:
-        beats = np.array(json.loads(path.read_text(encoding="utf-8"))["beats"], dtype=np.float64)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        beats = np.sort(np.array(content["beats"], dtype=np.float64).reshape(-1))
+        silences = np.array(content.get("silences", []), dtype=np.float64).reshape(-1, 2)
+        bpm = content.get("bpm") or (60.0 / np.median(np.diff(beats)) if len(beats) > 1 else None)
+        return {"beats": beats, "silences": silences, "bpm": None if bpm is None else float(bpm)}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise EvaluationError(f'{path}: cannot be read as {{"beats": [seconds, …]}} ({error})') from error
-    return np.sort(beats.reshape(-1))
+
+
+def read_group(folder: Path, music: Path | None = None) -> list[Dance]:
+    """All dances of a folder; see :func:`read_dance`.
+
+    Raises:
+        EvaluationError: there are none, or one cannot be read.
+    """
+    paths = sorted(folder.glob("*.npz"))
+    if not paths:
+        raise EvaluationError(f"{folder}: no dances (.npz) in it")
+    return [read_dance(path, music) for path in paths]
 
 
 def read_real(path: Path) -> list[Dance]:
@@ -115,19 +158,26 @@ def read_real(path: Path) -> list[Dance]:
     ]
 
 
-def evaluate(dances: list[Dance], real: list[Dance]) -> dict[str, Any]:
+def evaluate(dances: list[Dance], real: list[Dance], rate: float | None = None) -> dict[str, Any]:
     """All results, ready for JSON but for NaN.
 
-    Real dance is brought to the lowest frame rate among ``dances`` first, so that both sides are equally smooth.
+    Real dance is brought to ``rate`` first, by default the lowest frame rate among all dances, so that both sides are
+    equally smooth.
 
     Returns:
-        ``dances`` (name → results), their ``mean``, and with ``real`` not empty: ``real``, the mean over its takes, and
+        ``dances`` (name → results), their ``mean``, ``tempo`` and ``style`` (name → ``dances``, how many, and the means
+        of ``bas`` and ``bas_chance``), and with ``real`` not empty: ``real``, the mean over its takes, and
         ``comparison`` (:func:`dancerev.model.metrics.compare_dances`).
     """
     results = {dance.name: _evaluate(dance) for dance in dances}
-    report: dict[str, Any] = {"dances": results, "mean": _mean(list(results.values()))}
+    report: dict[str, Any] = {
+        "dances": results,
+        "mean": _mean(list(results.values())),
+        "tempo": _alignment(results, {dance.name: _band(dance.bpm) for dance in dances}),
+        "style": _alignment(results, {dance.name: dance.style for dance in dances}),
+    }
     if real:
-        rate = min(dance.fps for dance in [*dances, *real])
+        rate = rate or min(dance.fps for dance in [*dances, *real])
         same, made = (
             [Dance(d.name, resample(d.positions, d.fps, rate), rate) for d in side] for side in (real, dances)
         )
@@ -136,9 +186,31 @@ def evaluate(dances: list[Dance], real: list[Dance]) -> dict[str, Any]:
     return report
 
 
+def evaluate_groups(groups: dict[str, list[Dance]], real: list[Dance]) -> dict[str, dict[str, Any]]:
+    """Name → :func:`evaluate` of each group, all of them compared with real dance at one frame rate."""
+    rate = min(dance.fps for dances in [*groups.values(), real] for dance in dances)
+    return {name: evaluate(dances, real, rate) for name, dances in groups.items()}
+
+
 def _evaluate(dance: Dance) -> dict[str, float]:
     loop = shortest_loop(dance.positions, dance.fps)
-    return evaluate_dance(dance.positions, dance.fps, dance.beats) | {"loop": math.nan if loop is None else loop}
+    results = evaluate_dance(dance.positions, dance.fps, dance.beats, dance.silences)
+    return results | {"loop": math.nan if loop is None else loop}
+
+
+def _band(bpm: float | None) -> str | None:
+    """The name of the band of a tempo, where it has one."""
+    return next((name for name, (low, high) in _TEMPI.items() if bpm is not None and low <= bpm < high), None)
+
+
+def _alignment(results: dict[str, dict[str, float]], parts: dict[str, str | None]) -> dict[str, dict[str, float]]:
+    """Part → how many of the dances are of it, and how well on the beat; ``parts`` names that of each dance."""
+    report = {}
+    for part in sorted({part for part in parts.values() if part}):
+        rows = [row for name, row in results.items() if parts[name] == part]
+        means = _mean(rows)
+        report[part] = {"dances": len(rows)} | {name: means[name] for name in ("bas", "bas_chance") if name in means}
+    return report
 
 
 def _mean(rows: list[dict[str, float]]) -> dict[str, float]:
@@ -158,39 +230,93 @@ def _without_nan(value: Any) -> Any:
 
 
 def print_report(report: dict[str, Any], console: Console) -> None:
-    """Prints the table."""
-    table = Table(box=None, pad_edge=False)
-    table.add_column("dance", no_wrap=True, overflow="ellipsis", max_width=24)
-    for _, heading, _ in _COLUMNS:
-        table.add_column(heading, justify="right")
+    """Prints the tables of :func:`evaluate`."""
     rows = dict(report["dances"])
     if len(rows) > 1:
         rows["mean"] = report["mean"]
     if "real" in report:
         rows["real dance, mean"] = report["real"]
-    for row, results in rows.items():
-        cells = []
-        for name, _, digits in _COLUMNS:
-            value = results.get(name, math.nan)
-            cells.append(f"{value:.{digits}f}" if math.isfinite(value) else "–")
-        table.add_row(row, *cells)
-    console.print(table)
+    console.print(_table("dance", rows, _COLUMNS))
     if "comparison" in report:
         compared = report["comparison"]
         parts = [f"{heading} {compared[name]:.2f}" for name, heading in _COMPARISON]
         parts += [f"(real {heading} {compared[name + '_real']:.2f})" for name, heading in _COMPARISON[2:]]
         console.print("  ".join(parts))
+    _print_alignment({"all dances": report}, console)
+
+
+def print_groups(groups: dict[str, dict[str, Any]], console: Console) -> None:
+    """Prints the tables of :func:`evaluate_groups`: a row for each group, and one for real dance."""
+    rows = {name: report["mean"] | report.get("comparison", {}) for name, report in groups.items()}
+    columns = _COLUMNS
+    compared = next(iter(groups.values()))
+    if "real" in compared:
+        columns = (*_COLUMNS, *((name, heading, 2) for name, heading in _COMPARISON))
+        spread = {name: compared["comparison"][f"{name}_real"] for name, _ in _COMPARISON[2:]}
+        rows["real dance"] = compared["real"] | spread
+    console.print(_table("group", rows, columns))
+    _print_alignment(groups, console)
+
+
+def _table(heading: str, rows: dict[str, dict[str, float]], columns: tuple[tuple[str, str, int], ...]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column(heading, no_wrap=True, overflow="ellipsis", max_width=24)
+    for _, title, _ in columns:
+        table.add_column(title, justify="right")
+    for row, results in rows.items():
+        table.add_row(row, *(_cell(results.get(name, math.nan), digits) for name, _, digits in columns))
+    return table
+
+
+def _cell(value: float, digits: int) -> str:
+    return f"{value:.{digits}f}" if math.isfinite(value) else "–"
+
+
+def _print_alignment(groups: dict[str, dict[str, Any]], console: Console) -> None:
+    """BAS and its chance level at every tempo and in every style that there is."""
+    styles = sorted({style for report in groups.values() for style in report["style"]})
+    parts = [("tempo", band) for band in _TEMPI if any(band in report["tempo"] for report in groups.values())]
+    parts += [("style", style) for style in styles]
+    if not parts:
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column("BAS / chance", no_wrap=True, overflow="ellipsis", max_width=24)
+    for kind, part in parts:
+        table.add_column(f"{part} BPM" if kind == "tempo" else part, justify="right")
+    for name, report in groups.items():
+        rows = [report[kind].get(part, {}) for kind, part in parts]
+        table.add_row(
+            name, *(" / ".join(_cell(row.get(key, math.nan), 3) for key in ("bas", "bas_chance")) for row in rows)
+        )
+    console.print()
+    console.print(table)
+
+
+def _group(text: str) -> tuple[str, Path]:
+    name, equals, folder = text.partition("=")
+    if not (name and equals and folder):
+        raise argparse.ArgumentTypeError(f"a group is NAME=FOLDER, not {text}")
+    return name, Path(folder)
 
 
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(prog="dancerev-evaluate", description=__doc__)
-    parser.add_argument("dances", nargs="+", type=Path, metavar="DANCE.npz", help="written by dancerev-generate")
+    parser.add_argument("dances", nargs="*", type=Path, metavar="DANCE.npz", help="written by dancerev-generate")
     parser.add_argument(
+        "--group",
+        action="append",
+        default=[],
+        type=_group,
+        metavar="NAME=FOLDER",
+        help="instead: all dances of a folder, as one row of a table of groups; may be repeated",
+    )
+    parser.add_argument(
+        "--music",
         "--beats",
         type=Path,
-        metavar="JSON|FOLDER",
-        help="true beats of the music: one file for all dances, or a folder with DANCE.beats.json for each "
-        "(default: the beats that the dancer heard)",
+        metavar="FOLDER|JSON",
+        help="true beats and silences of the music: SONG.beats.json for every SONG[__STYLE][__seedN].npz, or one file "
+        "for all dances (default: the beats that the dancer heard)",
     )
     parser.add_argument("--real", type=Path, metavar="NPZ", help="real dance to compare with, by dancerev-prepare")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all results there")
@@ -200,26 +326,39 @@ def _parser() -> ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if bool(arguments.dances) == bool(arguments.group):
+        parser.error("give either dances or groups of them")
     try:
-        dances = [read_dance(path, arguments.beats) for path in arguments.dances]
-        report = evaluate(dances, read_real(arguments.real) if arguments.real else [])
+        real = read_real(arguments.real) if arguments.real else []
+        groups = {name: read_group(folder, arguments.music) for name, folder in arguments.group}
+        if len(groups) < len(arguments.group):
+            raise EvaluationError("two groups have the same name")
+        dances = [read_dance(path, arguments.music) for path in arguments.dances]
+        report = evaluate_groups(groups, real) if groups else evaluate(dances, real)
         if arguments.json:
             arguments.json.write_text(json.dumps(_without_nan(report), indent=1) + "\n", encoding="utf-8")
         if arguments.sheets:
-            from .sheet import contact_sheet
-
-            arguments.sheets.mkdir(parents=True, exist_ok=True)
-            for dance in dances:
-                contact_sheet(dance.positions, arguments.sheets / f"{dance.name}.png", dance.fps, title=dance.name)
+            _draw_sheets({"": dances, **groups}, arguments.sheets)
     except (ValueError, OSError) as error:
         print(f"dancerev-evaluate: {error}", file=sys.stderr)
         return 2
     console = Console()
     if not console.is_terminal:
-        console = Console(width=160)
-    print_report(report, console)
+        console = Console(width=180)
+    (print_groups if groups else print_report)(report, console)
     return 0
+
+
+def _draw_sheets(groups: dict[str, list[Dance]], folder: Path) -> None:
+    """A contact sheet of each dance, in a folder of each group."""
+    from .sheet import contact_sheet
+
+    for group, dances in groups.items():
+        (folder / group).mkdir(parents=True, exist_ok=True)
+        for dance in dances:
+            contact_sheet(dance.positions, folder / group / f"{dance.name}.png", dance.fps, title=dance.name)
 
 
 if __name__ == "__main__":

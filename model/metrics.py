@@ -25,6 +25,9 @@ BEAT_WIDTH = 0.05
 FASTEST_STEPS = 130.0
 """Beats a minute above which a dancer steps on every other beat."""
 
+RESTART = 2.0
+"""Seconds after a silence in which a dancer may still be at rest."""
+
 CLIP_SECONDS, CLIP_HOP = 5.0, 2.5
 """Length and distance in seconds of the clips whose features are compared."""
 
@@ -111,12 +114,21 @@ def chance_alignment(motion_beats: Array, music_beats: Array, seconds: float, dr
 # --- one dance -----------------------------------------------------------------------------------------------------
 
 
-def freezing(positions: Array, fps: float) -> float:
-    """Share of the 1 s windows (one from every frame on) in which the mean joint speed is below 0.05 m/s."""
+def freezing(positions: Array, fps: float, silences: Array | None = None) -> float:
+    """Share of the 1 s windows (one from every frame on) in which the mean joint speed is below 0.05 m/s.
+
+    Only windows in which music plays count: none that touches one of the ``silences`` (S, 2), start and stop in
+    seconds, or the :data:`RESTART` after it. NaN when no window is left.
+    """
     speed = joint_speed(positions, fps).mean(axis=1)
     width = min(max(round(fps), 1), len(speed))
     total = np.cumsum(np.concatenate([[0.0], speed]))
-    return float(np.mean((total[width:] - total[:-width]) / width < 0.05))
+    frozen = (total[width:] - total[:-width]) / width < 0.05
+    start = np.arange(len(frozen)) / fps
+    for begin, end in [] if silences is None else silences:
+        outside = (start + width / fps <= begin) | (start >= end + RESTART)
+        frozen, start = frozen[outside], start[outside]
+    return float(np.mean(frozen)) if len(frozen) else float("nan")
 
 
 def foot_skating(positions: Array, fps: float) -> float:
@@ -203,13 +215,16 @@ def _facing_frame(positions: Array) -> Array:
     return np.stack([cosine * x + sine * z, y, cosine * z - sine * x], axis=-1)
 
 
-def evaluate_dance(positions: Array, fps: float, beats: Array | None = None) -> dict[str, float]:
+def evaluate_dance(
+    positions: Array, fps: float, beats: Array | None = None, silences: Array | None = None
+) -> dict[str, float]:
     """Every metric of one dance on its own.
 
     Args:
         positions: (T, 22, 3) world metres, T ≥ 2; frame i at i / ``fps`` seconds.
         fps: frames per second.
         beats: (N,) seconds, the music's true beats on the same clock; without them no beat metric.
+        silences: (S, 2) start and stop in seconds of where no music plays; see :func:`freezing`.
 
     Returns:
         name → value: with ``beats``, ``bas`` (music to motion), ``bas_chance``, ``bas_motion`` (motion to music), all
@@ -235,7 +250,7 @@ def evaluate_dance(positions: Array, fps: float, beats: Array | None = None) -> 
         "motion_beats": len(steps) / seconds,
         "mean_speed": float(speed.mean()),
         "max_speed": float(speed.max()),
-        "freezing": freezing(positions, fps),
+        "freezing": freezing(positions, fps, silences),
         "foot_skating": foot_skating(positions, fps),
         "pfc": physical_foot_contact(positions, fps),
         "stage_radius": stage_radius(positions),

@@ -60,6 +60,109 @@ def test_true_beats_replace_the_heard_ones(dance_file, tmp_path):
     np.testing.assert_allclose(read_dance(dance_file, folder).beats[:2], [0.0, 0.5])
 
 
+def write_dance(path, bpm=120.0, width=0.05):
+    path.parent.mkdir(exist_ok=True)
+    np.savez(path, fps=30, joint_names=np.array(BONES), positions=swaying(bpm=bpm, width=width), beats=np.zeros(0))
+
+
+@pytest.fixture
+def groups(tmp_path):
+    """Two folders of dances, one on the beat and one off it, and their music of 96 and 126 beats a minute."""
+    music = tmp_path / "music"
+    music.mkdir()
+    for name, bpm in (("slow", 96.0), ("fast", 126.0)):
+        beats = np.arange(0.0, 12.0, 60.0 / bpm).tolist()
+        (music / f"{name}.beats.json").write_text(json.dumps({"bpm": bpm, "beats": beats, "silences": [[0.0, 3.0]]}))
+        for seed in (0, 1):
+            write_dance(tmp_path / "live" / f"{name}__salsa__seed{seed}.npz", bpm, width=0.05 + 0.02 * seed)
+            write_dance(tmp_path / "other" / f"{name}__seed{seed}.npz", 0.77 * bpm)
+    write_dance(tmp_path / "live" / "slow__modern__seed0.npz", 96.0)
+    return tmp_path
+
+
+def test_a_dance_is_named_after_its_song_style_and_seed(groups):
+    for name, style in (("slow__salsa__seed1", "salsa"), ("slow__modern__seed0", "modern")):
+        dance = read_dance(groups / "live" / f"{name}.npz", groups / "music")
+        assert (dance.name, dance.style, dance.bpm) == (name, style, 96.0)
+        np.testing.assert_allclose(np.diff(dance.beats), 60 / 96)
+        np.testing.assert_array_equal(dance.silences, [[0.0, 3.0]])
+    assert read_dance(groups / "other" / "fast__seed0.npz", groups / "music").style is None
+    heard = read_dance(groups / "live" / "slow__salsa__seed1.npz")
+    assert heard.bpm is None
+    assert heard.silences is None
+
+
+def test_the_tempo_is_that_of_the_beats_where_the_file_does_not_tell(dance_file, tmp_path):
+    truth = tmp_path / "truth.beats.json"
+    truth.write_text(json.dumps({"beats": np.arange(0.0, 12.0, 0.6).tolist()}))
+    dance = read_dance(dance_file, truth)
+    assert dance.bpm == pytest.approx(100.0)
+    assert dance.silences.shape == (0, 2)
+
+
+def test_groups_stand_in_one_table_beside_real_dance(groups, real_file, capsys):
+    out, sheets = groups / "report.json", groups / "sheets"
+    arguments = ["--group", f"ours={groups / 'live'}", "--group", f"theirs={groups / 'other'}"]
+    arguments += ["--music", str(groups / "music"), "--real", str(real_file)]
+    assert main([*arguments, "--json", str(out), "--sheets", str(sheets)]) == 0
+    report = json.loads(out.read_text())
+    assert list(report) == ["ours", "theirs"]
+    ours, theirs = report["ours"], report["theirs"]
+    assert len(ours["dances"]) == 5
+    assert len(theirs["dances"]) == 4
+    # Each group is what it would be alone.
+    alone = evaluate(
+        [read_dance(p, groups / "music") for p in sorted((groups / "live").iterdir())], read_real(real_file)
+    )
+    assert ours["mean"]["pfc"] == pytest.approx(alone["mean"]["pfc"])
+    assert ours["comparison"]["fid_k"] == pytest.approx(alone["comparison"]["fid_k"])
+    assert ours["mean"]["bas"] > 0.8 > theirs["mean"]["bas"]
+    assert {band: row["dances"] for band, row in ours["tempo"].items()} == {"80–100": 3, "120–140": 2}
+    assert {style: row["dances"] for style, row in ours["style"].items()} == {"salsa": 4, "modern": 1}
+    scores = [ours["dances"][f"slow__{name}"]["bas"] for name in ("salsa__seed0", "salsa__seed1", "modern__seed0")]
+    assert ours["tempo"]["80–100"]["bas"] == pytest.approx(np.mean(scores))
+    assert theirs["style"] == {}
+    lines = capsys.readouterr().out.splitlines()
+    table = {line.split()[0]: line for line in lines[1:4]}
+    assert f"{theirs['comparison']['fid_g']:.2f}" in table["theirs"]
+    assert f"{ours['comparison']['div_k_real']:.2f}" in table["real"]
+    assert "80–100 BPM" in lines[5]
+    assert "salsa" in lines[5]
+    assert f"{ours['tempo']['80–100']['bas']:.3f} / {ours['tempo']['80–100']['bas_chance']:.3f}" in lines[6]
+    assert "– / –" in lines[7]
+    assert (sheets / "ours" / "fast__salsa__seed0.png").stat().st_size > 1000
+
+
+def test_rest_while_the_music_is_silent_is_no_freezing(groups):
+    arrays = dict(np.load(groups / "other" / "slow__seed0.npz"))
+    arrays["positions"][:90] = arrays["positions"][90]
+    path = groups / "other" / "slow__seed5.npz"
+    np.savez(path, **arrays)
+    silent, heard = (evaluate([read_dance(path, music)], [])["mean"] for music in (groups / "music", None))
+    assert silent["freezing"] == 0.0
+    assert heard["freezing"] > 0.1
+
+
+def test_wrong_groups_are_told_in_one_line(groups, dance_file, capsys):
+    live = f"ours={groups / 'live'}"
+    for arguments, reason in (
+        ([], "either dances or groups"),
+        ([str(dance_file), "--group", live], "either dances or groups"),
+        (["--group", str(groups)], "NAME=FOLDER"),
+        (["--group", f"none={groups / 'music'}"], "no dances"),
+        (["--group", live, "--group", live], "the same name"),
+        (["--group", live, "--music", str(groups / "live")], "slow.beats.json|fast.beats.json"),
+    ):
+        try:
+            code = main(arguments)
+        except SystemExit as stop:
+            code = stop.code
+        error = capsys.readouterr().err
+        assert code == 2
+        assert error.count("\n") == 1
+        assert any(part in error for part in reason.split("|"))
+
+
 def test_real_takes_are_told_apart(real_file):
     takes = read_real(real_file)
     assert [take.name for take in takes] == ["a", "b"]

@@ -103,6 +103,23 @@ def test_freezing_counts_the_still_windows():
 
 
 @pytest.mark.parametrize("fps", [15, 30, 60])
+def test_rest_in_a_silence_and_shortly_after_is_no_freezing(fps):
+    """Still from 8 to 12 s. Windows of 1 s that lie in it and touch no silence, nor the 2 s after it, count."""
+    times = np.arange(20 * fps + 1) / fps
+    positions = still(20.0, fps)
+    positions[:, :, 2] += 0.5 * (np.minimum(times, 8.0) + np.maximum(times - 12.0, 0.0))[:, None]
+    plain = metrics.freezing(positions, fps)
+    assert plain == pytest.approx(3.2 / 19, abs=0.03)
+    assert metrics.freezing(positions, fps, np.array([[8.0, 10.0]])) == 0.0
+    assert metrics.freezing(positions, fps, np.array([[8.0, 9.0]])) == pytest.approx(0.1 / 15, abs=0.02)
+    assert metrics.freezing(positions, fps, np.array([[7.0, 8.0]])) == pytest.approx(1.1 / 15, abs=0.02)
+    elsewhere = metrics.freezing(positions, fps, np.array([[0.0, 2.0], [16.0, 17.0]]))
+    assert elsewhere == pytest.approx(3.2 / 11, abs=0.03)
+    assert math.isnan(metrics.freezing(positions, fps, np.array([[0.0, 20.0]])))
+    assert metrics.evaluate_dance(positions, fps, None, np.array([[8.0, 10.0]]))["freezing"] == 0.0
+
+
+@pytest.mark.parametrize("fps", [15, 30, 60])
 def test_speeds_are_in_metres_a_second(fps):
     positions = still(5.0, fps)
     positions[:, 9, 0] += 2.2 * np.arange(len(positions)) / fps
