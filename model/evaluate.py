@@ -248,7 +248,7 @@ def print_report(report: dict[str, Any], console: Console) -> None:
 def print_groups(groups: dict[str, dict[str, Any]], console: Console) -> None:
     """Prints the tables of :func:`evaluate_groups`: a row for each group, and one for real dance."""
     rows = {name: report["mean"] | report.get("comparison", {}) for name, report in groups.items()}
-    columns = _COLUMNS
+    columns: tuple[tuple[str, str, int], ...] = _COLUMNS
     compared = next(iter(groups.values()))
     if "real" in compared:
         columns = (*_COLUMNS, *((name, heading, 2) for name, heading in _COMPARISON))

@@ -67,8 +67,8 @@ def doubled(poses: list[Pose]) -> list[Pose]:
         Pose(
             now.time + 0.5 / FRAME_RATE,
             rotation.slerp(now.rotations, after.rotations, 0.5),
-            (now.root + after.root) / 2,
-            (now.contacts + after.contacts) / 2,
+            np.float32(0.5) * (now.root + after.root),
+            np.float32(0.5) * (now.contacts + after.contacts),
         )
         for now, after in zip(poses, [*poses[1:], poses[-1]], strict=True)
     ]
