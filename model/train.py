@@ -38,9 +38,9 @@ UNNAMED_STYLE = 0.1
 PRIOR_FRAMES = 480
 """Length of the stretches from which the prior learns: 32 s."""
 
-_DEFAULTS: dict[str, dict[str, float]] = {
-    "dance": {"batch": 48, "frames": 96, "learning_rate": 1e-3},
-    "original": {"batch": 32, "frames": 900, "learning_rate": 1e-4},
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "dance": {"out": Path("runs/dance"), "batch": 48, "frames": 96, "learning_rate": 1e-3},
+    "original": {"out": Path("runs/original"), "batch": 32, "frames": 900, "learning_rate": 1e-4},
 }
 """Where the networks differ in what they are trained with."""
 
@@ -248,7 +248,7 @@ def train_prior(
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(prog="dancerev-train", description=__doc__)
     parser.add_argument("data", type=Path, help="folder made by dancerev-prepare")
-    parser.add_argument("-o", "--out", type=Path, default=Path("runs/dance"), help="folder for checkpoints and logs")
+    parser.add_argument("-o", "--out", type=Path, help="folder for checkpoints and logs (default runs/NETWORK)")
     parser.add_argument("--steps", type=int, default=10_000, help="batches to train on (default %(default)s)")
     parser.add_argument("--prior-steps", type=int, default=600, help="batches for the prior, after those")
     parser.add_argument("--batch", type=int, help="windows in a batch (default 48; of the original 32)")

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from .corpus import Corpus, DanceSequence, load_corpus
+from .corpus import Corpus, CorpusError, DanceSequence, load_corpus
 from .features import FEATURE_SIZE
 from .generate_original import begin_pose, dance
 from .metrics import evaluate_dance
@@ -97,8 +97,14 @@ def train_original(arguments: argparse.Namespace) -> Path:
 
     Returns:
         The finished checkpoint.
+
+    Raises:
+        CorpusError: the corpus cannot be used, or all its dances are shorter than a window.
     """
     corpus = load_corpus(arguments.data, "train")
+    longest = max((len(s.pose) for s in corpus.sequences), default=0)
+    if longest < arguments.frames + 2:
+        raise CorpusError(f"{arguments.data}: no dance has {arguments.frames} frames and two more; try fewer --frames")
     held_out = [s for s in load_corpus(arguments.data, "test").sequences if not s.mirrored]
     windows = Windows(corpus.sequences, len(corpus.styles), arguments.frames, arguments.batch, arguments.seed)
     minute = 60 * FRAME_RATE

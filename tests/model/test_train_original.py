@@ -92,6 +92,13 @@ def test_no_corpus_is_answered_in_one_line(tmp_path, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
+def test_windows_longer_than_every_dance_are_answered_in_one_line(corpus, tmp_path, capsys):
+    assert command(corpus, tmp_path / "out", "--steps", 1, "--frames", FRAMES - 1) == 2
+    error = capsys.readouterr().err
+    assert "fewer --frames" in error
+    assert error.count("\n") == 1
+
+
 @pytest.mark.parametrize(("own", "expected"), [(30, [0, 0, 15, 30, 30]), (0, [0, 0, 0, 0, 0])])
 def test_the_curriculum_grows_to_its_end_and_teacher_forcing_never_does(monkeypatch, own, expected):
     training = OriginalTraining(OriginalConfig(FEATURE_SIZE, POSE_SIZE, pose_width=8, hidden=4), steps=1000, own=own)
