@@ -1,6 +1,6 @@
 """What an exported step graph looks like: the contract between ``dancerev-export`` and the stage."""
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Raised whenever inputs, outputs or metadata change their meaning."""
 
 METADATA_KEY = "dancerev"
