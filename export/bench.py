@@ -24,7 +24,8 @@ from dancerev.model.command_line import ArgumentParser
 from dancerev.model.pose import FRAME_RATE
 from dancerev.realtime.dancer import Dancer
 from dancerev.realtime.decode import decode
-from dancerev.realtime.session import PROVIDERS, DanceModel, ModelError
+from dancerev.realtime.providers import PROVIDERS
+from dancerev.realtime.session import DanceModel, ModelError
 from dancerev.realtime.sources import demo_path
 from dancerev.realtime.spectrum import FRAME_SAMPLES
 from dancerev.realtime.stream import DanceStream
@@ -72,12 +73,12 @@ def measure(
     watch.watch(STAGES[0], stream.ear, "push")
     watch.watch(STAGES[1], network, "step")
     for owner, method in (
-        (stream.dancer.stage, "correct"),
-        (stream.dancer.place, "decode"),
-        (stream.dancer.body, "process"),
+        (stream.dancers[0].stage, "correct"),
+        (stream.dancers[0].place, "decode"),
+        (stream.dancers[0].body, "process"),
     ):
         watch.watch(STAGES[2], owner, method)
-    watch.watch(STAGES[3], stream.interpolator, "push")
+    watch.watch(STAGES[3], stream.interpolators[0], "push")
     watch.watch(STAGES[4], sender, "send")
     watch.frames.append({})
     stream.begin()
@@ -105,7 +106,7 @@ def measure(
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(prog="dancerev-bench", description="What every stage of the stream costs on this machine.")
     parser.add_argument("--model", default="default", metavar="NAME|PATH", help="bundled or exported model")
-    parser.add_argument("--provider", choices=tuple(PROVIDERS), default="auto", help="what computes (default auto)")
+    parser.add_argument("--provider", choices=PROVIDERS, default="auto", help="what computes (default auto)")
     parser.add_argument("--seconds", type=float, default=20.0, help="of paced dancing (default 20)")
     parser.add_argument("--json", type=Path, metavar="PATH", help="write the numbers there too")
     return parser

@@ -49,12 +49,14 @@ class Pose:
         rotations: (22, 4) float32 local unit quaternions xyzw, in the order of ``skeleton.BONES``.
         root: (3,) float32 world position of the hips.
         contacts: (2,) float32, how surely the left and the right foot are planted, in [0, 1].
+        dancer: which of the dancers on stage, from 0.
     """
 
     time: float
     rotations: npt.NDArray[np.float32]
     root: npt.NDArray[np.float32]
     contacts: npt.NDArray[np.float32]
+    dancer: int = 0
 
     def positions(self) -> npt.NDArray[np.float32]:
         """(22, 3) world positions of the joints."""

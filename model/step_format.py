@@ -5,7 +5,7 @@ FORMAT_VERSION = 3
 
 METADATA_KEY = "dancerev"
 """The ONNX metadata property that holds, as JSON: format_version, feature_version, features, bones, pose_size,
-frame_rate, styles, codes, dancers, licence, parameters."""
+frame_rate, styles, codes, licence, parameters."""
 
 INPUTS = ("features", "style", "stage", "noise")
 """Of :meth:`DanceNetwork.step`, in order."""
@@ -26,3 +26,7 @@ STATE = (
 
 POSE_OUTPUT = "new_pose_vector"
 """The first output: the pose vector, (dancers, POSE_SIZE)."""
+
+DANCERS = "dancers"
+"""The name of the dimension along which the dancers are: the first of what is given and of the pose, another one of
+some states. Fixed by whoever loads the graph."""

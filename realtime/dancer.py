@@ -1,27 +1,38 @@
-"""One dancer: what is heard goes in, a body comes out, one frame ahead of the music."""
+"""Dancers: what is heard goes in, bodies come out, one frame ahead of the music."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from dancerev.model.features import AcousticFrame, network_input
-from dancerev.model.pose import FRAME_RATE, Pose, PoseDecoder, rest_pose
+from dancerev.model.pose import FRAME_RATE, Pose, PoseDecoder, encode, rest_pose
 from dancerev.realtime.postprocess import PostProcessor
 from dancerev.realtime.session import ANY_STYLE, DanceModel
 from dancerev.realtime.stage import StageKeeper
+
+STAGE_RADIUS = 2.5
+"""Metres that one dancer has around."""
+
+SPACING = 2.5
+"""Metres from dancer to dancer, of several; each keeps to half of it around."""
 
 
 class Dancer:
     """The network, its place on the stage, and the checks that keep its body a body.
 
     Attributes:
+        model: the network; where several dancers share it, they dance together (:func:`hear_together`).
         style: (styles,) weights.
         lead: seconds by which the dance is ahead of the music.
         temperature: of the draws.
         stage: keeps the dancer on it.
-        place: where the dancer is.
+        place: where the dancer is, seen from the middle of its own stage.
         body: the last check of every pose.
+        last: (POSE_SIZE,) the last good vector of the network.
     """
 
     def __init__(
@@ -31,46 +42,102 @@ class Dancer:
         seed: int = 0,
         lead: float = 0.0,
         temperature: float = 1.0,
+        number: int = 0,
+        middle: float = 0.0,
+        radius: float = STAGE_RADIUS,
     ) -> None:
         """Make a dancer.
 
         Args:
-            model: the network; used by this dancer alone.
+            model: the network.
             style: one of the model's, or "any".
             seed: of the draws that decide what to dance.
             lead: seconds by which the dance is to be ahead of the music, to make up for delays after it.
             temperature: of the draws; below 1 the dancer does the likely, above 1 the unlikely.
+            number: which of the dancers on stage, from 0.
+            middle: of the dancer's own stage, metres along +X.
+            radius: of it, metres.
 
         Raises:
             ModelError: unknown style.
         """
+        self.model = model
         self.style = model.style_vector(style)
         self.lead = lead
         self.temperature = temperature
-        self._model = model
         self._random = np.random.default_rng(seed)
-        self.stage = StageKeeper()
+        self._number = number
+        self._middle = np.array([middle, 0.0, 0.0], dtype=np.float32)
+        self.stage = StageKeeper(radius)
         self.place = PoseDecoder()
         self.body = PostProcessor()
-        self._last: npt.NDArray[np.float32] | None = None
+        rest = rest_pose()
+        self.last: npt.NDArray[np.float32] = encode(rest.rotations[None], rest.root[None], rest.contacts[None])[0]
 
     def before_the_music(self) -> list[Pose]:
         """The stance in which the dance begins: the poses until the network's first, for times 0 and 1/15 s."""
-        return [self.body.process(rest_pose(time)) for time in (0.0, 1.0 / FRAME_RATE)]
+        return [self._on_stage(self.body.process(rest_pose(time))) for time in (0.0, 1.0 / FRAME_RATE)]
 
     def hear(self, frame: AcousticFrame) -> Pose:
-        """The pose for one frame after ``frame``. Always a valid one, whatever comes out of the network."""
-        # Counted in whole frames, so that times stay on the grid exactly however long the show.
-        time = (round(frame.time * FRAME_RATE) + 1) / FRAME_RATE
-        vector = self._model.step(
-            network_input(frame, time + self.lead),
-            self.style,
-            self.place.to_centre(),
-            self.temperature * self._random.gumbel(size=self._model.codes),
-        )
+        """The pose for one frame after ``frame``, of a dancer who has the model alone."""
+        return hear_together([self], frame)[0]
+
+    def draw(self) -> npt.NDArray[np.float64]:
+        """(codes,) the noise that decides what to dance next."""
+        return self.temperature * self._random.gumbel(size=self.model.codes)
+
+    def move(self, vector: npt.NDArray[np.float32], time: float) -> Pose:
+        """The pose for ``time`` seconds. Always a valid one, whatever the network's ``vector`` (POSE_SIZE,) is."""
         if np.isfinite(vector).all():
-            self._last = vector.copy()
-        else:
-            # What it remembers is as broken as what it says: it starts afresh from where the body is.
-            self._model.reset(self._last)
-        return self.body.process(self.place.decode(self.stage.correct(vector, self.place), time))
+            self.last[:] = vector
+        return self._on_stage(self.body.process(self.place.decode(self.stage.correct(vector, self.place), time)))
+
+    def _on_stage(self, pose: Pose) -> Pose:
+        if not self._number and not self._middle[0]:
+            return pose
+        return replace(pose, root=pose.root + self._middle, dancer=self._number)
+
+
+def hear_together(dancers: Sequence[Dancer], frame: AcousticFrame) -> list[Pose]:
+    """The poses for one frame after ``frame``, by one step of the network that all the dancers share."""
+    model = dancers[0].model
+    # Counted in whole frames, so that times stay on the grid exactly however long the show.
+    time = (round(frame.time * FRAME_RATE) + 1) / FRAME_RATE
+    vectors = model.step(
+        [network_input(frame, time + dancer.lead) for dancer in dancers],
+        [dancer.style for dancer in dancers],
+        [dancer.place.to_centre() for dancer in dancers],
+        [dancer.draw() for dancer in dancers],
+    )
+    poses = [dancer.move(vector, time) for dancer, vector in zip(dancers, vectors, strict=True)]
+    if not np.isfinite(vectors).all():
+        # What the network remembers is as broken as what it says: it starts afresh from where the bodies are.
+        model.reset(np.array([dancer.last for dancer in dancers]))
+    return poses
+
+
+def side_by_side(model: DanceModel, styles: Sequence[str], seed: int = 0, lead: float = 0.0) -> list[Dancer]:
+    """As many dancers as ``model`` is for, the first on the audience's left; of one, a dancer in the middle.
+
+    Args:
+        model: the network.
+        styles: of the first, the second …; given out again from the start where there are fewer than dancers.
+        seed: of the first; each has one more than the one before.
+        lead: as of :class:`Dancer`.
+
+    Raises:
+        ModelError: unknown style.
+    """
+    radius = STAGE_RADIUS if model.dancers == 1 else SPACING / 2.0
+    return [
+        Dancer(
+            model,
+            styles[k % len(styles)],
+            seed + k,
+            lead,
+            number=k,
+            middle=(k - (model.dancers - 1) / 2.0) * SPACING,
+            radius=radius,
+        )
+        for k in range(model.dancers)
+    ]

@@ -20,7 +20,8 @@ from dancerev.model.skeleton import BONES, forward_kinematics
 from dancerev.realtime.dancer import Dancer
 from dancerev.realtime.decode import decode, duration
 from dancerev.realtime.errors import InputError
-from dancerev.realtime.session import ANY_STYLE, PROVIDERS, DanceModel, ModelError
+from dancerev.realtime.providers import PROVIDERS
+from dancerev.realtime.session import ANY_STYLE, DanceModel, ModelError
 from dancerev.realtime.sources import demo_path
 from dancerev.realtime.spectrum import SAMPLE_RATE
 from dancerev.realtime.stream import DanceStream
@@ -114,7 +115,7 @@ def _parser() -> ArgumentParser:
         "--fps", type=int, choices=(15, 30, 60), default=30, help="poses a second (default %(default)s)"
     )
     parser.add_argument("--model", default="default", metavar="NAME|PATH", help="bundled or exported model")
-    parser.add_argument("--provider", choices=tuple(PROVIDERS), default="auto", help="what computes (default auto)")
+    parser.add_argument("--provider", choices=PROVIDERS, default="auto", help="what computes (default auto)")
     parser.add_argument("--style", default=ANY_STYLE, metavar="NAME", help="style of the dance (default any)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="another seed, another dance (default 0)")
     return parser

@@ -77,7 +77,7 @@ class PoseInterpolator:
             rotations = np.matmul(product, _exp(way[:, :-1])[..., None])[..., 0]
             roots = last.root + way[:, -1]
             contacts = last.contacts + t[:, 0] * (pose.contacts - last.contacts)
-            poses = [Pose(*parts) for parts in zip(between, rotations, roots, contacts, strict=True)]
+            poses = [Pose(*parts, pose.dancer) for parts in zip(between, rotations, roots, contacts, strict=True)]
         if arrives:
             poses.append(pose)
         self._last = pose

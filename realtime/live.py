@@ -27,7 +27,8 @@ from dancerev.realtime.dancer import Dancer
 from dancerev.realtime.devices import quiet_libraries
 from dancerev.realtime.errors import InputError
 from dancerev.realtime.features import FeatureExtractor
-from dancerev.realtime.session import ANY_STYLE, PROVIDERS, DanceModel, ModelError
+from dancerev.realtime.providers import PROVIDERS
+from dancerev.realtime.session import ANY_STYLE, DanceModel, ModelError
 from dancerev.realtime.show import Show
 from dancerev.realtime.sources import list_devices, open_source
 from dancerev.realtime.status import StatusLine
@@ -86,7 +87,7 @@ def _parser() -> ArgumentParser:
     )
     dance = parser.add_argument_group("dance")
     dance.add_argument("--model", default="default", metavar="NAME|PATH", help="bundled or exported model")
-    dance.add_argument("--provider", choices=tuple(PROVIDERS), default="auto", help="what computes (default auto)")
+    dance.add_argument("--provider", choices=PROVIDERS, default="auto", help="what computes (default auto)")
     dance.add_argument("--style", default=ANY_STYLE, metavar="NAME", help="style of the dance (default any)")
     dance.add_argument("--seed", type=int, default=0, metavar="N", help="another seed, another dance (default 0)")
     show = parser.add_argument_group("show")

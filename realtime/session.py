@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -13,16 +14,10 @@ import numpy.typing as npt
 from dancerev.model.features import FEATURE_NAMES, FEATURE_VERSION
 from dancerev.model.pose import FRAME_RATE, POSE_SIZE, encode, rest_pose
 from dancerev.model.skeleton import BONES
-from dancerev.model.step_format import FORMAT_VERSION, INPUTS, METADATA_KEY, POSE_OUTPUT, STATE
+from dancerev.model.step_format import DANCERS, FORMAT_VERSION, INPUTS, METADATA_KEY, POSE_OUTPUT, STATE
+from dancerev.realtime.providers import CPU, wanted_providers
 
-PROVIDERS: dict[str, tuple[str, ...]] = {
-    # One dancer's step is quicker on the processor than the way to a graphics card and back.
-    "auto": ("CPUExecutionProvider",),
-    "cpu": ("CPUExecutionProvider",),
-    "cuda": ("CUDAExecutionProvider", "CPUExecutionProvider"),
-    "tensorrt": ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"),
-}
-"""What ``--provider`` means to ONNX Runtime, most wanted first."""
+_WARM_UP = 8  # steps: the first ones touch memory and load kernels, and are many times as slow
 
 ANY_STYLE = "any"
 """The name of no style in particular: the style vector is zero, as in part of the training."""
@@ -49,20 +44,21 @@ def model_path(model: str) -> Path:
 
 
 class DanceModel:
-    """One dancer's network.
+    """The network of all dancers on stage, one step for all.
 
     Attributes:
+        dancers: how many.
         styles: names that the style may take, beside :data:`ANY_STYLE`.
         codes: how many things it can choose from to dance next.
         provider: the ONNX Runtime provider that really runs.
         note: where a provider was asked for that does not run here, one line that says so; else None.
     """
 
-    def __init__(self, model: str = "default", provider: str = "auto") -> None:
-        """Load a bundled model by name or an exported file by path.
+    def __init__(self, model: str = "default", provider: str = "auto", dancers: int = 1) -> None:
+        """Load a bundled model by name or an exported file by path, for a number of dancers.
 
         Raises:
-            ModelError: no such model, or a file of another kind or version.
+            ModelError: no such model, or a file of another kind or version, or for another number of dancers.
         """
         # Imported late: it takes most of the start-up time, which a mistyped option need not wait for.
         import onnxruntime
@@ -72,24 +68,30 @@ class DanceModel:
         # One frame is too small to share out, and a second thread that spins steals time from the rest of the show.
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_free_dimension_override_by_name(DANCERS, dancers)
         options.log_severity_level = 4
-        wanted = PROVIDERS[provider]
+        wanted = wanted_providers(provider)
         try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=list(wanted))
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=wanted)
         except Exception as error:  # onnxruntime's own exceptions share no base but this
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ModelError(f"{path}: not a model that ONNX Runtime can load ({reason})") from None
+        # It falls back in silence, and lists providers that do not load: what it took is the only thing to go by.
         self.provider: str = self._session.get_providers()[0]
         self.note = (
             None
-            if self.provider == wanted[0]
-            else f"{wanted[0]} does not load here (is the driver installed?): {self.provider} runs instead"
+            if self.provider == wanted[0][0]
+            else f"{wanted[0][0]} does not load here (is the driver installed?): {self.provider} runs instead"
         )
         metadata = _checked_metadata(path, self._session.get_modelmeta().custom_metadata_map)
         self.styles: tuple[str, ...] = tuple(metadata["styles"])
         self.codes: int = metadata["codes"]
+        self.dancers = dancers
         self._turn = 0  # which of the two states is the present one
-        self._bind(onnxruntime)
+        self._bind(path, onnxruntime.OrtValue.ortvalue_from_numpy)
+        self.reset()
+        for _ in range(_WARM_UP):
+            self._run()
         self.reset()
 
     def style_vector(self, style: str) -> npt.NDArray[np.float32]:
@@ -106,52 +108,66 @@ class DanceModel:
         return vector
 
     def reset(self, stance: npt.NDArray[np.float32] | None = None) -> None:
-        """Nothing heard, nothing danced, and the last pose is ``stance`` (POSE_SIZE,); by default, at rest."""
+        """Nothing heard, nothing danced, and the last pose is ``stance`` (dancers, POSE_SIZE); by default, at rest."""
         if stance is None:
             rest = rest_pose()
-            stance = encode(rest.rotations[None], rest.root[None], rest.contacts[None])[0]
-        for name, array in self._state[self._turn].items():
-            array[...] = stance if name == "pose" else 0
+            stance = encode(rest.rotations[None], rest.root[None], rest.contacts[None])
+        for name, zero in self._zeros.items():
+            self._state[self._turn][name].update_inplace(zero + stance if name == "pose" else zero)
 
     def step(
         self,
-        features: npt.NDArray[np.float32],
-        style: npt.NDArray[np.float32],
-        stage: npt.NDArray[np.float32],
-        noise: npt.NDArray[np.float32],
+        features: npt.ArrayLike,
+        style: npt.ArrayLike,
+        stage: npt.ArrayLike,
+        noise: npt.ArrayLike,
     ) -> npt.NDArray[np.float32]:
-        """The pose vector (POSE_SIZE,), one frame ahead; a view that the next step but one overwrites.
+        """The pose vectors (dancers, POSE_SIZE), one frame ahead; a view that the next step but one overwrites.
+
+        What is given has a row for each dancer, or is one for all.
 
         Args:
-            features: (FEATURE_SIZE,) from :func:`~dancerev.model.features.network_input`.
-            style: (styles,) weights.
-            stage: (2,) the stage centre in the dancer's facing frame, metres.
-            noise: (codes,) Gumbel noise times the temperature: the draw that decides what to dance next where due.
+            features: (dancers, FEATURE_SIZE) from :func:`~dancerev.model.features.network_input`.
+            style: (dancers, styles) weights.
+            stage: (dancers, 2) the stage centre in the dancer's facing frame, metres.
+            noise: (dancers, codes) Gumbel noise times the temperature: the draw that decides what to dance next where
+                due.
         """
-        given = self._inputs
-        given["features"][0], given["style"][0], given["stage"][0] = features, style, stage
-        given["noise"][0] = noise
+        for (staged, value), rows in zip(self._inputs, (features, style, stage, noise), strict=True):
+            staged[...] = rows
+            value.update_inplace(staged)
+        return self._run()
+
+    def _run(self) -> npt.NDArray[np.float32]:
         self._session.run_with_iobinding(self._bindings[self._turn])
-        pose: npt.NDArray[np.float32] = self._poses[self._turn][0]
+        pose = self._poses[self._turn]
         self._turn = 1 - self._turn
         return pose
 
-    def _bind(self, onnxruntime: Any) -> None:
-        """Two bindings that swap the roles of old and new state, so that nothing is copied or allocated in a step."""
+    def _bind(self, path: Path, on_device: Callable[..., Any]) -> None:
+        """Two bindings that swap the roles of old and new state, so that nothing is copied or allocated in a step.
+
+        State and inputs live where the provider computes: what is bound from elsewhere would be copied there once and
+        for all, at the binding.
+        """
+        device = ("cpu" if self.provider == CPU else "cuda", 0)
         types = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
-        shapes = {x.name: (tuple(x.shape), types[x.type]) for x in self._session.get_inputs()}
-        self._inputs = {name: np.zeros(*shapes[name]) for name in INPUTS}
-        self._state = [{name: np.zeros(*shapes[name]) for name in STATE} for _ in range(2)]
-        self._poses = [np.zeros((1, POSE_SIZE), dtype=np.float32) for _ in range(2)]
+        zeros = {x.name: np.zeros(x.shape, types[x.type]) for x in self._session.get_inputs()}
+        if len(zeros["style"]) != self.dancers:
+            raise ModelError(f"{path}: made for {len(zeros['style'])} dancers, not {self.dancers}; export it again")
+        self._inputs = [(zeros[name], on_device(zeros[name].copy(), *device)) for name in INPUTS]
+        self._zeros = {name: zeros[name] for name in STATE}
+        self._state = [{name: on_device(zero.copy(), *device) for name, zero in self._zeros.items()} for _ in range(2)]
+        self._poses = [np.zeros((self.dancers, POSE_SIZE), dtype=np.float32) for _ in range(2)]
         self._bindings: list[Any] = []
         for turn in range(2):
             binding = self._session.io_binding()
-            old, new = self._state[turn], self._state[1 - turn]
-            for name, array in (*self._inputs.items(), *old.items()):
-                binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(array))
-            binding.bind_ortvalue_output(POSE_OUTPUT, onnxruntime.OrtValue.ortvalue_from_numpy(self._poses[turn]))
-            for name, array in new.items():
-                binding.bind_ortvalue_output(f"new_{name}", onnxruntime.OrtValue.ortvalue_from_numpy(array))
+            for name, (_, value) in zip(INPUTS, self._inputs, strict=True):
+                binding.bind_ortvalue_input(name, value)
+            for name in STATE:
+                binding.bind_ortvalue_input(name, self._state[turn][name])
+                binding.bind_ortvalue_output(f"new_{name}", self._state[1 - turn][name])
+            binding.bind_ortvalue_output(POSE_OUTPUT, on_device(self._poses[turn], "cpu", 0))
             self._bindings.append(binding)
 
 
@@ -167,7 +183,6 @@ def _checked_metadata(path: Path, properties: dict[str, str]) -> dict[str, Any]:
         "bones": list(BONES),
         "pose_size": POSE_SIZE,
         "frame_rate": FRAME_RATE,
-        "dancers": 1,
     }
     for name, value in expected.items():
         if metadata.get(name) != value:

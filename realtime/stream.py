@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
 from dancerev.model.features import AcousticFrame
 from dancerev.model.pose import FRAME_RATE, Pose
 from dancerev.realtime.beat import BeatClock
-from dancerev.realtime.dancer import Dancer
+from dancerev.realtime.dancer import Dancer, hear_together
 from dancerev.realtime.features import FeatureExtractor
 from dancerev.realtime.interpolate import PoseInterpolator
 
@@ -18,34 +20,41 @@ class DanceStream:
 
     Attributes:
         ear: hears; its ``tracker`` takes taps and the like.
-        dancer: dances.
-        interpolator: fills in the poses between.
+        dancers: dance.
+        interpolators: fill in the poses between, one for each dancer.
         heard: the last acoustic frame, None before the first.
         frames: acoustic frames so far.
     """
 
-    def __init__(self, dancer: Dancer, fps: int = 30, ear: FeatureExtractor | None = None) -> None:
-        """``fps``: poses a second to give out, a multiple of 15."""
+    def __init__(self, dancers: Dancer | Sequence[Dancer], fps: int = 30, ear: FeatureExtractor | None = None) -> None:
+        """Make a stream.
+
+        Args:
+            dancers: one, or several who share their model.
+            fps: poses a second of each, a multiple of 15.
+            ear: another than the usual one.
+        """
         if fps % FRAME_RATE:
             raise ValueError(f"the output rate must be a multiple of {FRAME_RATE}, not {fps}")
         self.ear = FeatureExtractor() if ear is None else ear
-        self.dancer = dancer
+        self.dancers = [dancers] if isinstance(dancers, Dancer) else list(dancers)
         self.heard: AcousticFrame | None = None
         self.frames = 0
         self._beats = BeatClock()
-        self.interpolator = PoseInterpolator(fps)
+        self.interpolators = [PoseInterpolator(fps) for _ in self.dancers]
 
     def begin(self) -> list[Pose]:
         """The poses that are due before any music was heard: those up to 1/15 s."""
-        return [pose for stance in self.dancer.before_the_music() for pose in self.interpolator.push(stance)]
+        stances = [dancer.before_the_music() for dancer in self.dancers]
+        return [pose for together in zip(*stances, strict=True) for pose in self._filled_in(together)]
 
     def push(self, samples: npt.NDArray[np.float32]) -> tuple[list[Pose], list[float]]:
         """Hear (n,) mono float32 samples at ``features.SAMPLE_RATE``.
 
         Returns:
             the poses that they complete, with times on the grid of the output rate: each is for a time later than
-            the last sample, by up to 1/15 s; and the beats announced, in seconds of audio, none earlier than the last
-            complete frame.
+            the last sample, by up to 1/15 s, and those of all dancers for one time come in their order; and the beats
+            announced, in seconds of audio, none earlier than the last complete frame.
         """
         poses: list[Pose] = []
         beats: list[float] = []
@@ -53,5 +62,10 @@ class DanceStream:
             self.heard = frame
             self.frames += 1
             beats += self._beats.announce(frame.beat, frame.time + 1.0 / FRAME_RATE)
-            poses += self.interpolator.push(self.dancer.hear(frame))
+            poses += self._filled_in(hear_together(self.dancers, frame))
         return poses, beats
+
+    def _filled_in(self, poses: Sequence[Pose]) -> list[Pose]:
+        """The output poses up to the time of ``poses``, one of each dancer, in order of time."""
+        filled = [interpolator.push(pose) for interpolator, pose in zip(self.interpolators, poses, strict=True)]
+        return [pose for together in zip(*filled, strict=True) for pose in together]

@@ -1,0 +1,167 @@
+"""The proof that an exported step graph does what the network does, over random and over real music.
+
+Three computations of the same dance are compared: the network over the whole sequence at once (as it is trained), the
+network frame by frame, and the graph in ONNX Runtime frame by frame. *Teacher-forced*, poses and codes are given, so
+that each may go on for ever without parting from the others; *fed back*, each hears its own last pose and draws its
+own codes, as on stage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from dancerev.model.features import FEATURE_SIZE
+from dancerev.model.free_run import gumbel
+from dancerev.model.music import hear
+from dancerev.model.network import DanceNetwork, State
+from dancerev.model.pose import FRAME_RATE, POSE_SIZE, encode, rest_pose
+from dancerev.model.step_format import DANCERS, INPUTS, POSE_OUTPUT, STATE
+from dancerev.realtime.decode import decode
+from dancerev.realtime.sources import demo_path
+
+Array = npt.NDArray[np.float32]
+
+TEACHER_FORCED_LIMIT = 1e-5
+FED_BACK_LIMIT = 1e-3
+"""Largest differences allowed, in the units of the pose vector (metres, radians, parts of unit vectors)."""
+
+
+def rest_vector() -> Tensor:
+    """(1, POSE_SIZE) the pose vector of the stance in which a dance begins."""
+    rest = rest_pose()
+    return torch.from_numpy(encode(rest.rotations[None], rest.root[None], rest.contacts[None]))
+
+
+def random_features(frames: int, seed: int = 0) -> Array:
+    """(frames, FEATURE_SIZE) of no music at all, in [0, 1]."""
+    return np.random.default_rng(seed).random((frames, FEATURE_SIZE), dtype=np.float32)
+
+
+def demo_features(frames: int) -> Array:
+    """(frames, FEATURE_SIZE) of the demo track, heard by the live feature extractor, from the start again and again."""
+    samples = np.concatenate(list(decode(demo_path())))
+    features = hear(samples)[0].astype(np.float32)
+    return np.resize(features, (frames, FEATURE_SIZE))
+
+
+class StepSession:
+    """A step graph in ONNX Runtime, run with arrays: plain, where the stage's session is quick.
+
+    Attributes:
+        shapes: of every input by name, for ``dancers`` dancers.
+    """
+
+    def __init__(self, path: Path, dancers: int = 1) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.add_free_dimension_override_by_name(DANCERS, dancers)
+        options.log_severity_level = 3
+        self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self.shapes: dict[str, tuple[int, ...]] = {x.name: tuple(x.shape) for x in self._session.get_inputs()}
+
+    def step(self, given: dict[str, npt.NDArray[Any]]) -> tuple[Array, dict[str, npt.NDArray[Any]]]:
+        """The pose vectors (dancers, POSE_SIZE) and the new state by the names of the inputs."""
+        out, *state = self._session.run([POSE_OUTPUT, *(f"new_{name}" for name in STATE)], given)
+        return out, dict(zip(STATE, state, strict=True))
+
+
+def as_arrays(names: tuple[str, ...], tensors: tuple[Tensor, ...] | State) -> dict[str, npt.NDArray[Any]]:
+    """Tensors by name, as ONNX Runtime takes them."""
+    return dict(zip(names, (x.numpy() for x in tensors), strict=True))
+
+
+def movement(network: DanceNetwork, frames: int, dancers: int, generator: torch.Generator) -> Tensor:
+    """(dancers, frames, POSE_SIZE) smooth movement of the size that the network is used to, to feed it with."""
+    time = torch.arange(frames) / FRAME_RATE
+    rate = 0.1 + 1.5 * torch.rand(dancers, 1, POSE_SIZE, 4, generator=generator)  # Hz
+    start = torch.rand(dancers, 1, POSE_SIZE, 4, generator=generator)
+    swing = torch.sin(2 * torch.pi * (rate * time[:, None, None] + start)).sum(-1)
+    return network.denormalize_pose(swing * 0.5**0.5)
+
+
+def _surroundings(
+    network: DanceNetwork, dancers: int, frames: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Style weights (dancers, styles), and the stage centre (dancers, frames, 2) in metres."""
+    style = torch.softmax(torch.randn(dancers, len(network.config.styles), generator=generator), -1)
+    return style, torch.randn(dancers, frames, 2, generator=generator)
+
+
+@torch.no_grad()
+def teacher_forced(
+    network: DanceNetwork, path: Path, features: Array, dancers: int = 1, seed: int = 0
+) -> dict[str, float]:
+    """Largest differences over ``features`` (T, FEATURE_SIZE), T a multiple of the phrase, poses and codes given.
+
+    Returns:
+        by name, of any pose number: the network's ``step`` against its whole-sequence ``forward``; the graph against
+        ``forward`` and against ``step``, its state its own but for the pose; and single steps of the graph, each from
+        the network's state.
+    """
+    session = StepSession(path, dancers)
+    generator = torch.Generator().manual_seed(seed)
+    frames = len(features)
+    music = torch.from_numpy(features)[None].expand(dancers, -1, -1)
+    style, stage = _surroundings(network, dancers, frames, generator)
+    poses = movement(network, frames + 1, dancers, generator)
+    made, _, codes = network(music, style, stage, poses, torch.zeros(frames, dtype=torch.bool))
+    whole = network.denormalize_pose(made)
+
+    worst = dict.fromkeys(("step, forward", "graph, forward", "graph, step", "single graph steps, step"), 0.0)
+
+    def note(name: str, one: Any, other: Any) -> None:
+        worst[name] = max(worst[name], float(np.abs(np.asarray(one) - np.asarray(other)).max()))
+
+    state = network.initial_state(poses[:, 0])
+    theirs = as_arrays(STATE, state)
+    for t in range(frames):
+        # The draw that lands on the given code, whatever the prior thinks of it.
+        noise = 1e6 * F.one_hot(codes[:, t // network.config.phrase], network.config.codes).float()
+        given = (music[:, t], style, stage[:, t], noise)
+        state = state._replace(pose=poses[:, t])
+        theirs["pose"] = poses[:, t].numpy()
+        arrays = as_arrays(INPUTS, given)
+        single, _ = session.step(arrays | as_arrays(STATE, state))
+        out, theirs = session.step(arrays | theirs)
+        pose, state = network.step(*given, state)
+        note("step, forward", pose, whole[:, t])
+        note("graph, forward", out, whole[:, t])
+        note("graph, step", out, pose)
+        note("single graph steps, step", single, pose)
+    return worst
+
+
+@torch.no_grad()
+def fed_back(network: DanceNetwork, path: Path, features: Array, dancers: int = 1, seed: int = 0) -> float:
+    """Largest difference of a pose number between graph and network, each fed with its own, over (T, FEATURE_SIZE)."""
+    session = StepSession(path, dancers)
+    generator = torch.Generator().manual_seed(seed)
+    style, stage = _surroundings(network, dancers, len(features), generator)
+    state = network.initial_state(rest_vector().repeat(dancers, 1))
+    theirs = as_arrays(STATE, state)
+    worst = 0.0
+    for t, heard in enumerate(torch.from_numpy(features)):
+        noise = gumbel(dancers, network.config.codes, generator)
+        given = (heard.expand(dancers, -1), style, stage[:, t], noise)
+        out, theirs = session.step(as_arrays(INPUTS, given) | theirs)
+        pose, state = network.step(*given, state)
+        worst = max(worst, float(np.abs(out - pose.numpy()).max()))
+    return worst
+
+
+def prove(network: DanceNetwork, path: Path) -> Iterator[tuple[str, float, float]]:
+    """The whole proof: what is compared, the largest difference found, and the largest allowed."""
+    frames = 4500 // network.config.phrase * network.config.phrase
+    for music, features in (("random", random_features(frames)), ("demo track", demo_features(frames))):
+        for name, worst in teacher_forced(network, path, features).items():
+            yield f"{name}: teacher-forced, {frames} frames, {music}", worst, TEACHER_FORCED_LIMIT
+        yield f"graph, step: fed back, 300 frames, {music}", fed_back(network, path, features[:300]), FED_BACK_LIMIT
