@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from dancerev.export.parity import prove, rest_vector
+from dancerev.export.tensorrt_engine import build_engines
 from dancerev.model.checkpoint import load_checkpoint
 from dancerev.model.command_line import ArgumentParser
 from dancerev.model.features import FEATURE_NAMES, FEATURE_VERSION
@@ -20,6 +21,7 @@ from dancerev.model.network import DanceNetwork, State
 from dancerev.model.pose import FRAME_RATE, POSE_SIZE
 from dancerev.model.skeleton import BONES
 from dancerev.model.step_format import DANCERS, FORMAT_VERSION, INPUTS, METADATA_KEY, POSE_OUTPUT, STATE
+from dancerev.realtime.session import model_path
 
 
 class _Step(nn.Module):
@@ -118,10 +120,14 @@ def verify(network: DanceNetwork, path: Path) -> int:
 
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(prog="dancerev-export", description=__doc__)
-    parser.add_argument("checkpoint", type=Path, help="made by dancerev-train")
+    parser.add_argument(
+        "source", metavar="CHECKPOINT|MODEL", help="made by dancerev-train; or an exported model, by file or name"
+    )
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="MODEL.onnx")
-    parser.add_argument("--licence", default="unspecified", help="of the weights, written into the file")
-    parser.add_argument("--verify", action="store_true", help="prove that the graph does what torch does")
+    parser.add_argument("--licence", default="unspecified", help="of a checkpoint's weights, written into the file")
+    parser.add_argument("--verify", action="store_true", help="prove that the graph does what the checkpoint does")
+    parser.add_argument("--tensorrt", action="store_true", help="build TensorRT engines as well, where they can be")
+    parser.add_argument("--dancers", type=int, default=1, metavar="N", help="that the engines are for (default 1)")
     return parser
 
 
@@ -130,15 +136,38 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:
-        network = load_checkpoint(arguments.checkpoint)
-        export_step(network, arguments.out, arguments.licence)
+        if arguments.dancers < 1:
+            raise ValueError("--dancers must be at least 1")
+        network = _export(arguments.source, arguments.out, arguments.licence)
+        print(f"{arguments.out}: {arguments.out.stat().st_size / 1e6:.1f} MB")
+        if arguments.verify:
+            if network is None:
+                raise ValueError(f"--verify needs a checkpoint to compare with, which {arguments.source} is not")
+            if exit_code := verify(network, arguments.out):
+                return exit_code
+        if arguments.tensorrt:
+            engines, reasons = build_engines(arguments.out, arguments.dancers)
+            for engine in engines:
+                print(f"{engine}: {engine.stat().st_size / 1e6:.1f} MB, for {arguments.dancers} dancers")
+            for reason in reasons:
+                print(f"note: {reason}", file=sys.stderr)
     except (ValueError, OSError) as error:
         print(f"dancerev-export: {error}", file=sys.stderr)
         return 2
-    print(f"{arguments.out}: {arguments.out.stat().st_size / 1e6:.1f} MB")
-    if arguments.verify:
-        return verify(network, arguments.out)
     return 0
+
+
+def _export(source: str, out: Path, licence: str) -> DanceNetwork | None:
+    """Write the graph of a checkpoint, or copy an exported one; the network of the checkpoint."""
+    if source.endswith(".onnx") or not Path(source).exists():
+        model = onnx.load(model_path(source))
+        if METADATA_KEY not in {property.key for property in model.metadata_props}:
+            raise ValueError(f"{source}: an ONNX file, but not one of dancerev-export")
+        save(model, out)
+        return None
+    network = load_checkpoint(Path(source))
+    export_step(network, out, licence)
+    return network
 
 
 if __name__ == "__main__":

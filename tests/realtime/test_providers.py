@@ -1,0 +1,76 @@
+"""What runs where: options, fallback that is said, engines kept in the user's cache."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from dancerev.realtime import providers
+from dancerev.realtime.providers import CPU, CUDA, PROVIDERS, TENSORRT, cache_folder, wanted_providers
+from dancerev.realtime.session import DanceModel
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(sys, "platform", "linux")
+    return tmp_path / "dancerev"
+
+
+@pytest.mark.parametrize(
+    ("provider", "names"),
+    [("auto", [CPU]), ("cpu", [CPU]), ("cuda", [CUDA, CPU]), ("tensorrt", [TENSORRT, CUDA, CPU])],
+)
+def test_each_falls_back_on_the_next(cache, provider, names):
+    assert provider in PROVIDERS
+    assert [name for name, _ in wanted_providers(provider)] == names
+
+
+def test_the_cache_is_where_the_platform_keeps_such_files(cache, monkeypatch):
+    assert cache_folder() == cache
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert cache_folder() == Path.home() / ".cache" / "dancerev"
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert cache_folder() == Path.home() / "Library" / "Caches" / "dancerev"
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setenv("LOCALAPPDATA", "C:\\Local")
+    assert cache_folder() == Path("C:\\Local") / "dancerev"
+
+
+def test_engines_are_kept(cache):
+    options = dict(wanted_providers("tensorrt"))[TENSORRT]
+    folder = Path(options["trt_engine_cache_path"])
+    assert folder.is_dir()
+    assert folder.is_relative_to(cache)
+    assert options["trt_timing_cache_path"] == str(folder)
+    assert options["trt_engine_cache_enable"] == options["trt_timing_cache_enable"] == "True"
+
+
+def test_a_cache_that_cannot_be_written_stops_no_show(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(providers, "cache_folder", lambda: tmp_path / "file")
+    assert "trt_engine_cache_enable" not in dict(wanted_providers("tensorrt"))[TENSORRT]
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_what_runs_is_what_is_said(cache, monkeypatch, provider):
+    """The session is given the options, and names the provider that the library took, whichever that is here."""
+    given = []
+    session = onnxruntime.InferenceSession
+
+    def noted(path, options, providers):
+        given.append(providers)
+        return session(path, options, providers=providers)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", noted)
+    model = DanceModel(provider=provider)
+    assert given == [wanted_providers(provider)]
+    wanted = given[0][0][0]
+    if model.provider == wanted:
+        assert model.note is None
+    else:
+        assert model.note == f"{wanted} does not load here (is the driver installed?): {model.provider} runs instead"
+    pose = model.step(np.zeros(26), model.style_vector("any"), np.zeros(2), np.zeros(model.codes))
+    assert np.isfinite(pose).all()
