@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from dancerev.export.parity import prove, rest_vector
+from dancerev.export.precision import PRECISIONS, in_precision
 from dancerev.export.tensorrt_engine import build_engines
 from dancerev.model.checkpoint import load_checkpoint
 from dancerev.model.command_line import ArgumentParser
@@ -126,6 +127,9 @@ def _parser() -> ArgumentParser:
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="MODEL.onnx")
     parser.add_argument("--licence", default="unspecified", help="of a checkpoint's weights, written into the file")
     parser.add_argument("--verify", action="store_true", help="prove that the graph does what the checkpoint does")
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, default="fp32", help="of the file; a proof is of fp32 (default fp32)"
+    )
     parser.add_argument("--tensorrt", action="store_true", help="build TensorRT engines as well, where they can be")
     parser.add_argument("--dancers", type=int, default=1, metavar="N", help="that the engines are for (default 1)")
     return parser
@@ -139,12 +143,14 @@ def main(argv: list[str] | None = None) -> int:
         if arguments.dancers < 1:
             raise ValueError("--dancers must be at least 1")
         network = _export(arguments.source, arguments.out, arguments.licence)
-        print(f"{arguments.out}: {arguments.out.stat().st_size / 1e6:.1f} MB")
         if arguments.verify:
             if network is None:
                 raise ValueError(f"--verify needs a checkpoint to compare with, which {arguments.source} is not")
             if exit_code := verify(network, arguments.out):
                 return exit_code
+        if arguments.precision != "fp32":
+            save(in_precision(onnx.load(arguments.out), arguments.precision), arguments.out)
+        print(f"{arguments.out}: {arguments.precision}, {arguments.out.stat().st_size / 1e6:.1f} MB")
         if arguments.tensorrt:
             engines, reasons = build_engines(arguments.out, arguments.dancers)
             for engine in engines:

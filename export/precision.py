@@ -1,0 +1,202 @@
+"""``python -m dancerev.export.precision MODEL``: the same step graph in fewer bits, and what that costs and gains.
+
+``fp16`` computes in half precision where the provider can. ``int8`` has the weights of the large matrix products in
+8 bits, one scale for each output, and quantises what they are multiplied with as it comes. Inputs, outputs and state
+stay as they are, so that every variant runs wherever fp32 does. The table tells size and time, and how far the bodies
+part from those of fp32; ``dancerev-generate --model`` with each and ``dancerev-evaluate`` tell whether it shows.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from rich.console import Console
+from rich.table import Table
+
+from dancerev.export.parity import Array, StepSession, demo_features, rest_vector
+from dancerev.model import rotation
+from dancerev.model.command_line import ArgumentParser
+from dancerev.model.pose import FRAME_RATE, HEIGHT, ROTATIONS
+from dancerev.model.skeleton import BONES, forward_kinematics
+from dancerev.model.step_format import INPUTS, STATE
+from dancerev.realtime.session import DanceModel, ModelError, model_path
+
+PRECISIONS = ("fp32", "fp16", "int8")
+
+_LARGE = 1 << 16  # numbers in a weight: smaller products cost less than to quantise what they are multiplied with
+
+
+def in_precision(model: onnx.ModelProto, precision: str) -> onnx.ModelProto:
+    """A copy of an fp32 step graph in one of :data:`PRECISIONS`."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    if precision == "fp16":
+        return _in_fp16(copy)
+    return _in_int8(copy) if precision == "int8" else copy
+
+
+def _in_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+    from onnxruntime.transformers.onnx_model import OnnxModel
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # numbers too small or too large for it: the mask of unheard frames
+        half = OnnxModel(convert_float_to_float16(model, keep_io_types=True))
+    half.topological_sort()
+    return half.model
+
+
+def _in_int8(model: onnx.ModelProto) -> onnx.ModelProto:
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    sizes = {x.name: int(np.prod(x.dims)) for x in model.graph.initializer}
+    # The quantiser stumbles over shapes that are noted for weights, and takes a Gemm for the MatMul it makes of it.
+    noted = [x for x in model.graph.value_info if x.name not in sizes]
+    del model.graph.value_info[:]
+    model.graph.value_info.extend(noted)
+    large = [
+        node.name + ("_MatMul" if node.op_type == "Gemm" else "")
+        for node in model.graph.node
+        if node.op_type in ("Gemm", "MatMul") and any(sizes.get(name, 0) >= _LARGE for name in node.input)
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        before, after = Path(folder) / "before.onnx", Path(folder) / "after.onnx"
+        onnx.save(model, before)
+        logging.disable(logging.WARNING)  # it advises steps that the exporter has taken
+        try:
+            quantize_dynamic(
+                before,
+                after,
+                op_types_to_quantize=["MatMul"],
+                nodes_to_quantize=large,
+                per_channel=True,
+                reduce_range=True,  # seven bits: with eight, sums overflow on processors without VNNI
+                weight_type=QuantType.QInt8,
+            )
+        finally:
+            logging.disable(logging.NOTSET)
+        return onnx.load(after)
+
+
+def bodies(vectors: Array) -> npt.NDArray[Any]:
+    """(T, 22, 3) the joints in metres that pose vectors (T, POSE_SIZE) stand for, where and as they face."""
+    rotations = rotation.from_6d(vectors[:, ROTATIONS].reshape(len(vectors), len(BONES), 6))
+    root = np.zeros((len(vectors), 3))
+    root[:, 1] = vectors[:, HEIGHT.start]
+    return forward_kinematics(rotations, root)[0]
+
+
+def _code_table(session: StepSession) -> Array:
+    """(codes, code size) the code that each index of the noise stands for."""
+    zeros = {name: np.zeros(shape, np.float32) for name, shape in session.shapes.items()}
+    zeros["processed"] = zeros["processed"].astype(np.int64)
+    table = []
+    for index in range(zeros["noise"].shape[1]):
+        noise = np.zeros_like(zeros["noise"])
+        noise[:, index] = 1e6
+        table.append(session.step(zeros | {"noise": noise})[1]["code"][0])
+    return np.array(table)
+
+
+def difference(reference: Path, other: Path, features: Array, seed: int = 0) -> dict[str, float]:
+    """How far ``other`` parts from ``reference`` over (T, FEATURE_SIZE) music.
+
+    ``reference`` dances freely. ``other`` is given its poses and its codes, but hears and remembers for itself.
+
+    Returns:
+        ``mean_mm`` and ``max_mm``, of a joint in a pose; and ``other_draws``, the share of frames in which it would
+        have drawn another code than ``reference`` did from the same noise (of the frames at which one is drawn, the
+        share is as many times as large as a phrase has frames).
+    """
+    theirs, ours = StepSession(reference), StepSession(other)
+    table = _code_table(theirs)
+    rng = np.random.default_rng(seed)
+    styles = theirs.shapes["style"][1]
+    state = {name: np.zeros(theirs.shapes[name], np.float32) for name in STATE}
+    state |= {"pose": rest_vector().numpy(), "processed": state["processed"].astype(np.int64)}
+    own = dict(state)
+    poses, others, other_draws = [], [], 0
+    for heard in features:
+        noise = rng.gumbel(size=theirs.shapes["noise"]).astype(np.float32)
+        given = (heard[None], np.full((1, styles), 1 / styles, np.float32), np.zeros((1, 2), np.float32), noise)
+        arrays = dict(zip(INPUTS, given, strict=True))
+        own["pose"] = state["pose"]
+        _, drawn = ours.step(arrays | own)
+        pose, state = theirs.step(arrays | state)
+        other_draws += int(np.abs(drawn["code"] - state["code"]).max() > 1e-3)
+        index = int(np.abs(table - state["code"]).sum(axis=1).argmin())
+        forced = arrays | {"noise": 1e6 * (np.arange(len(table)) == index).astype(np.float32)[None]}
+        other_pose, own = ours.step(forced | own)
+        poses.append(pose[0])
+        others.append(other_pose[0])
+    apart = 1000.0 * np.linalg.norm(bodies(np.array(poses)) - bodies(np.array(others)), axis=-1)
+    return {"mean_mm": float(apart.mean()), "max_mm": float(apart.max()), "other_draws": other_draws / len(features)}
+
+
+def times(models: list[Path], features: Array, paced: bool) -> list[npt.NDArray[np.float64]]:
+    """(T,) milliseconds of every step of each model, taking turns frame by frame, at 15 Hz or back to back."""
+    sessions = [DanceModel(str(path)) for path in models]
+    rng = np.random.default_rng(0)
+    spent: list[list[float]] = [[] for _ in models]
+    due = time.perf_counter()
+    for k, heard in enumerate(features):
+        due += 1.0 / FRAME_RATE
+        if paced:
+            time.sleep(max(0.0, due - time.perf_counter()))
+        noise = rng.gumbel(size=sessions[0].codes)
+        for i in np.roll(np.arange(len(models)), k):
+            began = time.perf_counter()
+            sessions[i].step(heard, np.zeros(len(sessions[i].styles)), np.zeros(2), noise)
+            spent[i].append(1000.0 * (time.perf_counter() - began))
+    return [np.array(each) for each in spent]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    parser = ArgumentParser("python -m dancerev.export.precision", "What each precision of a model costs and gains.")
+    parser.add_argument("model", metavar="NAME|PATH", help="bundled or exported model, fp32")
+    parser.add_argument("-o", "--out", type=Path, metavar="FOLDER", help="keep the variants there")
+    arguments = parser.parse_args(argv)
+    features = demo_features(1170)  # all of it
+    table = Table(title="against fp32 over the demo track, and ms a step")
+    for column in ("", "MB", "paced p50", "p99", "back to back p50", "p99", "mean mm", "max mm", "other draws"):
+        table.add_column(column, justify="right")
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            graph = onnx.load(model_path(arguments.model))
+            out = arguments.out or Path(folder)
+            out.mkdir(parents=True, exist_ok=True)
+            paths = [out / f"{precision}.onnx" for precision in PRECISIONS]
+            for precision, path in zip(PRECISIONS, paths, strict=True):
+                onnx.save(in_precision(graph, precision), path)
+            paced, unpaced = times(paths, features[:225], True), times(paths, features, False)
+        except (ModelError, OSError) as error:
+            print(f"{parser.prog}: {error}", file=sys.stderr)
+            return 2
+        for precision, path, slow, fast in zip(PRECISIONS, paths, paced, unpaced, strict=True):
+            apart = difference(paths[0], path, features)
+            milliseconds = [f"{np.percentile(x, p):.2f}" for x in (slow, fast) for p in (50, 99)]
+            table.add_row(
+                precision,
+                f"{path.stat().st_size / 1e6:.1f}",
+                *milliseconds,
+                f"{apart['mean_mm']:.1f}",
+                f"{apart['max_mm']:.0f}",
+                f"{apart['other_draws']:.2%}",
+            )
+    console = Console()
+    (console if console.is_terminal else Console(width=120)).print(table)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

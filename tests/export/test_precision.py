@@ -1,0 +1,87 @@
+"""Fewer bits: smaller files of the same contract that dance nearly the same, and the measure that tells how nearly."""
+
+import json
+import wave
+
+import numpy as np
+import onnx
+import pytest
+
+from dancerev.export.export import main, save
+from dancerev.export.parity import demo_features
+from dancerev.export.precision import difference, in_precision, times
+from dancerev.export.tensorrt_engine import graph_tensors, with_dancers
+from dancerev.model.step_format import METADATA_KEY
+from dancerev.realtime.generate import main as generate
+
+
+@pytest.fixture(scope="module")
+def variants(tmp_path_factory):
+    """The bundled model in every precision, made by the command."""
+    folder = tmp_path_factory.mktemp("precision")
+    for precision in ("fp32", "fp16", "int8"):
+        assert main(["default", "-o", str(folder / f"{precision}.onnx"), "--precision", precision]) == 0
+    return folder
+
+
+@pytest.mark.parametrize(("precision", "share"), [("fp16", 0.52), ("int8", 0.5)])
+def test_smaller_with_the_same_inputs_outputs_and_metadata(variants, precision, share):
+    before, after = (onnx.load(variants / f"{name}.onnx") for name in ("fp32", precision))
+    assert after.ByteSize() < share * before.ByteSize()
+    assert graph_tensors(with_dancers(after, 1)) == graph_tensors(with_dancers(before, 1))
+    one, other = ({p.key: p.value for p in m.metadata_props}[METADATA_KEY] for m in (before, after))
+    assert json.loads(one) == json.loads(other)
+
+
+@pytest.mark.parametrize(("precision", "mean_mm", "max_mm"), [("fp16", 1.0, 10.0), ("int8", 3.0, 30.0)])
+def test_the_bodies_stay_together(variants, precision, mean_mm, max_mm):
+    apart = difference(variants / "fp32.onnx", variants / f"{precision}.onnx", demo_features(300))
+    assert 0.0 < apart["mean_mm"] < mean_mm
+    assert apart["mean_mm"] < apart["max_mm"] < max_mm
+    assert apart["other_draws"] < 0.03
+
+
+def test_a_damaged_variant_is_found_out(variants, tmp_path):
+    assert difference(variants / "fp32.onnx", variants / "fp32.onnx", demo_features(60)) == {
+        "mean_mm": 0.0,
+        "max_mm": 0.0,
+        "other_draws": 0.0,
+    }
+    model = in_precision(onnx.load(variants / "fp32.onnx"), "fp32")
+    weight = max(model.graph.initializer, key=lambda x: np.prod(x.dims))
+    array = onnx.numpy_helper.to_array(weight).copy()
+    array[: len(array) // 8] = 0.0
+    weight.CopyFrom(onnx.numpy_helper.from_array(array, weight.name))
+    save(model, tmp_path / "damaged.onnx")
+    assert difference(variants / "fp32.onnx", tmp_path / "damaged.onnx", demo_features(60))["mean_mm"] > 3.0
+
+
+def test_every_variant_dances_a_song(variants, tmp_path):
+    with wave.open(str(tmp_path / "song.wav"), "wb") as file:
+        file.setparams((1, 2, 16000, 0, "NONE", ""))
+        beats = np.arange(16000 * 5) % 8000
+        file.writeframes((20000 * np.sin(beats * 0.03) * np.exp(-beats / 1500)).astype("<i2").tobytes())
+    for precision in ("fp16", "int8"):
+        out = tmp_path / f"{precision}.npz"
+        assert (
+            generate(
+                [
+                    str(tmp_path / "song.wav"),
+                    "-o",
+                    str(out),
+                    "--model",
+                    str(variants / f"{precision}.onnx"),
+                    "--fps",
+                    "15",
+                ]
+            )
+            == 0
+        )
+        with np.load(out) as dance:
+            assert np.isfinite(dance["positions"]).all()
+
+
+def test_times_are_of_every_model(variants):
+    spent = times([variants / "fp32.onnx", variants / "int8.onnx"], demo_features(20), paced=False)
+    assert [len(each) for each in spent] == [20, 20]
+    assert min(each.min() for each in spent) > 0.0
