@@ -52,3 +52,14 @@ class Sinks:
         if not self.failures[i]:
             _log.warning("%s failed: %s", type(self._sinks[i]).__name__, error)
         self.failures[i] += 1
+
+
+class PerDancer:
+    """A sink for each dancer on stage."""
+
+    def __init__(self, sinks: Sequence[Sinks]) -> None:
+        self._sinks = list(sinks)
+
+    def send(self, pose: Pose, time: float) -> None:
+        """Send to the sink of the pose's dancer; never raises."""
+        self._sinks[pose.dancer].send(pose, time)

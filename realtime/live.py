@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import signal
 import socket
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from dancerev.clients.flat import FlatSender
 from dancerev.clients.preview import display_available, launch_preview
-from dancerev.clients.sink import Sinks
+from dancerev.clients.sink import PerDancer, Sinks
 from dancerev.clients.udp import VMC_PORT, ReceiverError, parse_target
 from dancerev.clients.vmc import VmcSender
 from dancerev.model.command_line import ArgumentParser
@@ -23,7 +24,7 @@ from dancerev.model.pose import Pose
 from dancerev.realtime.beat import MAX_BPM, MIN_BPM
 from dancerev.realtime.beat_engines import BEAT_ENGINES, bpm_range, make_tracker
 from dancerev.realtime.controls import Controls
-from dancerev.realtime.dancer import Dancer
+from dancerev.realtime.dancer import side_by_side
 from dancerev.realtime.devices import quiet_libraries
 from dancerev.realtime.errors import InputError
 from dancerev.realtime.features import FeatureExtractor
@@ -33,6 +34,9 @@ from dancerev.realtime.show import Show
 from dancerev.realtime.sources import list_devices, open_source
 from dancerev.realtime.status import StatusLine
 from dancerev.realtime.stream import DanceStream
+
+MAX_DANCERS = 64
+"""More than fit into a frame on one processor core."""
 
 
 def _seconds(text: str) -> float:
@@ -49,6 +53,12 @@ def _milliseconds(text: str) -> float:
     return milliseconds
 
 
+def _dancers(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= MAX_DANCERS):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of dancers from 1 to {MAX_DANCERS}")
+    return int(text)
+
+
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(prog="dancerev-live", description=__doc__)
     sound = parser.add_argument_group("sound")
@@ -60,7 +70,10 @@ def _parser() -> ArgumentParser:
     sound.add_argument("--mute", action="store_true", help="dance to the file without playing it")
     out = parser.add_argument_group("poses")
     out.add_argument(
-        "--osc", metavar="HOST:PORT", action="append", help=f"a receiver; repeatable (default 127.0.0.1:{VMC_PORT})"
+        "--osc",
+        metavar="HOST:PORT",
+        action="append",
+        help=f"a receiver; repeatable (default 127.0.0.1:{VMC_PORT}); dancer 2 goes to the next port, and so on",
     )
     out.add_argument("--protocol", choices=("vmc", "flat"), default="vmc", help="default vmc")
     out.add_argument("--fps", type=int, choices=(30, 60), default=30, help="poses a second (default %(default)s)")
@@ -68,7 +81,7 @@ def _parser() -> ArgumentParser:
         "--preview",
         action=argparse.BooleanOptionalAction,
         default=None,
-        help="a window that shows the dance (default: where there is a display)",
+        help="a window that shows the (first) dancer (default: where there is a display)",
     )
     out.add_argument(
         "--latency-offset",
@@ -88,7 +101,14 @@ def _parser() -> ArgumentParser:
     dance = parser.add_argument_group("dance")
     dance.add_argument("--model", default="default", metavar="NAME|PATH", help="bundled or exported model")
     dance.add_argument("--provider", choices=PROVIDERS, default="auto", help="what computes (default auto)")
-    dance.add_argument("--style", default=ANY_STYLE, metavar="NAME", help="style of the dance (default any)")
+    dance.add_argument("--dancers", type=_dancers, default=1, metavar="N", help="side by side (default 1)")
+    dance.add_argument(
+        "--style",
+        type=lambda text: text.split(","),
+        action="extend",
+        metavar="NAME[,NAME …]",
+        help="style of the dance (default any); several for the dancers in turn",
+    )
     dance.add_argument("--seed", type=int, default=0, metavar="N", help="another seed, another dance (default 0)")
     show = parser.add_argument_group("show")
     show.add_argument("--duration", type=_seconds, metavar="S", help="end after so many seconds")
@@ -120,6 +140,13 @@ def _preview(wanted: bool | None) -> Iterator[tuple[list[VmcSender], list[FlatSe
             process.wait(2.0)
 
 
+def _senders(targets: list[tuple[str, int]], dancer: int, flat: bool) -> list[VmcSender | FlatSender]:
+    """Who takes the poses of a dancer: VMC knows one avatar to a port; a flat address names the dancer."""
+    if flat:
+        return [FlatSender(host, port, dancer=dancer + 1) for host, port in targets]
+    return [VmcSender(host, port + dancer) for host, port in targets]
+
+
 def obey(show: Show, command: str, time: float) -> None:
     """Do what the performer commanded at ``time`` seconds of audio."""
     tracker = show.stream.ear.tracker
@@ -143,15 +170,15 @@ def run(arguments: argparse.Namespace) -> None:
         InputError, ModelError, ReceiverError, OSError: something that the user can mend.
     """
     targets = [parse_target(text) for text in arguments.osc or [f"127.0.0.1:{VMC_PORT}"]]
-    protocol = VmcSender if arguments.protocol == "vmc" else FlatSender
-    senders: list[VmcSender | FlatSender] = [protocol(host, port) for host, port in targets]
+    flat = arguments.protocol == "flat"
+    senders = [_senders(targets, dancer, flat) for dancer in range(arguments.dancers)]
     if arguments.stats:
         arguments.stats.touch()  # now, rather than an error after the show
     ear = FeatureExtractor(make_tracker(arguments.beat_engine, arguments.bpm_range))
-    model = DanceModel(arguments.model, arguments.provider)
-    dancer = Dancer(model, arguments.style, arguments.seed, arguments.latency_offset / 1000.0)
+    model = DanceModel(arguments.model, arguments.provider, arguments.dancers)
+    dancers = side_by_side(model, arguments.style or [ANY_STYLE], arguments.seed, arguments.latency_offset / 1000.0)
     with contextlib.ExitStack() as stack:
-        for sender in senders:
+        for sender in itertools.chain(*senders):
             stack.callback(sender.close)
         with quiet_libraries():
             source = open_source(arguments.input, arguments.device, arguments.mute, arguments.duration)
@@ -159,14 +186,18 @@ def run(arguments: argparse.Namespace) -> None:
         stack.callback(controls.close)
         previews, preview_music = stack.enter_context(_preview(arguments.preview))
         stack.enter_context(quiet_libraries())
-        show = Show(source, DanceStream(dancer, arguments.fps, ear), Sinks([*senders, *previews]))
-        music = preview_music + [sender for sender in senders if isinstance(sender, FlatSender)]
+        senders[0] += previews
+        sinks = PerDancer([Sinks(each) for each in senders])
+        show = Show(source, DanceStream(dancers, arguments.fps, ear), sinks)
+        music = preview_music + [sender for sender in senders[0] if isinstance(sender, FlatSender)]
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: show.stop())
         notes = [note for note in (model.note, source.note) if note]
         status = StatusLine(show, [f"{host}:{port}" for host, port in targets], model.provider, notes)
 
         def each_pose(pose: Pose) -> None:
+            if pose.dancer:
+                return  # once for all dancers is enough
             for command, moment in controls.take():
                 obey(show, command, source.clock.position(moment))
             heard = show.stream.heard

@@ -3,46 +3,16 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import threading
 import time
 import wave
 
 import numpy as np
 import pytest
-from pythonosc.osc_bundle import OscBundle
-from pythonosc.osc_message import OscMessage
+from audience import Receiver, frames, live
 
 from dancerev.model.skeleton import BONES
-
-
-class Receiver:
-    """Takes datagrams on a free port of loopback and notes when they came."""
-
-    def __init__(self):
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", 0))
-        self.socket.settimeout(0.1)
-        self.port = self.socket.getsockname()[1]
-        self.datagrams = []
-        self.open = True
-        self.thread = threading.Thread(target=self.receive)
-        self.thread.start()
-
-    def receive(self):
-        while self.open:
-            try:
-                data = self.socket.recv(65536)
-            except TimeoutError:
-                continue
-            self.datagrams.append((time.monotonic(), data))
-
-    def close(self):
-        self.open = False
-        self.thread.join()
-        self.socket.close()
 
 
 @pytest.fixture
@@ -50,24 +20,6 @@ def receiver():
     receiver = Receiver()
     yield receiver
     receiver.close()
-
-
-def live(*arguments, **options):
-    return subprocess.Popen(
-        [sys.executable, "-m", "dancerev.realtime.live", *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **options,
-    )
-
-
-def messages(datagram):
-    """(address, type tags, arguments) of every message in a datagram, read by python-osc."""
-    for content in OscBundle(datagram):
-        assert isinstance(content, OscMessage)
-        tags = content.dgram[len(content.address) // 4 * 4 + 4 :].split(b"\0")[0].decode()
-        yield content.address, tags, content.params
 
 
 @pytest.fixture(scope="module")
@@ -93,18 +45,6 @@ def twenty_seconds(tmp_path_factory):
     assert process.returncode == 0, err
     assert out == ""
     return started, receiver.datagrams, json.loads(stats.read_text())
-
-
-def frames(datagrams):
-    """[(arrival of the last datagram, {address: [(tags, arguments)]})] of the frames that end in Apply."""
-    collected, found = {}, []
-    for arrival, data in datagrams:
-        for address, tags, arguments in messages(data):
-            collected.setdefault(address, []).append((tags, arguments))
-        if "/VMC/Ext/Blend/Apply" in collected:
-            found.append((arrival, collected))
-            collected = {}
-    return found
 
 
 def test_first_pose_within_two_seconds(show):

@@ -1,0 +1,67 @@
+"""``dancerev-live`` as a user starts it, and an independent receiver of what it sends."""
+
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+from pythonosc.osc_bundle import OscBundle
+from pythonosc.osc_message import OscMessage
+
+
+class Receiver:
+    """Takes datagrams on a port of loopback, a free one by default, and notes when they came."""
+
+    def __init__(self, port=0):
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", port))
+        self.socket.settimeout(0.1)
+        self.port = self.socket.getsockname()[1]
+        self.datagrams = []
+        self.open = True
+        self.thread = threading.Thread(target=self.receive)
+        self.thread.start()
+
+    def receive(self):
+        while self.open:
+            try:
+                data = self.socket.recv(65536)
+            except TimeoutError:
+                continue
+            self.datagrams.append((time.monotonic(), data))
+
+    def close(self):
+        self.open = False
+        self.thread.join()
+        self.socket.close()
+
+
+def live(*arguments, **options):
+    return subprocess.Popen(
+        [sys.executable, "-m", "dancerev.realtime.live", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def messages(datagram):
+    """(address, type tags, arguments) of every message in a datagram, read by python-osc."""
+    for content in OscBundle(datagram):
+        assert isinstance(content, OscMessage)
+        tags = content.dgram[len(content.address) // 4 * 4 + 4 :].split(b"\0")[0].decode()
+        yield content.address, tags, content.params
+
+
+def frames(datagrams):
+    """[(arrival of the last datagram, {address: [(tags, arguments)]})] of the frames that end in Apply."""
+    collected, found = {}, []
+    for arrival, data in datagrams:
+        for address, tags, arguments in messages(data):
+            collected.setdefault(address, []).append((tags, arguments))
+        if "/VMC/Ext/Blend/Apply" in collected:
+            found.append((arrival, collected))
+            collected = {}
+    return found
