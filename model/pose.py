@@ -18,6 +18,7 @@ integrates it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,18 +117,21 @@ class PoseDecoder:
 
     def decode(self, vector: Array, time: float = 0.0) -> Pose:
         """The pose (POSE_SIZE,) → :class:`Pose`, moving on from where the last one stood."""
-        travel = vector[TRAVEL].astype(np.float64)
-        sine, cosine = np.sin(self.heading), np.cos(self.heading)
-        self.place += (cosine * travel[0] + sine * travel[1], cosine * travel[1] - sine * travel[0])
-        heading = self.heading + float(vector[TURN][0])
-        self.heading = float(np.arctan2(np.sin(heading), np.cos(heading)))
-        rotations = rotation.from_6d(vector[ROTATIONS].reshape(len(BONES), 6)).astype(np.float32)
-        rotations[0] = rotation.multiply(rotation.from_yaw(np.float32(self.heading)), rotations[0])
-        root = np.array([self.place[0], vector[HEIGHT][0], self.place[1]], dtype=np.float32)
-        return Pose(time, rotations, root, np.clip(vector[CONTACTS], 0.0, 1.0).astype(np.float32))
+        turn, ahead_x, ahead_z, height = vector[: HEIGHT.stop].tolist()
+        sine, cosine = math.sin(self.heading), math.cos(self.heading)
+        self.place += (cosine * ahead_x + sine * ahead_z, cosine * ahead_z - sine * ahead_x)
+        self.heading = math.remainder(self.heading + turn, math.tau)
+        rotations = rotation.from_6d(vector[ROTATIONS].reshape(len(BONES), 6)).astype(np.float32, copy=False)
+        # The hips' rotation followed by the heading's, a turn about +Y.
+        x, y, z, w = rotations[0].tolist()
+        sine, cosine = math.sin(self.heading / 2.0), math.cos(self.heading / 2.0)
+        rotations[0] = cosine * x + sine * z, cosine * y + sine * w, cosine * z - sine * x, cosine * w - sine * y
+        root = np.array([self.place[0], height, self.place[1]], dtype=np.float32)
+        contacts = np.array([min(max(contact, 0.0), 1.0) for contact in vector[CONTACTS].tolist()], dtype=np.float32)
+        return Pose(time, rotations, root, contacts)
 
     def to_centre(self) -> npt.NDArray[np.float32]:
         """(2,) metres: the stage centre (x, z) as the dancer sees it, in the facing frame."""
-        sine, cosine = np.sin(self.heading), np.cos(self.heading)
-        x, z = -self.place
+        sine, cosine = math.sin(self.heading), math.cos(self.heading)
+        x, z = (-self.place).tolist()
         return np.array([cosine * x - sine * z, sine * x + cosine * z], dtype=np.float32)

@@ -75,7 +75,9 @@ class PostProcessor:
         self.limits = limits
         self.plant_feet = plant_feet
         self.floor = floor
-        self._good = _read(rest_pose())
+        rest = _read(rest_pose())
+        assert rest is not None
+        self._good = rest
         self._positions: list[Vector] | None = None  # of the last pose, before it was lifted and planted
         self._time = 0.0
         self._lift = 0.0
@@ -84,7 +86,7 @@ class PostProcessor:
     def process(self, pose: Pose) -> Pose:
         """The pose to show in place of ``pose``, whose numbers may be anything; its time and shapes are trusted."""
         seconds = min(max(pose.time - self._time, 1.0 / 240.0), 1.0 / FRAME_RATE)
-        frame = _read(pose) if _is_usable(pose) else self._good
+        frame = _read(pose) or self._good
         if self.limits:
             limit_joints(frame.rotations)
         body = self._within_speed(frame, seconds)
@@ -125,22 +127,22 @@ class PostProcessor:
             body = Body(rotations, (ax + t * (bx - ax), ay + t * (by - ay), az + t * (bz - az)))
 
 
-def _is_usable(pose: Pose) -> bool:
-    """Whether ``pose`` is finite, its quaternions are not zero and its root is on this earth."""
-    if not pose.is_finite() or np.abs(pose.root).max() > _FARTHEST:
-        return False
-    squares = np.einsum("ni,ni->n", pose.rotations, pose.rotations)
-    return bool(squares.min() > 1e-6 and squares.max() < 1e6)
+def _read(pose: Pose) -> _Frame | None:
+    """A pose in plain floats, its quaternions made unit.
 
-
-def _read(pose: Pose) -> _Frame:
-    """A usable pose in plain floats, its quaternions made unit."""
+    None unless it is finite, its quaternions are not zero and its root is on this earth.
+    """
     rotations: list[Quaternion] = []
     for x, y, z, w in pose.rotations.tolist():
-        scale = 1.0 / math.sqrt(x * x + y * y + z * z + w * w)
+        square = x * x + y * y + z * z + w * w
+        if not 1e-6 < square < 1e6:  # nor is a NaN
+            return None
+        scale = 1.0 / math.sqrt(square)
         rotations.append((x * scale, y * scale, z * scale, w * scale))
     x, y, z = pose.root.tolist()
     left, right = pose.contacts.tolist()
+    if not (max(abs(x), abs(y), abs(z)) <= _FARTHEST and math.isfinite(x + y + z + left + right)):
+        return None
     return _Frame(rotations, (x, y, z), (min(max(left, 0.0), 1.0), min(max(right, 0.0), 1.0)))
 
 
