@@ -1,16 +1,20 @@
 """``dancerev-bench``: what every stage of the stream costs on this machine, paced as on stage and back to back.
 
 Paced at 15 Hz the processor's caches are cold at every frame and its clock is low, as in a show; back to back tells
-how fast a file is danced to.
+how fast a file is danced to. In the same run the original network does the same job as the original does it: the whole
+song encoded at once, then a loop over its frames in torch.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import importlib
 import json
+import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,119 +23,281 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
+from dancerev.clients.osc import MAX_DATAGRAM
 from dancerev.clients.vmc import VmcSender
 from dancerev.model.command_line import ArgumentParser
-from dancerev.model.pose import FRAME_RATE
-from dancerev.realtime.dancer import Dancer
+from dancerev.model.features import FEATURE_SIZE
+from dancerev.model.pose import FRAME_RATE, POSE_SIZE
+from dancerev.realtime.dancer import side_by_side
 from dancerev.realtime.decode import decode
 from dancerev.realtime.providers import PROVIDERS
-from dancerev.realtime.session import DanceModel, ModelError
+from dancerev.realtime.session import ANY_STYLE, THREADS, DanceModel, ModelError
 from dancerev.realtime.sources import demo_path
 from dancerev.realtime.spectrum import FRAME_SAMPLES
 from dancerev.realtime.stream import DanceStream
 
-STAGES = ("features and beat", "network step", "body", "interpolation", "encode and send")
+STAGES = ("features", "beat", "step", "post", "interpolate", "encode", "send")
+"""What a frame consists of. ``send`` is the system's part of handing poses to the network, ``encode`` ours."""
+
+FRAME = "frame"
+"""From the samples of a frame to its poses: all stages up to ``interpolate``, and what is between them."""
+
+HOUR = 54_000
+"""Frames of an hour."""
+
+_CROWD = 16  # dancers, of the second measurement
+
+Samples = npt.NDArray[np.float32]
+Percentiles = dict[str, dict[str, float]]
+"""Stage → p50 and p99 in ms."""
 
 
 class Stopwatch:
-    """Adds up, frame by frame, the time spent in methods."""
+    """Adds up, frame by frame, the time spent in methods.
+
+    Attributes:
+        frames: seconds by stage, of every frame.
+    """
 
     def __init__(self) -> None:
-        self.frames: list[dict[str, float]] = []
+        self.frames: list[dict[str, float]] = [{}]
 
-    def watch(self, stage: str, owner: Any, method: str) -> None:
-        """From now on count calls of ``owner.method`` as ``stage``."""
+    def watch(self, stage: str, owner: Any, method: str, within: str | None = None) -> None:
+        """From now on count calls of ``owner.method`` as ``stage``, and no longer as that which they are ``within``."""
         run: Callable[..., Any] = getattr(owner, method)
 
         def timed(*arguments: Any) -> Any:
             began = time.perf_counter()
             result = run(*arguments)
+            spent = time.perf_counter() - began
             frame = self.frames[-1]
-            frame[stage] = frame.get(stage, 0.0) + time.perf_counter() - began
+            frame[stage] = frame.get(stage, 0.0) + spent
+            if within is not None:
+                frame[within] = frame.get(within, 0.0) - spent
             return result
 
         setattr(owner, method, timed)
 
-    def percentiles(self, stage: str) -> tuple[float, float]:
-        """p50 and p99 of a stage in ms."""
-        times = [1000.0 * frame.get(stage, 0.0) for frame in self.frames]
-        return float(np.percentile(times, 50)), float(np.percentile(times, 99))
+    def percentiles(self) -> Percentiles:
+        """Of every stage and of :data:`FRAME`."""
+        table = {}
+        for stage in (*STAGES, FRAME):
+            times = [1000.0 * frame.get(stage, 0.0) for frame in self.frames]
+            table[stage] = {"p50": float(np.percentile(times, 50)), "p99": float(np.percentile(times, 99))}
+        return table
 
 
-def measure(
-    model: str, provider: str, samples: npt.NDArray[np.float32], paced: bool
-) -> tuple[dict[str, tuple[float, float]], str]:
-    """Dance to (n,) samples and time it.
+def frames_of(samples: Samples) -> Iterator[Samples]:
+    """The samples of one acoustic frame after the other."""
+    for start in range(0, len(samples) - FRAME_SAMPLES + 1, FRAME_SAMPLES):
+        yield samples[start : start + FRAME_SAMPLES]
+
+
+def measure(network: DanceModel, samples: Samples, paced: bool) -> tuple[Percentiles, float]:
+    """Let all dancers of ``network`` dance to (n,) samples and time it.
 
     Returns:
-        p50 and p99 in ms of every stage and of "frame", all stages but sending; and the provider that ran.
+        p50 and p99 of the stages; and the milliseconds of processor time that a frame took on the mean, sending and
+        all, which on a machine with nothing else to do is the time on the clock.
     """
-    network = DanceModel(model, provider)
-    stream = DanceStream(Dancer(network))
-    sender = VmcSender("127.0.0.1", 9)
+    network.reset()
+    stream = DanceStream(side_by_side(network, [ANY_STYLE]))
+    audience = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)  # a datagram for nobody costs an answer as well
+    audience.bind(("127.0.0.1", 0))
+    audience.setblocking(False)
+    senders = [VmcSender(*audience.getsockname()) for _ in stream.dancers]
     watch = Stopwatch()
-    watch.watch(STAGES[0], stream.ear, "push")
-    watch.watch(STAGES[1], network, "step")
-    for owner, method in (
-        (stream.dancers[0].stage, "correct"),
-        (stream.dancers[0].place, "decode"),
-        (stream.dancers[0].body, "process"),
-    ):
-        watch.watch(STAGES[2], owner, method)
-    watch.watch(STAGES[3], stream.interpolators[0], "push")
-    watch.watch(STAGES[4], sender, "send")
-    watch.frames.append({})
+    watched: list[tuple[Any, str]] = []
+
+    def on(stage: str, owner: Any, method: str, within: str | None = None) -> None:
+        watch.watch(stage, owner, method, within)
+        watched.append((owner, method))
+
+    on("features", stream.ear, "push")
+    on("beat", stream.ear.tracker, "update", within="features")
+    on("step", network, "step")
+    for dancer in stream.dancers:
+        on("post", dancer, "move")
+    for interpolator in stream.interpolators:
+        on("interpolate", interpolator, "push")
+    for sender in senders:
+        on("encode", sender, "send")
+        on("send", sender._target, "send", within="encode")
     stream.begin()
     watch.frames.clear()
     gc.collect()
     gc.freeze()
     gc.disable()
-    due = time.perf_counter()
-    for start in range(0, len(samples) - FRAME_SAMPLES + 1, FRAME_SAMPLES):
+    due, busy = time.perf_counter(), time.process_time()
+    for block in frames_of(samples):
         due += 1.0 / FRAME_RATE
         if paced:
             time.sleep(max(0.0, due - time.perf_counter()))
         watch.frames.append({})
         began = time.perf_counter()
-        poses, _ = stream.push(samples[start : start + FRAME_SAMPLES])
-        watch.frames[-1]["frame"] = time.perf_counter() - began
+        poses, _ = stream.push(block)
+        watch.frames[-1][FRAME] = time.perf_counter() - began
         for pose in poses:
-            sender.send(pose, pose.time)
+            senders[pose.dancer].send(pose, pose.time)
+        with contextlib.suppress(BlockingIOError):
+            while audience.recv(MAX_DATAGRAM):
+                pass
+    busy = time.process_time() - busy
     gc.enable()
     gc.unfreeze()
-    sender.close()
-    return {stage: watch.percentiles(stage) for stage in (*STAGES, "frame")}, network.provider
+    for owner, method in watched:
+        delattr(owner, method)
+    for sender in senders:
+        sender.close()
+    audience.close()
+    return watch.percentiles(), 1000.0 * busy / len(watch.frames)
+
+
+def original_way(frames: int) -> float:
+    """Processor time of the original network at its published size, one thread, ms a frame for ``frames`` of music.
+
+    Its weights are random, which costs the same time. What it hears is given: its own ears are not part of this.
+
+    Raises:
+        ImportError: torch is not installed.
+    """
+    torch, original = (importlib.import_module(name) for name in ("torch", "dancerev.model.original"))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(THREADS)
+    try:
+        network = original.OriginalNetwork(original.OriginalConfig(features=FEATURE_SIZE, pose=POSE_SIZE)).eval()
+        memory, begin = network.initial_memory(1), torch.zeros(POSE_SIZE)
+        network.generate(torch.rand(1, 8, FEATURE_SIZE), begin, memory)
+        busy = time.process_time()
+        network.generate(torch.rand(1, frames, FEATURE_SIZE), begin, memory)
+        return 1000.0 * (time.process_time() - busy) / frames
+    finally:
+        torch.set_num_threads(threads)
+
+
+def after_an_hour(make: Callable[[], DanceStream], samples: Samples, age: int = HOUR) -> dict[str, float]:
+    """What a frame costs early and late in a long dance, back to back.
+
+    One stream dances for ``age`` frames, to the same (n,) samples again and again. Then it and a new one, at its 100th
+    frame, take turns, so that whatever else the machine does slows both.
+
+    Returns:
+        median ms of a frame about the 100th and about number ``age``, and their ``ratio``.
+    """
+    blocks = list(frames_of(samples))
+    old, new = make(), make()
+    for stream in (old, new):
+        stream.begin()
+    for k in range(age):
+        old.push(blocks[k % len(blocks)])
+    for k in range(100):
+        new.push(blocks[k % len(blocks)])
+    spent: dict[str, list[float]] = {"100": [], str(age): []}
+    for k in range(600):
+        for name, stream in ((("100", new), (str(age), old)), ((str(age), old), ("100", new)))[k % 2]:
+            began = time.perf_counter()
+            stream.push(blocks[(100 + k) % len(blocks)])
+            spent[name].append(1000.0 * (time.perf_counter() - began))
+    medians = {name: float(np.median(times)) for name, times in spent.items()}
+    return medians | {"ratio": medians[str(age)] / medians["100"]}
+
+
+def bench(model: str, provider: str, seconds: float, hour: bool) -> dict[str, Any]:
+    """All measurements, ready for JSON.
+
+    Raises:
+        ModelError: no such model.
+    """
+    samples = np.concatenate(list(decode(demo_path())))
+    paced = samples[: round(seconds * FRAME_RATE) * FRAME_SAMPLES]
+    network = DanceModel(model, provider)
+    notes = [network.note] if network.note else []
+    report: dict[str, Any] = {"model": model, "provider": network.provider, "threads": THREADS, "dancers": {}}
+    crowds = {1: network}
+    try:
+        crowds[_CROWD] = DanceModel(model, provider, _CROWD)
+    except ModelError as error:
+        notes.append(str(error))
+    for dancers, crowd in crowds.items():
+        slow, _ = measure(crowd, paced, paced=True)
+        fast, mean = measure(crowd, samples if dancers == 1 else paced, paced=False)
+        report["dancers"][str(dancers)] = {
+            "paced": slow,
+            "back_to_back": fast,
+            "mean_ms": mean,
+            "times_real_time": 1000.0 / FRAME_RATE / mean,
+        }
+    alone = report["dancers"]["1"]
+    try:
+        milliseconds = original_way(len(paced) // FRAME_SAMPLES)
+    except ImportError as error:
+        notes.append(f"the original's way is not measured: it needs the extra train ({error})")
+        report["original"] = None
+    else:
+        report["original"] = {
+            "ms_per_frame": milliseconds,
+            "times_our_stream": milliseconds / alone["mean_ms"],
+            "times_our_step": milliseconds / alone["back_to_back"]["step"]["p50"],
+        }
+    report["after_an_hour"] = None
+    if hour:
+        report["after_an_hour"] = after_an_hour(
+            lambda: DanceStream(side_by_side(DanceModel(model, provider), [ANY_STYLE])), samples
+        )
+    return report | {"notes": notes}
+
+
+def print_report(report: dict[str, Any], console: Console) -> None:
+    """Print the tables."""
+    for dancers, measured in report["dancers"].items():
+        table = Table(
+            title=f"dancers: {dancers}; {report['provider']}, threads: {report['threads']}; ms of 66.7 a frame"
+        )
+        for column in ("stage", "paced p50", "paced p99", "back to back p50", "back to back p99"):
+            table.add_column(column, justify="left" if column == "stage" else "right")
+        for stage in (*STAGES, FRAME):
+            numbers = [measured[way][stage][p] for way in ("paced", "back_to_back") for p in ("p50", "p99")]
+            table.add_row(stage, *(f"{x:.3f}" for x in numbers), end_section=stage == STAGES[-1])
+        console.print(table)
+        console.print(f"back to back: {measured['times_real_time']:.0f} × real time (in processor time)")
+    if original := report["original"]:
+        console.print(
+            f"the original's way: {original['ms_per_frame']:.2f} ms a frame for its network alone, "
+            f"{original['times_our_step']:.1f} × our step, {original['times_our_stream']:.1f} × our whole stream"
+        )
+    if late := report["after_an_hour"]:
+        console.print(f"frame {HOUR}: {late[str(HOUR)]:.3f} ms, {late['ratio']:.3f} × frame 100")
+    for note in report["notes"]:
+        console.print(f"note: {note}", soft_wrap=True, markup=False)
 
 
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(prog="dancerev-bench", description="What every stage of the stream costs on this machine.")
     parser.add_argument("--model", default="default", metavar="NAME|PATH", help="bundled or exported model")
     parser.add_argument("--provider", choices=PROVIDERS, default="auto", help="what computes (default auto)")
-    parser.add_argument("--seconds", type=float, default=20.0, help="of paced dancing (default 20)")
+    parser.add_argument("--seconds", type=float, default=12.0, help="of paced dancing (default 12)")
+    parser.add_argument(
+        "--hour", action="store_true", help=f"compare frame {HOUR} with frame 100 as well, which takes minutes"
+    )
     parser.add_argument("--json", type=Path, metavar="PATH", help="write the numbers there too")
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    arguments = _parser().parse_args(argv)
-    samples = np.concatenate(list(decode(demo_path())))
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if not 1.0 <= arguments.seconds <= 60.0:
+        parser.error(f"--seconds {arguments.seconds:g} is not from 1 to 60")
     try:
-        paced, provider = measure(
-            arguments.model, arguments.provider, samples[: round(arguments.seconds * 15) * FRAME_SAMPLES], paced=True
-        )
-        unpaced, _ = measure(arguments.model, arguments.provider, samples, paced=False)
-    except ModelError as error:
+        report = bench(arguments.model, arguments.provider, arguments.seconds, arguments.hour)
+        if arguments.json:
+            arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+    except (ModelError, OSError) as error:
         print(f"dancerev-bench: {error}", file=sys.stderr)
         return 2
-    table = Table(title=f"ms per frame of 66.7, {provider}")
-    for column in ("stage", "paced p50", "paced p99", "back to back p50", "back to back p99"):
-        table.add_column(column, justify="left" if column == "stage" else "right")
-    for stage in (*STAGES, "frame"):
-        table.add_row(stage, *(f"{x:.2f}" for x in (*paced[stage], *unpaced[stage])))
-    Console().print(table)
-    if arguments.json:
-        arguments.json.write_text(json.dumps({"provider": provider, "paced": paced, "back_to_back": unpaced}) + "\n")
+    console = Console()
+    print_report(report, console if console.is_terminal else Console(width=100))
     return 0
 
 

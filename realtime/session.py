@@ -17,6 +17,9 @@ from dancerev.model.skeleton import BONES
 from dancerev.model.step_format import DANCERS, FORMAT_VERSION, INPUTS, METADATA_KEY, POSE_OUTPUT, STATE
 from dancerev.realtime.providers import CPU, wanted_providers
 
+THREADS = 1
+"""One frame is too small to share out, and a second thread that spins steals time from the rest of the show."""
+
 _WARM_UP = 8  # steps: the first ones touch memory and load kernels, and are many times as slow
 
 ANY_STYLE = "any"
@@ -65,8 +68,7 @@ class DanceModel:
 
         path = model_path(model)
         options = onnxruntime.SessionOptions()
-        # One frame is too small to share out, and a second thread that spins steals time from the rest of the show.
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.intra_op_num_threads = options.inter_op_num_threads = THREADS
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_free_dimension_override_by_name(DANCERS, dancers)
         options.log_severity_level = 4

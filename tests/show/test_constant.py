@@ -1,0 +1,43 @@
+"""A dance that goes on needs no more memory."""
+
+import gc
+import tracemalloc
+
+import numpy as np
+
+from dancerev.clients.vmc import VmcSender
+from dancerev.realtime.dancer import Dancer
+from dancerev.realtime.session import DanceModel
+from dancerev.realtime.spectrum import FRAME_SAMPLES
+from dancerev.realtime.stream import DanceStream
+
+
+def test_nothing_is_kept_of_thousands_of_frames():
+    """Python's and numpy's memory, from samples to datagrams, with the collector off as in a show."""
+    stream, sender = DanceStream(Dancer(DanceModel())), VmcSender("127.0.0.1", 9)
+    rng = np.random.default_rng(0)
+    beat = np.exp(-np.arange(FRAME_SAMPLES) / 300.0)
+    blocks = [(rng.normal(size=FRAME_SAMPLES) * beat * (k % 8 == 0)).astype(np.float32) for k in range(64)]
+
+    def dance(frames):
+        for k in range(frames):
+            for pose in stream.push(blocks[k % len(blocks)])[0]:
+                sender.send(pose, pose.time)
+
+    stream.begin()
+    dance(200)
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    try:
+        dance(300)  # what is traced from now on takes the place of what was not
+        before, _ = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        dance(1500)
+        after, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+        sender.close()
+    assert after - before < 4096
+    assert peak - before < 1 << 20
