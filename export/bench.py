@@ -182,7 +182,7 @@ def after_an_hour(make: Callable[[], DanceStream], samples: Samples, age: int = 
     frame, take turns, so that whatever else the machine does slows both.
 
     Returns:
-        median ms of a frame about the 100th and about number ``age``, and their ``ratio``.
+        median ms of processor time of a frame about the 100th and about number ``age``, and their ``ratio``.
     """
     blocks = list(frames_of(samples))
     old, new = make(), make()
@@ -195,9 +195,9 @@ def after_an_hour(make: Callable[[], DanceStream], samples: Samples, age: int = 
     spent: dict[str, list[float]] = {"100": [], str(age): []}
     for k in range(600):
         for name, stream in ((("100", new), (str(age), old)), ((str(age), old), ("100", new)))[k % 2]:
-            began = time.perf_counter()
+            began = time.process_time()
             stream.push(blocks[(100 + k) % len(blocks)])
-            spent[name].append(1000.0 * (time.perf_counter() - began))
+            spent[name].append(1000.0 * (time.process_time() - began))
     medians = {name: float(np.median(times)) for name, times in spent.items()}
     return medians | {"ratio": medians[str(age)] / medians["100"]}
 

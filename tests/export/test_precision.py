@@ -24,7 +24,7 @@ def variants(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize(("precision", "share"), [("fp16", 0.52), ("int8", 0.5)])
+@pytest.mark.parametrize(("precision", "share"), [("fp16", 0.52), ("int8", 0.55)])
 def test_smaller_with_the_same_inputs_outputs_and_metadata(variants, precision, share):
     before, after = (onnx.load(variants / f"{name}.onnx") for name in ("fp32", precision))
     assert after.ByteSize() < share * before.ByteSize()
@@ -38,7 +38,7 @@ def test_the_bodies_stay_together(variants, precision, mean_mm, max_mm):
     apart = difference(variants / "fp32.onnx", variants / f"{precision}.onnx", demo_features(300))
     assert 0.0 < apart["mean_mm"] < mean_mm
     assert apart["mean_mm"] < apart["max_mm"] < max_mm
-    assert apart["other_draws"] < 0.03
+    assert apart["other_draws"] <= (0.003 if precision == "fp16" else 0.0)  # int8 leaves the draws alone
 
 
 def test_a_damaged_variant_is_found_out(variants, tmp_path):
