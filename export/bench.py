@@ -97,8 +97,8 @@ def measure(network: DanceModel, samples: Samples, paced: bool) -> tuple[Percent
     """Let all dancers of ``network`` dance to (n,) samples and time it.
 
     Returns:
-        p50 and p99 of the stages; and the milliseconds of processor time that a frame took on the mean, sending and
-        all, which on a machine with nothing else to do is the time on the clock.
+        p50 and p99 of the stages; and the milliseconds of processor time that a frame took on the mean, sending aside,
+        which on a machine with nothing else to do is the time on the clock.
     """
     network.reset()
     stream = DanceStream(side_by_side(network, [ANY_STYLE]))
@@ -128,21 +128,20 @@ def measure(network: DanceModel, samples: Samples, paced: bool) -> tuple[Percent
     gc.collect()
     gc.freeze()
     gc.disable()
-    due, busy = time.perf_counter(), time.process_time()
+    due, busy = time.perf_counter(), 0.0
     for block in frames_of(samples):
         due += 1.0 / FRAME_RATE
         if paced:
             time.sleep(max(0.0, due - time.perf_counter()))
         watch.frames.append({})
-        began = time.perf_counter()
+        began, busy = time.perf_counter(), busy - time.process_time()
         poses, _ = stream.push(block)
-        watch.frames[-1][FRAME] = time.perf_counter() - began
+        watch.frames[-1][FRAME], busy = time.perf_counter() - began, busy + time.process_time()
         for pose in poses:
             senders[pose.dancer].send(pose, pose.time)
         with contextlib.suppress(BlockingIOError):
             while audience.recv(MAX_DATAGRAM):
                 pass
-    busy = time.process_time() - busy
     gc.enable()
     gc.unfreeze()
     for owner, method in watched:

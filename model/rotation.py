@@ -164,11 +164,11 @@ def from_6d(encoded: Array) -> Array:
     second = encoded[..., 3:]
     np.subtract(second, np.einsum("...i,...i->...", x, second)[..., None] * x, out=y)
     y *= _inverse_length(y)
-    columns[..., 2, :] = x[..., _NEXT] * y[..., _LAST] - x[..., _LAST] * y[..., _NEXT]
+    columns[..., 2, :] = x.take(_NEXT, -1) * y.take(_LAST, -1) - x.take(_LAST, -1) * y.take(_NEXT, -1)
     return from_matrix(columns.swapaxes(-1, -2))
 
 
-_NEXT, _LAST = [1, 2, 0], [2, 0, 1]
+_NEXT, _LAST = np.array([1, 2, 0]), np.array([2, 0, 1])
 
 
 def _inverse_length(vector: Array) -> Array:

@@ -22,16 +22,16 @@ from dancerev.realtime.session import DanceModel, model_path
 
 
 @pytest.mark.parametrize(
-    ("features", "dancers"), [(random_features(4500), 1), (demo_features(1200), 1), (random_features(240), 3)]
+    ("music", "frames", "dancers"), [(random_features, 4500, 1), (demo_features, 1200, 1), (random_features, 240, 3)]
 )
-def test_teacher_forced(network, exported, features, dancers):
-    differences = teacher_forced(network, exported, features, dancers)
+def test_teacher_forced(network, exported, music, frames, dancers):
+    differences = teacher_forced(network, exported, music(frames), dancers)
     assert max(differences.values()) <= TEACHER_FORCED_LIMIT, differences
 
 
-@pytest.mark.parametrize(("features", "dancers"), [(random_features(300), 2), (demo_features(300), 1)])
-def test_fed_back(network, exported, features, dancers):
-    assert fed_back(network, exported, features, dancers) <= FED_BACK_LIMIT
+@pytest.mark.parametrize(("music", "dancers"), [(random_features, 2), (demo_features, 1)])
+def test_fed_back(network, exported, music, dancers):
+    assert fed_back(network, exported, music(300), dancers) <= FED_BACK_LIMIT
 
 
 def test_another_network_is_found_out(network, exported):
@@ -55,7 +55,7 @@ def test_verify_tells_and_ends_accordingly(network, exported, monkeypatch, capsy
 
 def test_the_bundled_model_is_run_as_its_file_says():
     """The stage's session, optimised, in place, without copies, against an interpreter of the file: another program."""
-    model = DanceModel()
+    model = DanceModel(str(model_path("default")))
     interpreter = onnx.reference.ReferenceEvaluator(str(model_path("default")))
     shapes = {x.name: x.type.tensor_type for x in interpreter.proto_.graph.input}
     state = {}
