@@ -19,12 +19,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dancerev.model.features import FEATURE_SIZE
+from dancerev.model.features import BEAT, FEATURE_SIZE
 from dancerev.model.free_run import gumbel
 from dancerev.model.music import hear
 from dancerev.model.network import DanceNetwork, State
 from dancerev.model.pose import FRAME_RATE, POSE_SIZE, encode, rest_pose
-from dancerev.model.step_format import DANCERS, INPUTS, POSE_OUTPUT, STATE
+from dancerev.model.step_format import DANCERS, INPUTS, POSE_OUTPUT, STATE, state_names
 from dancerev.realtime.decode import decode
 from dancerev.realtime.sources import demo_path
 
@@ -42,8 +42,10 @@ def rest_vector() -> Tensor:
 
 
 def random_features(frames: int, seed: int = 0) -> Array:
-    """(frames, FEATURE_SIZE) of no music at all, in [0, 1]."""
-    return np.random.default_rng(seed).random((frames, FEATURE_SIZE), dtype=np.float32)
+    """(frames, FEATURE_SIZE) of no music at all: in [0, 1], and in [−1, 1] those of the beat."""
+    features = np.random.default_rng(seed).random((frames, FEATURE_SIZE), dtype=np.float32)
+    features[:, BEAT] = 2.0 * features[:, BEAT] - 1.0
+    return features
 
 
 def demo_features(frames: int) -> Array:
@@ -57,7 +59,8 @@ class StepSession:
     """A step graph in ONNX Runtime, run with arrays: plain, where the stage's session is quick.
 
     Attributes:
-        shapes: of every input by name, for ``dancers`` dancers.
+        zeros: every input by name, zero, for ``dancers`` dancers.
+        state: the names of those that are state.
     """
 
     def __init__(self, path: Path, dancers: int = 1) -> None:
@@ -66,12 +69,16 @@ class StepSession:
         options.add_free_dimension_override_by_name(DANCERS, dancers)
         options.log_severity_level = 3
         self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        self.shapes: dict[str, tuple[int, ...]] = {x.name: tuple(x.shape) for x in self._session.get_inputs()}
+        types = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
+        self.zeros: dict[str, npt.NDArray[Any]] = {
+            x.name: np.zeros(x.shape, types[x.type]) for x in self._session.get_inputs()
+        }
+        self.state = state_names(self.zeros)
 
     def step(self, given: dict[str, npt.NDArray[Any]]) -> tuple[Array, dict[str, npt.NDArray[Any]]]:
         """The pose vectors (dancers, POSE_SIZE) and the new state by the names of the inputs."""
-        out, *state = self._session.run([POSE_OUTPUT, *(f"new_{name}" for name in STATE)], given)
-        return out, dict(zip(STATE, state, strict=True))
+        out, *state = self._session.run([POSE_OUTPUT, *(f"new_{name}" for name in self.state)], given)
+        return out, dict(zip(self.state, state, strict=True))
 
 
 def as_arrays(names: tuple[str, ...], tensors: tuple[Tensor, ...] | State) -> dict[str, npt.NDArray[Any]]:
@@ -100,7 +107,7 @@ def _surroundings(
 def teacher_forced(
     network: DanceNetwork, path: Path, features: Array, dancers: int = 1, seed: int = 0
 ) -> dict[str, float]:
-    """Largest differences over ``features`` (T, FEATURE_SIZE), T a multiple of the phrase, poses and codes given.
+    """Largest differences over ``features`` (T, FEATURE_SIZE), poses and codes given.
 
     Returns:
         by name, of any pose number: the network's ``step`` against its whole-sequence ``forward``; the graph against
@@ -113,8 +120,9 @@ def teacher_forced(
     music = torch.from_numpy(features)[None].expand(dancers, -1, -1)
     style, stage = _surroundings(network, dancers, frames, generator)
     poses = movement(network, frames + 1, dancers, generator)
-    made, _, codes = network(music, style, stage, poses, torch.zeros(frames, dtype=torch.bool))
+    made, _, _ = network(music, style, stage, poses, torch.zeros(frames, dtype=torch.bool))
     whole = network.denormalize_pose(made)
+    codes = network.codebook.index(network.posterior(music, network.normalize_pose(poses[:, 1:]))[0])
 
     worst = dict.fromkeys(("step, forward", "graph, forward", "graph, step", "single graph steps, step"), 0.0)
 
@@ -125,7 +133,7 @@ def teacher_forced(
     theirs = as_arrays(STATE, state)
     for t in range(frames):
         # The draw that lands on the given code, whatever the prior thinks of it.
-        noise = 1e6 * F.one_hot(codes[:, t // network.config.phrase], network.config.codes).float()
+        noise = 1e6 * F.one_hot(codes[:, t], network.config.codes).float()
         given = (music[:, t], style, stage[:, t], noise)
         state = state._replace(pose=poses[:, t])
         theirs["pose"] = poses[:, t].numpy()
@@ -160,7 +168,7 @@ def fed_back(network: DanceNetwork, path: Path, features: Array, dancers: int = 
 
 def prove(network: DanceNetwork, path: Path) -> Iterator[tuple[str, float, float]]:
     """The whole proof: what is compared, the largest difference found, and the largest allowed."""
-    frames = 4500 // network.config.phrase * network.config.phrase
+    frames = 4500
     for music, features in (("random", random_features(frames)), ("demo track", demo_features(frames))):
         for name, worst in teacher_forced(network, path, features).items():
             yield f"{name}: teacher-forced, {frames} frames, {music}", worst, TEACHER_FORCED_LIMIT

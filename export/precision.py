@@ -29,7 +29,7 @@ from dancerev.model import rotation
 from dancerev.model.command_line import ArgumentParser
 from dancerev.model.pose import FRAME_RATE, HEIGHT, ROTATIONS
 from dancerev.model.skeleton import BONES, forward_kinematics
-from dancerev.model.step_format import INPUTS, STATE
+from dancerev.model.step_format import INPUTS
 from dancerev.realtime.session import DanceModel, ModelError, model_path
 
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -116,13 +116,11 @@ def bodies(vectors: Array) -> npt.NDArray[Any]:
 
 def _code_table(session: StepSession) -> Array:
     """(codes, code size) the code that each index of the noise stands for."""
-    zeros = {name: np.zeros(shape, np.float32) for name, shape in session.shapes.items()}
-    zeros["processed"] = zeros["processed"].astype(np.int64)
     table = []
-    for index in range(zeros["noise"].shape[1]):
-        noise = np.zeros_like(zeros["noise"])
+    for index in range(session.zeros["noise"].shape[1]):
+        noise = np.zeros_like(session.zeros["noise"])
         noise[:, index] = 1e6
-        table.append(session.step(zeros | {"noise": noise})[1]["code"][0])
+        table.append(session.step(session.zeros | {"noise": noise})[1]["code"][0])
     return np.array(table)
 
 
@@ -133,21 +131,18 @@ def difference(reference: Path, other: Path, features: Array, seed: int = 0) -> 
 
     Returns:
         ``mean_mm`` and ``max_mm``, of a joint in a pose; and ``other_draws``, the share of frames in which it would
-        have drawn another code than ``reference`` did from the same noise (of the frames at which one is drawn, the
-        share is as many times as large as a phrase has frames).
+        have drawn another code than ``reference`` did from the same noise (codes are drawn at some frames only).
     """
     theirs, ours = StepSession(reference), StepSession(other)
     table = _code_table(theirs)
     rng = np.random.default_rng(seed)
-    styles = theirs.shapes["style"][1]
-    state = {name: np.zeros(theirs.shapes[name], np.float32) for name in STATE}
-    state |= {"pose": rest_vector().numpy(), "processed": state["processed"].astype(np.int64)}
+    style = np.full_like(theirs.zeros["style"], 1.0 / theirs.zeros["style"].shape[1])
+    state = {name: theirs.zeros[name] for name in theirs.state} | {"pose": rest_vector().numpy()}
     own = dict(state)
     poses, others, other_draws = [], [], 0
     for heard in features:
-        noise = rng.gumbel(size=theirs.shapes["noise"]).astype(np.float32)
-        given = (heard[None], np.full((1, styles), 1 / styles, np.float32), np.zeros((1, 2), np.float32), noise)
-        arrays = dict(zip(INPUTS, given, strict=True))
+        noise = rng.gumbel(size=theirs.zeros["noise"].shape).astype(np.float32)
+        arrays = dict(zip(INPUTS, (heard[None], style, theirs.zeros["stage"], noise), strict=True))
         own["pose"] = state["pose"]
         _, drawn = ours.step(arrays | own)
         pose, state = theirs.step(arrays | state)

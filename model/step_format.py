@@ -1,5 +1,7 @@
 """What an exported step graph looks like: the contract between ``dancerev-export`` and the stage."""
 
+from collections.abc import Iterable
+
 FORMAT_VERSION = 3
 """Raised whenever inputs, outputs or metadata change their meaning."""
 
@@ -22,7 +24,7 @@ STATE = (
     "prior_cell",
     "processed",
 )
-"""Of :class:`dancerev.model.network.State`, in order; each ``x`` comes out as ``new_x``."""
+"""Of :class:`dancerev.model.network.State`, in order; each ``x`` comes out as ``new_x``. The stage asks the graph."""
 
 POSE_OUTPUT = "new_pose_vector"
 """The first output: the pose vector, (dancers, POSE_SIZE)."""
@@ -30,3 +32,8 @@ POSE_OUTPUT = "new_pose_vector"
 DANCERS = "dancers"
 """The name of the dimension along which the dancers are: the first of what is given and of the pose, another one of
 some states. Fixed by whoever loads the graph."""
+
+
+def state_names(inputs: Iterable[str]) -> tuple[str, ...]:
+    """Which of a graph's inputs are state: all but :data:`INPUTS`."""
+    return tuple(name for name in inputs if name not in INPUTS)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from dancerev.model.features import FEATURE_NAMES, FEATURE_VERSION
 from dancerev.model.pose import FRAME_RATE, POSE_SIZE, encode, rest_pose
 from dancerev.model.skeleton import BONES
-from dancerev.model.step_format import DANCERS, FORMAT_VERSION, INPUTS, METADATA_KEY, POSE_OUTPUT, STATE
+from dancerev.model.step_format import DANCERS, FORMAT_VERSION, INPUTS, METADATA_KEY, POSE_OUTPUT, state_names
 from dancerev.realtime.providers import CPU, wanted_providers
 
 THREADS = 1
@@ -164,7 +164,7 @@ class DanceModel:
         if len(zeros["style"]) != self.dancers:
             raise ModelError(f"{path}: made for {len(zeros['style'])} dancers, not {self.dancers}; export it again")
         self._inputs = [(zeros[name], on_device(zeros[name].copy(), *device)) for name in INPUTS]
-        self._zeros = {name: zeros[name] for name in STATE}
+        self._zeros = {name: zeros[name] for name in state_names(zeros)}
         self._state = [{name: on_device(zero.copy(), *device) for name, zero in self._zeros.items()} for _ in range(2)]
         self._poses = [np.zeros((self.dancers, POSE_SIZE), dtype=np.float32) for _ in range(2)]
         self._bindings: list[Any] = []
@@ -172,7 +172,7 @@ class DanceModel:
             binding = self._session.io_binding()
             for name, (_, value) in zip(INPUTS, self._inputs, strict=True):
                 binding.bind_ortvalue_input(name, value)
-            for name in STATE:
+            for name in self._zeros:
                 binding.bind_ortvalue_input(name, self._state[turn][name])
                 binding.bind_ortvalue_output(f"new_{name}", self._state[1 - turn][name])
             binding.bind_ortvalue_output(POSE_OUTPUT, on_device(self._poses[turn], "cpu", 0))

@@ -12,12 +12,13 @@ from dancerev.export import export
 from dancerev.export.parity import (
     FED_BACK_LIMIT,
     TEACHER_FORCED_LIMIT,
+    StepSession,
     demo_features,
     fed_back,
     random_features,
     teacher_forced,
 )
-from dancerev.model.step_format import INPUTS, POSE_OUTPUT, STATE
+from dancerev.model.step_format import INPUTS, POSE_OUTPUT, state_names
 from dancerev.realtime.session import DanceModel, model_path
 
 
@@ -57,11 +58,8 @@ def test_the_bundled_model_is_run_as_its_file_says():
     """The stage's session, optimised, in place, without copies, against an interpreter of the file: another program."""
     model = DanceModel(str(model_path("default")))
     interpreter = onnx.reference.ReferenceEvaluator(str(model_path("default")))
-    shapes = {x.name: x.type.tensor_type for x in interpreter.proto_.graph.input}
-    state = {}
-    for name in STATE:
-        sizes = [d.dim_value or 1 for d in shapes[name].shape.dim]
-        state[name] = np.zeros(sizes, onnx.helper.tensor_dtype_to_np_dtype(shapes[name].elem_type))
+    zeros = StepSession(model_path("default")).zeros
+    state = {name: zeros[name] for name in state_names(zeros)}
     stance = np.random.default_rng(0).normal(size=state["pose"].shape).astype(np.float32)
     model.reset(stance)
     state["pose"] = stance
@@ -69,6 +67,6 @@ def test_the_bundled_model_is_run_as_its_file_says():
     for heard in demo_features(150)[60:]:
         given = (heard, style, rng.normal(size=2), rng.gumbel(size=model.codes))
         rows = {name: np.asarray(x, np.float32)[None] for name, x in zip(INPUTS, given, strict=True)}
-        out, *new = interpreter.run([POSE_OUTPUT, *(f"new_{name}" for name in STATE)], rows | state)
-        state = dict(zip(STATE, new, strict=True))
+        out, *new = interpreter.run([POSE_OUTPUT, *(f"new_{name}" for name in state)], rows | state)
+        state = dict(zip(state, new, strict=True))
         np.testing.assert_allclose(model.step(*given), out, atol=FED_BACK_LIMIT)
