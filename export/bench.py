@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import importlib
 import json
 import socket
 import sys
@@ -160,11 +159,15 @@ def original_way(frames: int) -> float:
     Raises:
         ImportError: torch is not installed.
     """
-    torch, original = (importlib.import_module(name) for name in ("torch", "dancerev.model.original"))
+    # Not at the top: a stage has no torch.
+    import torch
+
+    from dancerev.model.original import OriginalConfig, OriginalNetwork
+
     threads = torch.get_num_threads()
     torch.set_num_threads(THREADS)
     try:
-        network = original.OriginalNetwork(original.OriginalConfig(features=FEATURE_SIZE, pose=POSE_SIZE)).eval()
+        network = OriginalNetwork(OriginalConfig(features=FEATURE_SIZE, pose=POSE_SIZE)).eval()
         memory, begin = network.initial_memory(1), torch.zeros(POSE_SIZE)
         network.generate(torch.rand(1, 8, FEATURE_SIZE), begin, memory)
         busy = time.process_time()

@@ -1,15 +1,16 @@
 """The bench measures what it says: every stage, both ways, and the same cost late in a dance as early."""
 
 import json
+import sys
 import time
 
 import numpy as np
 import pytest
 
-from dancerev.export.bench import FRAME, STAGES, Stopwatch, after_an_hour, main, measure, original_way
+from dancerev.export.bench import FRAME, STAGES, Stopwatch, after_an_hour, bench, main, measure, original_way
 from dancerev.realtime.dancer import Dancer
 from dancerev.realtime.session import DanceModel
-from dancerev.realtime.spectrum import FRAME_SAMPLES, SAMPLE_RATE
+from dancerev.realtime.spectrum import SAMPLE_RATE
 from dancerev.realtime.stream import DanceStream
 
 
@@ -78,12 +79,22 @@ def test_the_command(tmp_path, capsys):
     assert report["provider"] == "CPUExecutionProvider"
     assert report["threads"] == 1
     assert report["dancers"]["1"]["times_real_time"] > 1.0
+    assert report["original"]["times_our_step"] > 1.0
     assert all(f"note: {note}\n" in printed for note in report["notes"])
     assert main(["--model", "nosuch"]) == 2
     assert capsys.readouterr().err.startswith("dancerev-bench: ")
 
 
-def test_the_original_way():
-    pytest.importorskip("dancerev.model.original")
-    assert original_way(30) > 0.0
-    assert FRAME_SAMPLES * 15 == SAMPLE_RATE
+def test_the_original_way_takes_longer_for_more():
+    """As its loop over frames does."""
+    short, long = original_way(4), original_way(40)
+    assert 0.0 < short * 4 < long * 40
+
+
+def test_without_torch_the_original_way_is_left_out(exported, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    report = bench(str(exported), "cpu", seconds=1.0, hour=False)
+    assert report["original"] is None
+    (note,) = report["notes"]
+    assert "needs the extra train" in note
+    assert list(report["dancers"]) == ["1", "16"]
