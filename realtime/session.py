@@ -162,7 +162,9 @@ class DanceModel:
         types = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
         zeros = {x.name: np.zeros(x.shape, types[x.type]) for x in self._session.get_inputs()}
         if len(zeros["style"]) != self.dancers:
-            raise ModelError(f"{path}: made for {len(zeros['style'])} dancers, not {self.dancers}; export it again")
+            raise ModelError(
+                f"{path}: dances with {len(zeros['style'])} at a time, not with {self.dancers}; export it again"
+            )
         self._inputs = [(zeros[name], on_device(zeros[name].copy(), *device)) for name in INPUTS]
         self._zeros = {name: zeros[name] for name in state_names(zeros)}
         self._state = [{name: on_device(zero.copy(), *device) for name, zero in self._zeros.items()} for _ in range(2)]

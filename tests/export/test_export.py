@@ -72,7 +72,7 @@ def test_a_graph_for_so_many_dancers_is_not_danced_by_others(exported, tmp_path)
     del model.graph.value_info[:]
     onnx.save(model, tmp_path / "three.onnx")
     DanceModel(str(tmp_path / "three.onnx"), dancers=3)
-    with pytest.raises(ModelError, match="made for 3 dancers, not 1; export it again"):
+    with pytest.raises(ModelError, match="dances with 3 at a time, not with 1; export it again"):
         DanceModel(str(tmp_path / "three.onnx"))
 
 
