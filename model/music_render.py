@@ -184,7 +184,7 @@ _CHORD_PATTERNS = (
 )  # fmt: skip
 
 
-def _arrange(rng: np.random.Generator, bars: int) -> tuple[dict[int, int], list[tuple[float, float, int, int, int]]]:
+def arrange(rng: np.random.Generator, bars: int) -> tuple[dict[int, int], list[tuple[float, float, int, int, int]]]:
     """Programs and notes of a bass line, chords and, half the time, a tune over so many bars of four."""
     scale = _MAJOR if rng.random() < 0.5 else _MINOR
     key = int(rng.integers(0, 12))
@@ -245,23 +245,23 @@ def render(groove: Groove, bpm: float, seconds: float, soundfont: Path, seed: in
     ]
     programs: dict[int, int] = {_DRUMS: int(rng.choice([0, 8, 16, 24, 25, 32, 40]))}
     if rng.random() < 0.75:
-        band, played = _arrange(rng, bars)
+        band, played = arrange(rng, bars)
         programs |= band
         notes += played
-    audio = _synthesise(bpm, programs, notes, soundfont)
+    audio = synthesise(bpm, programs, notes, soundfont)
     period = 60.0 / bpm
     beats = np.arange(4 * bars) * period
     audio = audio[: round((4 * bars * period + _TAIL) * RATE)]
-    audio = _colour(audio, rng)
+    audio = colour(audio, rng)
     breaks: list[tuple[float, float]] = []
     if silences:
         audio, beats, breaks = _silence(audio, beats, period, rng)
-    audio += 10.0 ** (rng.uniform(-75.0, -45.0) / 20.0) * _noise(len(audio), rng)
+    audio += 10.0 ** (rng.uniform(-75.0, -45.0) / 20.0) * noise(len(audio), rng)
     audio *= 10.0 ** (rng.uniform(-40.0, 0.0) / 20.0) / max(np.abs(audio).max(), 1e-6)
     return Clip(audio.astype(np.float32), beats, breaks)
 
 
-def _synthesise(
+def synthesise(
     bpm: float, programs: dict[int, int], notes: list[tuple[float, float, int, int, int]], soundfont: Path
 ) -> Array:
     with tempfile.TemporaryDirectory() as folder:
@@ -292,7 +292,7 @@ def _synthesise(
     return samples.mean(axis=1) / 32768.0
 
 
-def _colour(audio: Array, rng: np.random.Generator) -> Array:
+def colour(audio: Array, rng: np.random.Generator) -> Array:
     """Random room, tilt and one resonance; the direct sound keeps its time."""
     audio = audio / max(np.abs(audio).max(), 1e-6)
     if rng.random() < 0.6:
@@ -332,6 +332,6 @@ def _silence(
     return silent, moved, breaks
 
 
-def _noise(count: int, rng: np.random.Generator) -> Array:
+def noise(count: int, rng: np.random.Generator) -> Array:
     white = rng.normal(size=count)
     return np.asarray(white if rng.random() < 0.5 else 5.0 * lfilter([0.05], [1.0, -0.95], white))

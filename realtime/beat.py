@@ -3,9 +3,11 @@
 The tracker is a bar pointer (Whiteley, Cemgil & Godsill, ISMIR 2006) in the efficient state space of Krebs, Böck &
 Widmer (ISMIR 2015): a hidden Markov model whose state is a tempo, a position in the bar and a rhythmic pattern, where
 the position moves on by one each step, the tempo may change at a beat only, and the pattern at a bar only. Only the
-forward algorithm runs, so nothing waits for the future. What it observes is the rise of power (spectral flux) in a
-low, a middle and a high band, and what it expects of them are the PATTERNS: what tells a beat from an off-beat, and a
-tempo from its double, is where bass drum and snare fall.
+forward algorithm runs, so nothing waits for the future. It observes two things. One is the rise of power (spectral
+flux) in a low, a middle and a high band, of which the PATTERNS say what to expect; the other are the beats and
+downbeats that a small learned network hears (Böck, Krebs & Widmer, ISMIR 2016; :mod:`~dancerev.realtime.activation`).
+What tells a beat from an off-beat, and a tempo from its double, is where bass drum and snare fall, and what the
+network knows of styles.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dancerev.model.features import BeatState
+from dancerev.realtime.activation import DELAY, RATE, STEPS, BeatNetwork
 from dancerev.realtime.spectrum import HOP_RATE, HOPS, LAG, SpectralBlock
 
 FloatArray = npt.NDArray[np.float32]
@@ -57,9 +60,6 @@ PATTERN_SHARES = np.array([share for share, *_ in _PATTERNS]) / sum(share for sh
 PATTERNS = np.array([[[int(d) for d in row.replace(" ", "")] for row in rows] for _, *rows in _PATTERNS]) / 10.0
 """(patterns, bands, PLACES) chance of an onset."""
 
-RATE = 60
-"""Steps of the bar pointer per second; two spectra each."""
-STEPS = HOPS * RATE // HOP_RATE
 TEMPO_SPACING = 0.03  # from one tempo to the next
 TEMPO_STIFFNESS = 120.0  # a tempo r times another follows it at a beat with a weight of exp(−TEMPO_STIFFNESS · |r − 1|)
 PATTERN_CHANGE = 0.05  # per bar
@@ -77,8 +77,11 @@ ONSET_NO, ONSET_YES = 0.08, 30.0  # as far as it is believed
 ONSET_WIDTH = 0.018  # seconds, standard deviation of an onset about its place
 DISTANCES = 6  # in half steps; from the last on the onset does not belong to the place
 CHANCE_ANYWHERE = 0.03  # of an onset, per step
-LATENCY = 0.0167
-"""Seconds from an onset to the step that hears it."""
+
+BEAT_POWER, BAR_POWER = 0.2, 0.2  # steps are not independent evidence, for the network remembers
+BEAT_SHARE = 0.05  # of the steps are beats, in the mean over the music that the network learned from
+BAR_DOUBT = -3.0  # the least that the network's word on downbeats counts for, in nats
+WIDTH = 3  # half steps from a beat at which a step is none any more, as in the network's training
 
 PARTS = 16
 """Of the beat, in which the likeliest is looked for."""
@@ -221,6 +224,8 @@ class BarPointerTracker:
         self._near_part = (distance <= 1).astype(np.float32)
         self._chances, expected = np.unique(_expected_onsets(), return_inverse=True)
         self._expected = expected.reshape(len(FLUX_BANDS), -1, len(PATTERN_SHARES))
+        self._network = BeatNetwork()
+        self._late = np.ones(len(FLUX_BANDS), dtype=np.float32)
         self._set_prior(PRIOR_BPM, PRIOR_OCTAVES)
         self._every_pattern = np.ones(len(PATTERN_SHARES), dtype=np.float32)
         self._belief: FloatArray = self._restart / self._restart.sum()
@@ -251,16 +256,17 @@ class BarPointerTracker:
         elapsed = block.time - self._time
         self._time = block.time
         self._move_on(elapsed / self._period)
+        heard = _network_evidence(self._network.process(block.mel))
         if block.activity > 0.0:
-            for onset in self._onsets(block.mel):
-                self._step(onset)
+            for onset, evidence in zip(self._onsets(block.mel), heard, strict=True):
+                self._step(onset, evidence)
             self._belief /= (self._belief @ self._every_pattern).sum()
             self._belief += self._restart
             self._aim()
             self._lock()
         else:
             for _ in range(STEPS):
-                self._step(None)
+                self._step(None, None)
             self._belief /= self._belief.sum()
             self._rest(elapsed)
         return BeatState(
@@ -311,7 +317,7 @@ class BarPointerTracker:
         """Puts the belief around a period (seconds) and a position in the beat, and the tempo prior too."""
         space = self._space
         period = min(max(period, float(self._periods[0])), float(self._periods[-1]))
-        hidden = beats - LATENCY / period
+        hidden = beats - DELAY / period
         tempo = np.log2(space.period / period) / IMPOSED_OCTAVES
         phase = ((space.beat - hidden + 0.5) % 1.0 - 0.5) / IMPOSED_PHASE
         belief = np.exp(-0.5 * (tempo**2 + phase**2))[:, None] * PATTERN_SHARES
@@ -328,7 +334,10 @@ class BarPointerTracker:
         self._phase %= 1.0
 
     def _onsets(self, mel: FloatArray) -> FloatArray:
-        """(STEPS, bands): evidence of an onset, as the ratio of the chances of such a flux with and without one."""
+        """(STEPS, bands): evidence of an onset, as the ratio of the chances of such a flux with and without one.
+
+        It is a step old, and so as late as the network.
+        """
         compressed = 0.5 * np.log1p(COMPRESSION * mel)
         rise = np.maximum(compressed[LAG:] - compressed[LAG - 2 : -2], 0.0)
         flux = np.stack([rise[:, low:high].mean(axis=1) for low, high in FLUX_BANDS], axis=1)
@@ -337,15 +346,23 @@ class BarPointerTracker:
         self._recent[:-HOPS] = self._recent[HOPS:]
         self._recent[-HOPS:] = np.maximum(flux - ONSET_MIDDLE, 0.0).sum(axis=1)
         strongest = flux.reshape(STEPS, -1, len(FLUX_BANDS)).max(axis=1)
-        return np.clip(np.exp(ONSET_SLOPE * (strongest - ONSET_MIDDLE)), ONSET_NO, ONSET_YES)
+        onsets = np.clip(np.exp(ONSET_SLOPE * (strongest - ONSET_MIDDLE)), ONSET_NO, ONSET_YES)
+        late = np.concatenate([self._late[None], onsets[:-1]])
+        self._late = onsets[-1]
+        return late
 
-    def _step(self, onset: FloatArray | None) -> None:
-        """One step of the forward algorithm, but for the norm; ``onset`` (bands,) as :meth:`_onsets` gives it."""
+    def _step(self, onset: FloatArray | None, heard: FloatArray | None) -> None:
+        """One step of the forward algorithm, but for the norm.
+
+        Args:
+            onset: (bands,) as :meth:`_onsets` gives it, or None in silence.
+            heard: (cells, 1) as :func:`_network_evidence` gives it, or None.
+        """
         space, old, new = self._space, self._belief, self._next
         patterns = old.shape[1]
         ended = old[space.before].reshape(len(space.bars), -1)
         entered = (self._bias * (self._change @ ended)).reshape(-1, 4, patterns)
-        if onset is None:
+        if onset is None or heard is None:
             new[1:] = old[:-1]
             new[space.first] = entered
         else:
@@ -354,7 +371,7 @@ class BarPointerTracker:
             entered[:, 0] += PATTERN_CHANGE * (changed - begun)
             evidence = np.log(1.0 + self._chances[:, None] * (onset - 1.0)) * BAND_POWERS
             low, middle, high = self._expected
-            chance = np.exp(evidence[low, 0] + evidence[middle, 1] + evidence[high, 2])
+            chance = np.exp(evidence[low, 0] + evidence[middle, 1] + evidence[high, 2] + heard)
             np.take(chance, space.cell, axis=0, out=self._likelihood, mode="clip")
             np.multiply(old[:-1], self._likelihood[1:], out=new[1:])
             new[space.first] = entered * self._likelihood[space.first]
@@ -388,7 +405,7 @@ class BarPointerTracker:
         around = self._near @ mass.sum(axis=1) @ self._near_part
         tempo, part = divmod(int(around.argmax()), PARTS)
         best = float(around[tempo, part])
-        hidden = self._phase - LATENCY / self._period
+        hidden = self._phase - DELAY / self._period
         own_tempo = int(np.abs(self._periods - self._period).argmin())
         own_part = int(hidden % 1.0 * PARTS) % PARTS
         own = float(around[own_tempo, own_part])
@@ -401,7 +418,7 @@ class BarPointerTracker:
         total, period, cosine, sine = (float(value) for value in space.moments @ near)
         if total > 1e-9:
             period /= total
-            phase = math.atan2(sine, cosine) / (2.0 * math.pi) + LATENCY / period
+            phase = math.atan2(sine, cosine) / (2.0 * math.pi) + DELAY / period
             if leave:
                 self._period, self._phase, self._bar_by_hand = period, phase % 1.0, False
                 self._aimed, self._aims = self._phase > 0.5, 1
@@ -416,7 +433,7 @@ class BarPointerTracker:
 
     def _count_bar(self, beats: FloatArray, anew: bool) -> None:
         """``beats`` (4,): how likely the bar pointer is in each beat of the bar. The count follows it reluctantly."""
-        ahead = math.floor(self._phase - LATENCY / self._period)  # −1 where the pointer, heard late, is a beat behind
+        ahead = math.floor(self._phase - DELAY / self._period)  # −1 where the pointer, heard late, is a beat behind
         likeliest = (int(beats.argmax()) - ahead) % 4
         if anew or beats.max() > HYSTERESIS * beats[(self._beat_in_bar + ahead) % 4]:
             self._beat_in_bar = likeliest
@@ -445,3 +462,21 @@ def _expected_onsets() -> FloatArray:
     above = np.maximum(PATTERNS - CHANCE_ANYWHERE, 0.0)  # (patterns, bands, places)
     chance = CHANCE_ANYWHERE + above.transpose(1, 2, 0)[:, :, None] * width[:, None]
     return chance.reshape(len(FLUX_BANDS), -1, len(PATTERN_SHARES)).astype(np.float32)
+
+
+def _network_evidence(heard: FloatArray) -> FloatArray:
+    """(STEPS, cells, 1): log-likelihood, but for a constant, of what the network heard in each cell of the bar.
+
+    Args:
+        heard: (STEPS, classes) log-probabilities of no beat, beat and downbeat.
+    """
+    beat = np.logaddexp(heard[:, 1], heard[:, 2])
+    between = BEAT_POWER * (heard[:, 0] - math.log(1.0 - BEAT_SHARE))
+    downbeat = np.stack([heard[:, 2] - math.log(0.25), *[heard[:, 1] - math.log(0.75)] * 3], axis=1) - beat[:, None]
+    on = BEAT_POWER * (beat - math.log(BEAT_SHARE))[:, None] + BAR_POWER * np.maximum(downbeat, BAR_DOUBT)
+    evidence = np.empty((len(heard), len(PLACES), DISTANCES, 1), dtype=np.float32)
+    evidence[:] = between[:, None, None, None]
+    for distance in range(WIDTH):
+        share = 1.0 - distance / WIDTH
+        evidence[:, PLACES * 4 % 1 == 0, distance, 0] = share * on + (1.0 - share) * between[:, None]
+    return evidence.reshape(len(heard), -1, 1)

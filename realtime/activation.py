@@ -1,0 +1,102 @@
+"""How likely it is that a beat or a downbeat falls now, by a small learned network: the bar pointer's observation.
+
+A temporal convolutional network (Bai, Kolter & Koltun, 2018), made causal for the stage: Davies & Böck (EUSIPCO 2019)
+find beats with one as well as with recurrent networks. Plain NumPy; ``dancerev.model.train_beat`` trained the weights
+in ``beat_network.npz``, and beat_network.md says on what.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from dancerev.realtime.spectrum import HOP_RATE, HOPS, LAG, MELS
+
+FloatArray = npt.NDArray[np.float32]
+
+WEIGHTS = Path(__file__).with_name("beat_network.npz")
+
+RATE = 60
+"""Steps of the network per second; two spectra each."""
+STEPS = HOPS * RATE // HOP_RATE
+"""Steps per block."""
+DELAY = 2 / RATE
+"""Seconds after a beat at which the network says so: by then its onset has been heard."""
+CLASSES = ("no beat", "beat", "downbeat")
+INPUTS = 2 * MELS
+
+COMPRESSION = 1e3  # amplitude of a mel band is logarithmic down to 30 dB under the loud level, linear below
+RISE_HOPS = 2  # over which a rise of power is taken
+
+
+def network_input(mel: FloatArray) -> FloatArray:
+    """(STEPS, INPUTS) float32: compressed level and rise of every mel band, at RATE.
+
+    Args:
+        mel: (LAG + HOPS, MELS) as in :class:`~dancerev.realtime.spectrum.SpectralBlock`.
+    """
+    compressed = 0.5 * np.log1p(COMPRESSION * mel)
+    rise = np.maximum(compressed[LAG:] - compressed[LAG - RISE_HOPS : -RISE_HOPS], 0.0)
+    level = compressed[LAG:].reshape(STEPS, -1, MELS).mean(axis=1)
+    return np.concatenate([level, rise.reshape(STEPS, -1, MELS).max(axis=1)], axis=1).astype(np.float32)
+
+
+class BeatNetwork:
+    """The network with what it remembers, one block after another.
+
+    Args:
+        weights: what :func:`dancerev.model.train_beat.export` wrote.
+    """
+
+    def __init__(self, weights: Path = WEIGHTS) -> None:
+        with np.load(weights) as data:
+            self._input_weight: FloatArray = data["input_weight"]
+            self._input_bias: FloatArray = data["input_bias"]
+            self._output_weight: FloatArray = data["output_weight"]
+            self._output_bias: FloatArray = data["output_bias"]
+            taps = int(data["taps"])
+            self._layers = [
+                _Layer(
+                    taps, int(dilation), *(data[f"{name}_{index}"] for name in ("weight", "bias", "mix", "mix_bias"))
+                )
+                for index, dilation in enumerate(data["dilations"])
+            ]
+
+    def process(self, mel: FloatArray) -> FloatArray:
+        """(STEPS, len(CLASSES)) log-probabilities, DELAY late.
+
+        Args:
+            mel: (LAG + HOPS, MELS), of the next block.
+        """
+        hidden = np.maximum(network_input(mel) @ self._input_weight + self._input_bias, 0.0)
+        skip = np.zeros_like(hidden)
+        for layer in self._layers:
+            seen = layer.process(hidden)
+            skip += seen
+            hidden = hidden + seen
+        logits = np.maximum(skip, 0.0) @ self._output_weight + self._output_bias
+        logits -= logits.max(axis=1, keepdims=True)
+        return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+
+
+class _Layer:
+    """A causal dilated convolution over a ring of past steps, a rectifier, and a mixture of its channels."""
+
+    def __init__(
+        self, taps: int, dilation: int, weight: FloatArray, bias: FloatArray, mix: FloatArray, mix_bias: FloatArray
+    ) -> None:
+        self._weight, self._bias, self._mix, self._mix_bias = weight, bias, mix, mix_bias
+        channels = weight.shape[0] // taps
+        self._capacity = (taps - 1) * dilation + STEPS
+        self._ring = np.zeros((self._capacity, channels), dtype=np.float32)
+        self._steps = np.arange(STEPS)
+        self._taps = self._steps[:, None] - dilation * np.arange(taps - 1, -1, -1)
+        self._now = 0
+
+    def process(self, hidden: FloatArray) -> FloatArray:
+        self._ring[(self._now + self._steps) % self._capacity] = hidden
+        seen = self._ring[(self._now + self._taps) % self._capacity].reshape(STEPS, -1)
+        self._now = (self._now + STEPS) % self._capacity
+        return np.maximum(seen @ self._weight + self._bias, 0.0) @ self._mix + self._mix_bias

@@ -1,0 +1,139 @@
+"""The network that hears the beat: what is trained is what runs on stage, and it is told the beats that sound."""
+
+import shutil
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dancerev.model.beat_music import FASTEST, SLOWEST, Source, compose
+from dancerev.model.music_render import RATE as SAMPLE_RATE
+from dancerev.model.music_render import Groove
+from dancerev.model.train_beat import BeatNet, Heard, evaluate, export, grooves_of, hear, label, main, train
+from dancerev.realtime.activation import CLASSES, DELAY, RATE, STEPS, BeatNetwork, network_input
+from dancerev.realtime.spectrum import HOPS, LAG, MELS
+
+SOUNDFONT = Path("/usr/share/sounds/sf2/FluidR3_GM.sf2")
+rendering = pytest.mark.skipif(
+    shutil.which("fluidsynth") is None or not SOUNDFONT.exists(), reason="needs fluidsynth and fluid-soundfont-gm"
+)
+
+
+def spectra(blocks, seed=0):
+    """(blocks, LAG + HOPS, MELS) mel power; the first rows of each block are the last of the one before."""
+    rows = np.random.default_rng(seed).gamma(0.3, size=(blocks * HOPS + LAG, MELS)).astype(np.float32)
+    return [rows[block * HOPS : (block + 1) * HOPS + LAG] for block in range(blocks)]
+
+
+def exercised():
+    """A small network whose normalisations are no identities."""
+    torch.manual_seed(0)
+    net = BeatNet(channels=12, taps=3, layers=5)
+    for module in net.modules():
+        if isinstance(module, torch.nn.BatchNorm1d):
+            module.running_mean.uniform_(-0.5, 0.5)
+            module.running_var.uniform_(0.5, 2.0)
+            if module.affine:
+                torch.nn.init.uniform_(module.weight, 0.5, 2.0)
+                torch.nn.init.uniform_(module.bias, -1.0, 1.0)
+    return net.eval()
+
+
+def test_on_stage_it_says_what_it_says_in_training(tmp_path):
+    net = exercised()
+    export(net, tmp_path / "net.npz")
+    live, blocks = BeatNetwork(tmp_path / "net.npz"), spectra(60)
+    inputs = np.concatenate([network_input(block) for block in blocks])
+    with torch.no_grad():
+        trained = torch.log_softmax(net(torch.from_numpy(inputs[None])), dim=2)[0].numpy()
+    streamed = np.concatenate([live.process(block) for block in blocks])
+    assert streamed.shape == (60 * STEPS, len(CLASSES))
+    np.testing.assert_allclose(streamed, trained, atol=1e-4)
+    assert trained.std(axis=0).min() > 0.01
+
+
+def test_it_never_hears_the_future():
+    net = exercised()
+    inputs = torch.rand(1, 200, 2 * MELS)
+    other = inputs.clone()
+    other[:, 120:] = 0.0
+    with torch.no_grad():
+        first, second = net(inputs)[0], net(other)[0]
+    torch.testing.assert_close(first[:120], second[:120])
+    assert (first[120:] - second[120:]).abs().max() > 1e-3
+
+
+def test_labels_are_triangles_late_by_the_delay():
+    beats, downbeats = np.array([0.5, 1.0, 1.5]), np.array([True, False, False])
+    labels = label(beats, downbeats, 2 * RATE)
+    times = (np.arange(2 * RATE) + 1) / RATE
+    np.testing.assert_allclose(labels.sum(axis=1), 1.0, atol=1e-6)
+    for kind, which in ((1, ~downbeats), (2, downbeats)):
+        marked = labels[:, kind] > 0.0
+        assert all(np.min(np.abs(beats[which] + DELAY - time)) < 0.025 for time in times[marked])
+        np.testing.assert_allclose(labels[:, kind].sum(), 1.5 * which.sum(), atol=1e-4)
+
+
+def test_training_learns_clicks_and_repeats_itself():
+    rng = np.random.default_rng(0)
+    pieces = []
+    for _ in range(4):
+        samples = rng.normal(scale=1e-3, size=25 * SAMPLE_RATE).astype(np.float32)
+        beats = np.arange(0.3, 24.5, rng.uniform(0.4, 0.7))
+        for beat in beats:
+            start = int(beat * SAMPLE_RATE)
+            samples[start : start + 480] += rng.normal(scale=0.3, size=480).astype(np.float32)
+        inputs = hear(samples)
+        pieces.append(Heard(inputs, label(beats, np.zeros(len(beats), dtype=bool), len(inputs))))
+    losses = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        net = BeatNet(channels=8, taps=2, layers=2, dropout=0.0)
+        before = evaluate(net, pieces)
+        train(pieces[:3] * 8, pieces[3:], net, epochs=12, seed=0)
+        losses.append(evaluate(net, pieces))
+    assert losses[0] < 0.6 * before
+    assert losses[0] == losses[1]
+
+
+@rendering
+def test_music_has_its_beats_where_it_says():
+    """Drums on every beat and nothing else: the onsets are at the beats, whatever the tempo does."""
+    notes = np.array([[beat, 0.2, 36.0, 110.0] for beat in range(16)])
+    source = Source(((110.0, Groove(notes, 16)),), SOUNDFONT)
+    seen = 0
+    for seed in range(12):
+        music = compose(source, 20.0, seed, (seed + 0.5) / 12)
+        again = compose(source, 20.0, seed, (seed + 0.5) / 12)
+        assert music.audio.tobytes() == again.audio.tobytes()
+        assert music.audio.dtype == np.float32
+        assert np.abs(music.audio).max() <= 1.0
+        assert music.downbeats[0]
+        assert music.downbeats.sum() in (len(music.beats) // 4, len(music.beats) // 3)
+        period = np.array([later - beat for beat, later in pairwise(music.beats)])
+        assert (period > 0.9 * 60.0 / FASTEST).all()
+        assert (period < 1.1 * 60.0 / SLOWEST).all()
+        rise = hear(music.audio)[:, MELS:].astype(np.float32).mean(axis=1)
+        near = [rise[int(beat * RATE) : int(beat * RATE) + 3].max() for beat in music.beats[:-1]]
+        seen += np.median(near) > 3.0 * rise.mean()
+    assert seen >= 9  # some pieces have no drums, or are drowned
+
+
+def test_grooves_of_the_test_music_are_named(tmp_path):
+    (tmp_path / "a.beats.json").write_text('{"beats": [0, 1], "source": "drummer1/x.mid"}')
+    assert grooves_of(tmp_path) == {"drummer1/x.mid"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["missing.zip"], "missing.zip"), (["missing.zip", "--without", "nowhere"], "nowhere: no .beats.json")],
+)
+def test_a_mistake_is_one_line(tmp_path, capsys, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "font.sf2").write_bytes(b"")
+    assert main([*arguments, "-o", "out.npz", "--soundfont", "font.sf2"]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
