@@ -124,6 +124,7 @@ def _kit(rng: np.random.Generator) -> dict[str, Array]:
     if rng.random() < 0.35:  # clap
         snare = sum(np.roll(snare, int(late * RATE)) * (times(0.4) > late) for late in (0.0, 0.009, 0.019))
     hat_low = rng.uniform(4000, 8000)
+    bell = np.sin(2 * np.pi * 3100 * times(0.5)) * np.exp(-times(0.5) / 0.1)
     kit = {
         "kick": kick,
         "snare": snare,
@@ -131,7 +132,7 @@ def _kit(rng: np.random.Generator) -> dict[str, Array]:
         "hat": hiss(0.15, 10 ** rng.uniform(-2.0, -1.3), hat_low, 11500),
         "open": hiss(0.6, rng.uniform(0.08, 0.3), hat_low, 11500),
         "crash": hiss(1.5, rng.uniform(0.3, 0.6), 2500, 11500),
-        "ride": hiss(0.5, rng.uniform(0.06, 0.2), 3500, 11500) + 0.2 * np.sin(2 * np.pi * 3100 * times(0.5)) * np.exp(-times(0.5) / 0.1),
+        "ride": hiss(0.5, rng.uniform(0.06, 0.2), 3500, 11500) + 0.2 * bell,
         "tom": sweep(rng.uniform(80, 160), rng.uniform(20, 100), 0.04, 0.12),
         "perc": sweep(rng.uniform(300, 2500), rng.uniform(0, 300), 0.02, rng.uniform(0.02, 0.1)),
     }  # fmt: skip
@@ -240,7 +241,7 @@ def _riffs(
         "eighths": np.arange(steps) % 2 == 0,
         "off": np.arange(steps) % 4 == 2,
         "sixteenths": np.arange(steps) % 4 != 0,
-        "random": rng.random(steps) < np.where(np.arange(steps) % 4 == 0, 0.6, np.where(np.arange(steps) % 2 == 0, 0.4, 0.2)),
+        "random": rng.random(steps) < np.tile([0.6, 0.2, 0.4, 0.2], beats),
         "none": np.zeros(steps, dtype=bool),
     }[kind]  # fmt: skip
     skank = style in ("one drop", "steppers", "one drop slow", "ska")

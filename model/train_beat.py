@@ -169,7 +169,7 @@ def _matrix(layer: nn.Module) -> tuple[Tensor, Tensor]:
 
 
 def loss_of(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy with shared labels, nats per step: at its minimum are true probabilities, as the bar pointer needs."""
+    """Cross-entropy with shared labels, nats per step: at its minimum the network gives true probabilities."""
     return -(labels * torch.log_softmax(logits, dim=2)).sum(dim=2).mean()
 
 

@@ -202,7 +202,7 @@ class _StateSpace:
 
 
 class BarPointerTracker:
-    """The default tracker: a bar pointer over spectral flux, read out through a smooth oscillator.
+    """The default tracker: a bar pointer over flux and a learned activation, read out through a smooth oscillator.
 
     Every tempo between ``min_bpm`` and ``max_bpm`` and every phase is followed at once. The dancer sees the likeliest
     of them, and leaves it only when another is clearly likelier, so that near ties do not flicker.
