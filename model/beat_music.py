@@ -122,7 +122,8 @@ def _kit(rng: np.random.Generator) -> dict[str, Array]:
     tone = sweep(rng.uniform(150, 260), rng.uniform(0, 200), 0.015, 0.06)
     snare[: len(tone)] += rng.uniform(0.1, 1.2) * tone[: len(snare)]
     if rng.random() < 0.35:  # clap
-        snare = sum(np.roll(snare, int(late * RATE)) * (times(0.4) > late) for late in (0.0, 0.009, 0.019))
+        hands = [np.roll(snare, int(late * RATE)) * (times(0.4) > late) for late in (0.0, 0.009, 0.019)]
+        snare = np.sum(hands, axis=0)
     hat_low = rng.uniform(4000, 8000)
     bell = np.sin(2 * np.pi * 3100 * times(0.5)) * np.exp(-times(0.5) / 0.1)
     kit = {
@@ -414,18 +415,18 @@ def compose(source: Source, seconds: float, seed: int, place: float) -> Labelled
     length = float(fall[-1])
     audio = np.zeros(int((length + lead + 0.5) * RATE))
     if midi:
-        at = [(2.0 * (start + lead), 2.0 * duration, *rest) for start, duration, *rest in midi]
-        sound = synthesise(_NOMINAL, programs, at, source.soundfont)  # type: ignore[arg-type]
+        twice = _NOMINAL / 60.0  # beats per second
+        at = [(twice * (start + lead), twice * duration, *rest) for start, duration, *rest in midi]
+        sound = synthesise(_NOMINAL, programs, at, source.soundfont)
         count = min(len(sound), len(audio))
         audio[:count] += sound[:count] / max(np.abs(sound).max(), 1e-6)
     if machine:
         if midi and rng.random() < 0.4:
             audio *= _pumping([start + lead for start, _, _, key, _ in drums if key in (35, 36)], len(audio), rng)
-        sound = _drum_machine([(start + lead, *rest) for start, *rest in drums], length + lead, rng)[: len(audio)]  # type: ignore[misc]
+        later = [(start + lead, *rest) for start, *rest in drums]
+        sound = _drum_machine(later, length + lead, rng)[: len(audio)]  # type: ignore[arg-type]
         audio[: len(sound)] += rng.uniform(0.3, 1.5) * sound / max(np.abs(sound).max(), 1e-6)
-    audio = _spoil(audio, rng)
-    beat_times = fall[:-1] + lead
-    return LabelledMusic(audio, beat_times, np.arange(beats) % per_bar == 0)
+    return LabelledMusic(_spoil(audio, rng), fall[:-1] + lead, np.arange(beats) % per_bar == 0)
 
 
 def _pumping(kicks: list[float], count: int, rng: np.random.Generator) -> Array:

@@ -143,22 +143,34 @@ class BeatNet(nn.Module):
 @torch.no_grad()
 def export(net: BeatNet, path: Path) -> None:
     """Writes what :class:`~dancerev.realtime.activation.BeatNetwork` reads."""
-    gain = torch.rsqrt(net.scale.running_var + net.scale.eps)
+    gain, shift = _normalisation(net.scale)
     weight, bias = _matrix(net.input)
     content: dict[str, Any] = {
         "taps": np.int64(net.taps),
         "dilations": np.array(net.dilations),
         "input_weight": weight * gain[:, None],
-        "input_bias": bias - (net.scale.running_mean * gain) @ weight,
+        "input_bias": bias + shift @ weight,
     }
     content["output_weight"], content["output_bias"] = _matrix(net.output)
     for index, (layer, norm, mix) in enumerate(zip(net.layers, net.norms, net.mixes, strict=True)):
         weight, bias = _matrix(layer)
-        gain = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
-        content[f"weight_{index}"] = weight * gain
-        content[f"bias_{index}"] = (bias - norm.running_mean) * gain + norm.bias
+        gain, shift = _normalisation(norm)
+        content[f"weight_{index}"], content[f"bias_{index}"] = weight * gain, bias * gain + shift
         content[f"mix_{index}"], content[f"mix_bias_{index}"] = _matrix(mix)
-    np.savez(path, **{name: np.asarray(value) for name, value in content.items()})
+    arrays: dict[str, Any] = {name: np.asarray(value) for name, value in content.items()}
+    np.savez(path, **arrays)
+
+
+def _normalisation(norm: nn.Module) -> tuple[Tensor, Tensor]:
+    """(channels,) factor and (channels,) summand that a trained batch normalisation amounts to."""
+    assert isinstance(norm, nn.BatchNorm1d)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    gain = torch.rsqrt(norm.running_var + norm.eps)
+    if norm.affine:
+        gain = gain * norm.weight
+    shift = -norm.running_mean * gain
+    return gain, shift + norm.bias if norm.affine else shift
 
 
 def _matrix(layer: nn.Module) -> tuple[Tensor, Tensor]:
@@ -202,7 +214,7 @@ def train(pieces: list[Heard], held_out: list[Heard], net: BeatNet, epochs: int,
             )
             loss = loss_of(net(inputs), labels)
             optimiser.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(net.parameters(), 1.0)
             optimiser.step()
             schedule.step()

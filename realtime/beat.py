@@ -80,7 +80,7 @@ CHANCE_ANYWHERE = 0.03  # of an onset, per step
 
 BEAT_POWER, BAR_POWER = 0.2, 0.2  # steps are not independent evidence, for the network remembers
 BEAT_SHARE = 0.05  # of the steps are beats, in the mean over the music that the network learned from
-BAR_DOUBT = -3.0  # the least that the network's word on downbeats counts for, in nats
+BAR_DOUBT = -1.5  # the least that the network's word on downbeats counts for, in nats
 WIDTH = 3  # half steps from a beat at which a step is none any more, as in the network's training
 
 PARTS = 16
