@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from dancerev.model.features import AcousticFrame, network_input
+from dancerev.model.features import ACTIVITY, AcousticFrame, network_input
 from dancerev.model.pose import FRAME_RATE, Pose, PoseDecoder, encode, rest_pose
 from dancerev.realtime.postprocess import PostProcessor
 from dancerev.realtime.session import ANY_STYLE, DanceModel
@@ -82,9 +82,12 @@ class Dancer:
         """The pose for one frame after ``frame``, of a dancer who has the model alone."""
         return hear_together([self], frame)[0]
 
-    def draw(self) -> npt.NDArray[np.float64]:
-        """(codes,) the noise that decides what to dance next."""
-        return self.temperature * self._random.gumbel(size=self.model.codes)
+    def draw(self, activity: float) -> npt.NDArray[np.float64]:
+        """(codes,) the noise that decides what to dance next.
+
+        The less ``activity`` (0 … 1) the music has, the less of it: in silence it does the likeliest, and rests.
+        """
+        return self.temperature * activity * self._random.gumbel(size=self.model.codes)
 
     def move(self, vector: npt.NDArray[np.float32], time: float) -> Pose:
         """The pose for ``time`` seconds. Always a valid one, whatever the network's ``vector`` (POSE_SIZE,) is."""
@@ -107,7 +110,7 @@ def hear_together(dancers: Sequence[Dancer], frame: AcousticFrame) -> list[Pose]
         [network_input(frame, time + dancer.lead) for dancer in dancers],
         [dancer.style for dancer in dancers],
         [dancer.place.to_centre() for dancer in dancers],
-        [dancer.draw() for dancer in dancers],
+        [dancer.draw(float(frame.audio[ACTIVITY])) for dancer in dancers],
     )
     poses = [dancer.move(vector, time) for dancer, vector in zip(dancers, vectors, strict=True)]
     if not np.isfinite(vectors).all():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from dancerev.model.skeleton import INDEX
 from dancerev.realtime.dancer import Dancer
 from dancerev.realtime.session import DanceModel
 from dancerev.realtime.spectrum import SAMPLE_RATE
@@ -75,6 +76,32 @@ def test_another_style_is_another_dance():
     salsa, _ = dance(song(), style="salsa")
     martial, _ = dance(song(), style="martial")
     assert max(np.abs(a.positions() - b.positions()).max() for a, b in zip(salsa, martial, strict=True)) > 0.2
+
+
+def speeds(poses):
+    """(T − 1,) m/s at 30 poses a second, mean of all joints."""
+    positions = np.array([pose.positions() for pose in poses])
+    return np.linalg.norm(np.diff(positions, axis=0), axis=-1).mean(axis=1) * 30
+
+
+@pytest.mark.parametrize("style", ["any", "salsa", "indian", "modern", "martial"])
+def test_in_silence_it_rests_and_with_the_music_it_starts_again(style):
+    silence = np.zeros(8 * SAMPLE_RATE, dtype=np.float32)
+    poses, _ = dance(np.concatenate([song(), silence, song()]), style=style)
+    moving = speeds(poses)
+    assert moving[4 * 30 : 10 * 30].mean() > 0.2
+    assert moving[12 * 30 : 18 * 30].max() < 0.1
+    assert moving[20 * 30 :].mean() > 0.2
+    resting = poses[16 * 30].positions()
+    assert resting[0, 1] > 0.8  # it stands
+    assert resting[[INDEX["LeftHand"], INDEX["RightHand"]], 1].max() < resting[INDEX["Head"], 1]
+
+
+@pytest.mark.parametrize("decibels", [-40, -20])
+def test_the_level_changes_nothing(whole, decibels):
+    softer, _ = dance((song() * 10 ** (decibels / 20)).astype(np.float32))
+    apart = [np.abs(a.positions() - b.positions()).max() for a, b in zip(whole[0], softer, strict=True)]
+    assert max(apart) < 0.01
 
 
 @pytest.mark.parametrize("fps", [30, 60])
