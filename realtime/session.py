@@ -30,20 +30,18 @@ class ModelError(ValueError):
     """A model that cannot be danced with; the message says why, in one line."""
 
 
-def model_path(model: str, int8: bool = False) -> Path:
+def model_path(model: str) -> Path:
     """The file of a bundled model by its name, or the path itself.
 
     Args:
         model: name or path.
-        int8: take a bundled model's variant in 8 bits, ``NAME.int8.onnx``, where there is one.
 
     Raises:
         ModelError: neither; the message names the bundled ones.
     """
     bundled = Path(str(resources.files("dancerev.model") / "pretrained"))
-    for kind in (".int8", "") if int8 else ("",):
-        if (bundled / f"{model}{kind}.onnx").is_file():
-            return bundled / f"{model}{kind}.onnx"
+    if (bundled / f"{model}.onnx").is_file():
+        return bundled / f"{model}.onnx"
     path = Path(model)
     if path.is_file():
         return path
@@ -71,8 +69,7 @@ class DanceModel:
         # Imported late: it takes most of the start-up time, which a mistyped option need not wait for.
         import onnxruntime
 
-        # Fewer bits are quicker on the processor; graphics cards have no such operators.
-        path = model_path(model, int8=provider in ("auto", "cpu"))
+        path = model_path(model)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = THREADS
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
