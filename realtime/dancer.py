@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from dancerev.model.features import ACTIVITY, AcousticFrame, network_input
+from dancerev.model.features import ACTIVITY, BEAT_SIN, AcousticFrame, network_input
 from dancerev.model.pose import FRAME_RATE, Pose, PoseDecoder, encode, rest_pose
 from dancerev.realtime.postprocess import PostProcessor
 from dancerev.realtime.session import ANY_STYLE, DanceModel
@@ -66,6 +66,8 @@ class Dancer:
         self.lead = lead
         self.temperature = temperature
         self._random = np.random.default_rng(seed)
+        self._half: bool | None = None
+        self._noise = np.zeros(model.codes, dtype=np.float32)
         self._number = number
         self._middle = np.array([middle, 0.0, 0.0], dtype=np.float32)
         self.stage = StageKeeper(radius)
@@ -82,12 +84,18 @@ class Dancer:
         """The pose for one frame after ``frame``, of a dancer who has the model alone."""
         return hear_together([self], frame)[0]
 
-    def draw(self, activity: float) -> npt.NDArray[np.float64]:
-        """(codes,) the noise that decides what to dance next.
+    def draw(self, heard: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """(codes,) the noise that decides what to dance next, for what is ``heard`` (FEATURE_SIZE,).
 
-        The less ``activity`` (0 … 1) the music has, the less of it: in silence it does the likeliest, and rests.
+        It is drawn anew for every half beat, and not for every frame: a half beat that seems to begin a frame earlier
+        or later, as through a microphone, then still brings the same. The less activity the music has, the less noise:
+        in silence the dancer does the likeliest, and rests.
         """
-        return self.temperature * activity * self._random.gumbel(size=self.model.codes)
+        half = bool(heard[BEAT_SIN] >= 0.0)
+        if half is not self._half:
+            self._half = half
+            self._noise = self._random.gumbel(size=self.model.codes).astype(np.float32)
+        return self._noise * np.float32(self.temperature * heard[ACTIVITY])
 
     def move(self, vector: npt.NDArray[np.float32], time: float) -> Pose:
         """The pose for ``time`` seconds. Always a valid one, whatever the network's ``vector`` (POSE_SIZE,) is."""
@@ -106,11 +114,12 @@ def hear_together(dancers: Sequence[Dancer], frame: AcousticFrame) -> list[Pose]
     model = dancers[0].model
     # Counted in whole frames, so that times stay on the grid exactly however long the show.
     time = (round(frame.time * FRAME_RATE) + 1) / FRAME_RATE
+    heard = [network_input(frame, time + dancer.lead) for dancer in dancers]
     vectors = model.step(
-        [network_input(frame, time + dancer.lead) for dancer in dancers],
+        heard,
         [dancer.style for dancer in dancers],
         [dancer.place.to_centre() for dancer in dancers],
-        [dancer.draw(float(frame.audio[ACTIVITY])) for dancer in dancers],
+        [dancer.draw(features) for dancer, features in zip(dancers, heard, strict=True)],
     )
     poses = [dancer.move(vector, time) for dancer, vector in zip(dancers, vectors, strict=True)]
     if not np.isfinite(vectors).all():

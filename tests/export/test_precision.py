@@ -2,11 +2,9 @@
 
 import json
 import wave
-from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 
 from dancerev.export.export import main, save
@@ -15,8 +13,6 @@ from dancerev.export.precision import difference, in_precision, times
 from dancerev.export.tensorrt_engine import graph_tensors, with_dancers
 from dancerev.model.step_format import METADATA_KEY
 from dancerev.realtime.generate import main as generate
-from dancerev.realtime.providers import PROVIDERS
-from dancerev.realtime.session import DanceModel, ModelError, model_path
 
 
 @pytest.fixture(scope="module")
@@ -89,28 +85,3 @@ def test_times_are_of_every_model(variants):
     spent = times([variants / "fp32.onnx", variants / "int8.onnx"], demo_features(20), paced=False)
     assert [len(each) for each in spent] == [20, 20]
     assert min(each.min() for each in spent) > 0.0
-
-
-def test_on_the_processor_a_bundled_model_is_danced_in_int8(variants, tmp_path, monkeypatch):
-    (tmp_path / "pretrained").mkdir()
-    monkeypatch.setattr("importlib.resources.files", lambda _: tmp_path)
-    for source, name in (("fp32", "small"), ("int8", "small.int8"), ("fp32", "only")):
-        (tmp_path / "pretrained" / f"{name}.onnx").write_bytes((variants / f"{source}.onnx").read_bytes())
-    assert model_path("small").name == "small.onnx"  # what is converted
-    assert model_path("small", int8=True).name == "small.int8.onnx"
-    assert model_path("only", int8=True).name == "only.onnx"
-    loaded = []
-    session = onnxruntime.InferenceSession
-    monkeypatch.setattr(
-        onnxruntime, "InferenceSession", lambda path, *a, **k: loaded.append(Path(path).name) or session(path, *a, **k)
-    )
-    for provider in PROVIDERS:
-        DanceModel("small", provider)
-    assert dict(zip(PROVIDERS, loaded, strict=True)) == {
-        "auto": "small.int8.onnx",
-        "cpu": "small.int8.onnx",
-        "cuda": "small.onnx",
-        "tensorrt": "small.onnx",
-    }
-    with pytest.raises(ModelError, match=r"not a bundled model \(only, small, small.int8\)"):
-        model_path("nosuch")
