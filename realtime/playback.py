@@ -25,7 +25,7 @@ RING_SECONDS = 1.0
 STALLED = 0.5
 """Seconds without a block after which the device counts as gone."""
 WAKING = 2.5
-"""The same for the first block."""
+"""The same in as many seconds after the start: some devices ask for a few blocks at once and then wake up slowly."""
 
 
 class Playback:
@@ -45,7 +45,7 @@ class Playback:
         self.played = 0
         self.xruns = 0
         self.last_call = 0.0
-        self._called = False
+        self._opened = 0.0
         self._channels = min(2, device.outputs)
         self._device = device
         self._blocks = decode_stereo(path, self.rate)
@@ -71,7 +71,7 @@ class Playback:
         while self.ring.room > self.ring.capacity // 2 and not self._filled:
             time.sleep(0.001)
         self._stream.start()
-        self.last_call = time.monotonic()
+        self._opened = self.last_call = time.monotonic()
 
     def callback(self, out: npt.NDArray[Any], frames: int, times: Any, status: Any) -> None:
         """Called by PortAudio's own thread for each block."""
@@ -86,7 +86,6 @@ class Playback:
         if status.output_underflow or (count < frames and not self._filled):
             self.xruns += 1
         self.played += count
-        self._called = True
         self.last_call = now
 
     @property
@@ -96,7 +95,8 @@ class Playback:
 
     def alive(self) -> bool:
         """Whether the device asks for blocks."""
-        return time.monotonic() - self.last_call < (STALLED if self._called else WAKING)
+        patience = STALLED if self.last_call - self._opened > WAKING else WAKING
+        return time.monotonic() - self.last_call < patience
 
     def close(self) -> None:
         """Stops at once."""

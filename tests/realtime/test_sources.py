@@ -596,6 +596,7 @@ def test_a_loudspeaker_that_goes_does_not_stop_the_music(tmp_path, monkeypatch):
     path = wav(tmp_path / "song.wav", 1.5, 48000, 2)
     source = playback.MusicFile(path, LOUDSPEAKER)
     monkeypatch.setattr(playback, "STALLED", 0.2)
+    monkeypatch.setattr(playback, "WAKING", 0.3)
     begin = time.monotonic()
     source.start()
     threading.Timer(0.5, Speaker.last.vanish).start()
