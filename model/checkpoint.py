@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import textwrap
 from pathlib import Path
 
 import torch
@@ -18,10 +20,10 @@ def load_checkpoint(path: str | Path) -> DanceNetwork:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         config = checkpoint["hyper_parameters"]["config"]
-        weights = checkpoint["state_dict"]
-    except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: not a checkpoint of dancerev-train ({error})") from error
-    config = {name: tuple(value) if isinstance(value, list) else value for name, value in config.items()}
-    network = DanceNetwork(DanceConfig(**config))
-    network.load_state_dict({k.removeprefix("network."): v for k, v in weights.items()})
+        config = {name: tuple(value) if isinstance(value, list) else value for name, value in config.items()}
+        network = DanceNetwork(DanceConfig(**config))
+        network.load_state_dict({k.removeprefix("network."): v for k, v in checkpoint["state_dict"].items()})
+    except (OSError, RuntimeError, LookupError, TypeError, AttributeError, ValueError, pickle.UnpicklingError) as error:
+        reason = textwrap.shorten(str(error), 200, placeholder=" …")
+        raise ValueError(f"{path}: not a checkpoint of dancerev-train, as it is now ({reason})") from error
     return network.eval()

@@ -312,7 +312,6 @@ def _parser() -> ArgumentParser:
     )
     parser.add_argument(
         "--music",
-        "--beats",
         type=Path,
         metavar="FOLDER|JSON",
         help="true beats and silences of the music: SONG.beats.json for every SONG[__STYLE][__seedN].npz, or one file "

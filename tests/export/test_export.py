@@ -1,6 +1,7 @@
 """The exported step does what the network does, and the stage refuses what it cannot dance with."""
 
 import json
+import pickle
 
 import numpy as np
 import onnx
@@ -117,7 +118,20 @@ def test_files_of_another_kind_are_refused(exported, tmp_path):
         DanceModel(str(tmp_path / "bare.onnx"))
 
 
-def test_export_of_no_checkpoint_is_one_line(tmp_path, capsys):
-    (tmp_path / "no.ckpt").write_text("hello")
-    assert main([str(tmp_path / "no.ckpt"), "-o", str(tmp_path / "x.onnx")]) == 2
-    assert capsys.readouterr().err.count("\n") == 1
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"hello",
+        pickle.dumps(slice(3), protocol=2),  # what torch will not load
+        {"model": {}},
+        {"hyper_parameters": {"config": {"phrase": 4}}, "state_dict": {}},  # of an earlier network
+        {"hyper_parameters": {"config": {}}, "state_dict": {"network.output.bias": torch.zeros(3)}},
+    ],
+)
+def test_export_of_no_checkpoint_is_one_line(tmp_path, capsys, content):
+    path = tmp_path / "no.ckpt"
+    torch.save(content, path) if isinstance(content, dict) else path.write_bytes(content)
+    assert main([str(path), "-o", str(tmp_path / "x.onnx")]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "not a checkpoint of dancerev-train" in error

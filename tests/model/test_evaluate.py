@@ -227,6 +227,6 @@ def test_what_is_not_a_dance_is_told_in_one_line(tmp_path, capsys, content, reas
 def test_bad_beats_and_bad_real_dance_are_told_in_one_line(dance_file, tmp_path, capsys):
     bad = tmp_path / "bad.json"
     bad.write_text("[]")
-    for arguments in (["--beats", str(bad)], ["--beats", str(tmp_path / "none.json")], ["--real", str(dance_file)]):
+    for arguments in (["--music", str(bad)], ["--music", str(tmp_path / "none.json")], ["--real", str(dance_file)]):
         assert main([str(dance_file), *arguments]) == 2
         assert capsys.readouterr().err.count("\n") == 1
