@@ -8,6 +8,7 @@ import logging
 import math
 import sys
 import warnings
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,23 @@ def _centre_seen_from(place: npt.NDArray[np.float32], heading: npt.NDArray[np.fl
     return np.stack([cosine * x - sine * z, sine * x + cosine * z], axis=-1).astype(np.float32)
 
 
-class Training(lightning.LightningModule):
+class SongValidation(lightning.LightningModule):
+    """Validation by what a network dances to whole songs when it is left to itself."""
+
+    def log_dances(self, dances: Sequence[npt.NDArray[Any]], songs: list[DanceSequence]) -> None:
+        """Logs the means of all metrics over ``dances``, each (T, 22, 3) metres at FRAME_RATE, to the ``songs``."""
+        rows = [evaluate_dance(dance, FRAME_RATE, song.beats) for dance, song in zip(dances, songs, strict=True)]
+        for name in rows[0]:
+            self.log(f"free_{name}", float(np.nanmean([row[name] for row in rows])), batch_size=len(songs))
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Songs stay where they are: who dances takes what it needs of them."""
+        if isinstance(batch[0], DanceSequence):
+            return batch
+        return super().transfer_batch_to_device(batch, device, dataloader_idx)
+
+
+class Training(SongValidation):
     """Losses, curriculum and validation around :class:`DanceNetwork`."""
 
     def __init__(
@@ -170,18 +187,7 @@ class Training(lightning.LightningModule):
         features = np.stack([s.features[:frames] for s in batch]).astype(np.float32)
         style = np.eye(len(self.network.config.styles), dtype=np.float32)[[s.style for s in batch]]
         rotations, root = free_run(self.network, features, style)
-        positions, _ = forward_kinematics(rotations, root)
-        rows = [
-            evaluate_dance(dance, FRAME_RATE, sequence.beats) for dance, sequence in zip(positions, batch, strict=True)
-        ]
-        for name in rows[0]:
-            self.log(f"free_{name}", float(np.nanmean([row[name] for row in rows])), batch_size=len(batch))
-
-    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """Songs stay where they are: :func:`free_run` takes what it needs of them."""
-        if isinstance(batch[0], DanceSequence):
-            return batch
-        return super().transfer_batch_to_device(batch, device, dataloader_idx)
+        self.log_dances(forward_kinematics(rotations, root)[0], batch)
 
     def configure_optimizers(self) -> Any:
         optimizer = torch.optim.AdamW(self.parameters(), lr=self.learning_rate, weight_decay=1e-4, betas=(0.9, 0.98))

@@ -20,13 +20,12 @@ from torch.utils.data import DataLoader
 from .corpus import Corpus, CorpusError, DanceSequence, load_corpus
 from .features import FEATURE_SIZE
 from .generate_original import begin_pose, dance
-from .metrics import evaluate_dance
 from .original import OriginalConfig, OriginalNetwork, own_frames
 from .pose import FRAME_RATE, POSE_SIZE, ROTATIONS
-from .train import Batch, Songs, Windows
+from .train import Batch, Songs, SongValidation, Windows
 
 
-class OriginalTraining(lightning.LightningModule):
+class OriginalTraining(SongValidation):
     """Loss, curriculum and validation around :class:`OriginalNetwork`."""
 
     def __init__(
@@ -74,18 +73,8 @@ class OriginalTraining(lightning.LightningModule):
         """Free-running dances to music never heard; the metrics are means over them."""
         frames = min(len(s.features) for s in batch)
         features = np.stack([s.features[:frames] for s in batch]).astype(np.float32)
-        rows = [
-            evaluate_dance(np.array([pose.positions() for pose in poses]), FRAME_RATE, sequence.beats)
-            for poses, sequence in zip(dance(self.network, features), batch, strict=True)
-        ]
-        for name in rows[0]:
-            self.log(f"free_{name}", float(np.nanmean([row[name] for row in rows])), batch_size=len(batch))
-
-    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """Songs stay where they are: :func:`dance` takes what it needs of them."""
-        if isinstance(batch[0], DanceSequence):
-            return batch
-        return super().transfer_batch_to_device(batch, device, dataloader_idx)
+        dances = [np.array([pose.positions() for pose in poses]) for poses in dance(self.network, features)]
+        self.log_dances(dances, batch)
 
     def configure_optimizers(self) -> Any:
         learning = [parameter for parameter in self.parameters() if parameter.requires_grad]

@@ -1,14 +1,11 @@
 """The show hears a real microphone: what leaves has the beat of what sounds, as the file does offline."""
 
-import socket
-import subprocess
-import sys
-import threading
 import time
 import wave
 
 import numpy as np
 import pytest
+from audience import Receiver, live
 from pythonosc.osc_bundle import OscBundle
 from pythonosc.osc_message import OscMessage
 
@@ -37,52 +34,29 @@ def song(tmp_path_factory):
     return samples, path
 
 
-class Listener:
-    """Receives flat OSC: positions of the joints relative to the hips, beats and energy, by time of arrival."""
+def read_flat(datagrams):
+    """What flat OSC says, by seconds of audio, told from the even pace of poses.
 
-    def __init__(self):
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", 0))
-        self.socket.settimeout(0.2)
-        self.port = self.socket.getsockname()[1]
-        self.received = []
-        self.open = True
-        self.thread = threading.Thread(target=self._receive)
-        self.thread.start()
-
-    def _receive(self):
-        while self.open:
-            try:
-                data = self.socket.recv(65536)
-            except TimeoutError:
-                continue
-            self.received.append((time.monotonic(), data))
-
-    def close(self):
-        self.open = False
-        self.thread.join()
-        self.socket.close()
-
-    def read(self):
-        """(T, 22, 3) positions; beats (N,) and energy (M, 2) by seconds of audio, told from the even pace of poses."""
-        poses, arrivals, beats, energy, pose = [], [], [], [], {}
-        for arrival, data in self.received:
-            for message in OscBundle(data) if OscBundle.dgram_is_bundle(data) else [OscMessage(data)]:
-                parts = message.address.split("/")
-                if message.address == "/dancerev/beat":
-                    beats.append(arrival)
-                elif message.address == "/dancerev/energy":
-                    energy.append((arrival, message.params[0]))
-                elif parts[-1] == "pos":
-                    pose[parts[-2]] = message.params
-                    if len(pose) == len(BONES):
-                        poses.append([pose[bone] for bone in BONES])
-                        arrivals.append(arrival)
-                        pose = {}
-        # The first poses may be late, while the sound device starts; their order is that of the audio all the same.
-        begin = np.median(np.array(arrivals) - np.arange(len(arrivals)) / FPS)
-        # Positions come in Unity's left-handed space.
-        return np.array(poses) * [-1, 1, 1], np.array(beats) - begin, np.array(energy) - [begin, 0.0]
+    (T, 22, 3) positions of the joints relative to the hips, beats (N,), and energy (M, 2): time and value.
+    """
+    poses, arrivals, beats, energy, pose = [], [], [], [], {}
+    for arrival, data in datagrams:
+        for message in OscBundle(data) if OscBundle.dgram_is_bundle(data) else [OscMessage(data)]:
+            parts = message.address.split("/")
+            if message.address == "/dancerev/beat":
+                beats.append(arrival)
+            elif message.address == "/dancerev/energy":
+                energy.append((arrival, message.params[0]))
+            elif parts[-1] == "pos":
+                pose[parts[-2]] = message.params
+                if len(pose) == len(BONES):
+                    poses.append([pose[bone] for bone in BONES])
+                    arrivals.append(arrival)
+                    pose = {}
+    # The first poses may be late, while the sound device starts; their order is that of the audio all the same.
+    begin = np.median(np.array(arrivals) - np.arange(len(arrivals)) / FPS)
+    # Positions come in Unity's left-handed space.
+    return np.array(poses) * [-1, 1, 1], np.array(beats) - begin, np.array(energy) - [begin, 0.0]
 
 
 def offline(samples):
@@ -107,27 +81,25 @@ def apart(one, other):
 @pytest.mark.slow
 def test_the_microphone_gives_the_beat_of_the_file_and_a_dance_like_its_own(virtual_microphone, song):
     samples, path = song
-    listener = Listener()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "dancerev.realtime.live", "--input", "mic", "--no-preview"]
-        + ["--protocol", "flat", "--osc", f"127.0.0.1:{listener.port}", "--duration", str(SECONDS - 2)],
+    receiver = Receiver()
+    process = live(
+        *("--input", "mic", "--no-preview", "--protocol", "flat", "--osc", f"127.0.0.1:{receiver.port}"),
+        *("--duration", SECONDS - 2),
         env=virtual_microphone.environment,
-        stderr=subprocess.PIPE,
-        text=True,
     )
     try:
-        while not listener.received and process.poll() is None:
+        while not receiver.datagrams and process.poll() is None:
             time.sleep(0.02)
         time.sleep(3.0)  # a device that has just been opened drops sound until its buffers have settled
         virtual_microphone.play(path)
         _, err = process.communicate(timeout=SECONDS + 20)
     finally:
         process.kill()
-        listener.close()
+        receiver.close()
     assert process.returncode == 0, err
-    live, beats, energy = listener.read()
-    assert len(live) == pytest.approx((SECONDS - 2) * FPS, abs=15)
-    np.testing.assert_allclose(live[0, :, 1], rest_pose().positions()[:, 1], atol=1e-3)
+    heard, beats, energy = read_flat(receiver.datagrams)
+    assert len(heard) == pytest.approx((SECONDS - 2) * FPS, abs=15)
+    np.testing.assert_allclose(heard[0, :, 1], rest_pose().positions()[:, 1], atol=1e-3)
 
     began = energy[np.argmax(energy[:, 1] > 0.1), 0]  # to a frame; to a millisecond by trying
 
@@ -136,7 +108,7 @@ def test_the_microphone_gives_the_beat_of_the_file_and_a_dance_like_its_own(virt
         return offline(np.concatenate([before, samples])[: round(seconds * SAMPLE_RATE)])
 
     def nearest(silences):
-        return min(silences, key=lambda silence: apart(live, file_after(silence, began + 2.0)[0]))
+        return min(silences, key=lambda silence: apart(heard, file_after(silence, began + 2.0)[0]))
 
     roughly = nearest(np.arange(began - 0.15, began + 0.03, 0.005))
     dance, announced = file_after(nearest(np.arange(roughly - 0.005, roughly + 0.006, 0.001)))
@@ -150,11 +122,11 @@ def test_the_microphone_gives_the_beat_of_the_file_and_a_dance_like_its_own(virt
     # Close in motion: pose by pose at first, later as lively. What is a little different in the sound in
     # the end tips a draw, and from there on it is another dance to the same beat.
     first, speeds = round(FPS * (began + 2.0)), []
-    for positions in (live, dance):
+    for positions in (heard, dance):
         speeds.append(np.linalg.norm(np.diff(positions[first:], axis=0), axis=-1).mean() * FPS)
     print(
-        f"joints {1000 * apart(live[:first], dance[:first]):.1f} mm apart, {speeds} m/s, beats {np.median(missed):.3f}"
+        f"joints {1000 * apart(heard[:first], dance[:first]):.1f} mm apart, {speeds} m/s, beats {np.median(missed):.3f}"
     )
-    assert apart(live[:first], dance[:first]) < 0.02
+    assert apart(heard[:first], dance[:first]) < 0.02
     assert min(speeds) > 0.15
     assert 0.5 < speeds[0] / speeds[1] < 2.0
