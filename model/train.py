@@ -8,7 +8,7 @@ import logging
 import math
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -108,7 +108,7 @@ def _centre_seen_from(place: npt.NDArray[np.float32], heading: npt.NDArray[np.fl
 class SongValidation(lightning.LightningModule):
     """Validation by what a network dances to whole songs when it is left to itself."""
 
-    def log_dances(self, dances: Sequence[npt.NDArray[Any]], songs: list[DanceSequence]) -> None:
+    def log_dances(self, dances: Iterable[npt.NDArray[Any]], songs: list[DanceSequence]) -> None:
         """Logs the means of all metrics over ``dances``, each (T, 22, 3) metres at FRAME_RATE, to the ``songs``."""
         rows = [evaluate_dance(dance, FRAME_RATE, song.beats) for dance, song in zip(dances, songs, strict=True)]
         for name in rows[0]:
