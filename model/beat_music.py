@@ -59,6 +59,8 @@ class Style:
 _STYLES: dict[str, Style] = {
     "house": Style(112, 136, 4, "9000900090009000", "0000900000009000", "3060306030603060", "0090009000900090"),
     "techno": Style(118, 160, 4, "9000900090009001", "0000300000003000", "5353535353535353", "0070007000700070"),
+    "off-beat hats": Style(100, 150, 4, "9000900090009000", "0000000000000000", "0000000000000000", "0090009000900090"),
+    "minimal": Style(110, 150, 4, "9000900090009000", "0000200000002001", "0192019201920192", "0080008000800080"),
     "disco": Style(100, 140, 4, "9000900090009000", "0000900000009000", "9292929292929292", "0080008000800080"),
     "four quiet": Style(90, 190, 4, "9000900090009000", "0000000000000000", "0000000000000000"),
     "rock": Style(75, 170, 4, "9000001090600000", "0000900000009000", "9090909090909090"),
@@ -87,6 +89,9 @@ _STYLES: dict[str, Style] = {
     "waltz": Style(80, 200, 2, "900000", "005050", "303030"),
     "waltz drums": Style(75, 190, 2, "900010", "000090", "909090"),
 }
+
+_CLUB = ("house", "techno", "off-beat hats", "minimal", "disco")
+"""What is played most where dancers are on stage."""
 
 
 # --- drums that are synthesised
@@ -157,8 +162,11 @@ def _drum_machine(notes: list[Note], length: float, rng: np.random.Generator) ->
     """(samples,) the drum notes, whose times are in seconds here, played on a synthesised kit."""
     kit = _kit(rng)
     loud = {name: rng.uniform(0.5, 1.0) for name in kit}
+    bright = rng.uniform(0.6, 1.6) if rng.random() < 0.25 else rng.uniform(0.15, 0.7)
     for name in ("hat", "open", "ride", "crash"):
-        loud[name] *= rng.uniform(0.15, 0.7)
+        loud[name] *= bright * rng.uniform(0.7, 1.0)
+    if rng.random() < 0.2:
+        loud["kick"] *= rng.uniform(0.2, 0.7)
     audio = np.zeros(int((length + 2.0) * RATE))
     for time, _, _, key, velocity in notes:
         name = _NAME_OF.get(key, "perc")
@@ -308,9 +316,9 @@ def _mute(notes: list[Note], beats: int, share: float, rng: np.random.Generator)
 
 @dataclass(frozen=True)
 class Source:
-    """Grooves by the tempo at which they were played, and the soundfont."""
+    """Grooves with the tempo and the style in which they were played, and the soundfont."""
 
-    grooves: tuple[tuple[float, Groove], ...]
+    grooves: tuple[tuple[float, str, Groove], ...]
     soundfont: Path
 
 
@@ -336,7 +344,8 @@ def read_source(archive: Path, soundfont: Path, split: str, without: frozenset[s
                 source = "/".join(Path(name).parts[1:])
                 long = name.endswith("_beat_4-4.mid") and file.getinfo(name).file_size > 500
                 if long and split_of(source) == split and source not in without:
-                    grooves.append((float(Path(name).stem.split("_")[-3]), read_groove(file.read(name))))
+                    style, tempo = Path(name).stem.split("_")[1:3]
+                    grooves.append((float(tempo), style.split("-")[0], read_groove(file.read(name))))
     except zipfile.BadZipFile:
         raise ValueError(f"{archive}: not a zip file") from None
     if not grooves:
@@ -358,9 +367,12 @@ def compose(source: Source, seconds: float, seed: int, place: float) -> Labelled
     played = rng.random() < 0.55
     if played:
         bpm = SLOWEST * (FASTEST / SLOWEST) ** place
-        distance = np.array([abs(np.log2(bpm / tempo)) for tempo, _ in source.grooves])
+        distance = np.array([abs(np.log2(bpm / tempo)) for tempo, _, _ in source.grooves])
         fitting = np.flatnonzero(distance <= max(_STRETCH, np.sort(distance)[min(20, len(distance) - 1)]))
-        groove = source.grooves[int(rng.choice(fitting))][1]
+        # Half of the grooves are rock; the root makes the rare styles less rare.
+        styles = [source.grooves[index][1] for index in fitting]
+        share = np.array([styles.count(style) ** -0.5 for style in styles])
+        groove = source.grooves[int(rng.choice(fitting, p=share / share.sum()))][2]
         bars = max(8, round(seconds * bpm / 240.0))
         begin = 4 * int(rng.integers(0, groove.beats // 4))
         # The edges of an electronic kit's hats are not in General MIDI.
@@ -372,7 +384,7 @@ def compose(source: Source, seconds: float, seed: int, place: float) -> Labelled
             if -0.1 <= (at := start - begin + groove.beats * turn) < 4 * bars - 0.02
         ]
     else:
-        style = str(rng.choice(list(_STYLES)))
+        style = str(rng.choice(_CLUB if rng.random() < 0.25 else list(_STYLES)))
         rhythm = _STYLES[style]
         bpm = float(rhythm.low * (rhythm.high / rhythm.low) ** rng.random())
         per_bar = len(rhythm.kick) // rhythm.steps

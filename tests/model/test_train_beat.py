@@ -103,7 +103,7 @@ def test_training_learns_clicks_and_repeats_itself():
 def test_music_has_its_beats_where_it_says():
     """Drums on every beat and nothing else: the onsets are at the beats, whatever the tempo does."""
     notes = np.array([[beat, 0.2, 36.0, 110.0] for beat in range(16)])
-    source = Source(((110.0, Groove(notes, 16)),), SOUNDFONT)
+    source = Source(((110.0, "rock", Groove(notes, 16)),), SOUNDFONT)
     seen = 0
     for seed in range(6):
         music = compose(source, 20.0, seed, (seed + 0.5) / 6)
