@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from . import pose
 from .corpus import DanceSequence, save_shard
-from .features import FEATURE_SIZE
+from .features import FASTEST_STEP, FEATURE_SIZE
 from .motion_beats import alignment, joint_speed, kinematic_beats
-from .music import FASTEST_STEP, TOLERANCE, Song, followed
+from .music import Song, followed, with_middles
 from .pairing import FPS, Body, Repertoire, compose
 from .parallel import in_parallel
 from .pose import FRAME_RATE, POSE_SIZE
@@ -97,8 +97,8 @@ class _Stage:
         song = self.songs[job.song]
         rng = np.random.default_rng(job.seed)
         mirrored = bool(rng.random() < 0.5)
-        good, level = followed(song)
-        beats = dance_beats(song, level, rng)
+        good, steps = followed(song)
+        beats = dance_beats(song, steps, rng)
         rate = 60.0 / float(np.median(np.diff(beats)))
         repertoire = self.repertoire(job.style, int(np.argmin(np.abs(np.log2(np.array(RATES) / rate)))), mirrored)
         silences = [(float(start), float(stop)) for start, stop in song.silences]
@@ -130,27 +130,16 @@ class _Stage:
         return sequences, Fit(job.style, song.bpm, bas, chance, kept, song.seconds)
 
 
-def dance_beats(song: Song, level: float, rng: np.random.Generator) -> Array:
-    """The beats to step on: all, every second one where they are fast, twice as many at times where they are slow.
+def dance_beats(song: Song, steps: Array, rng: np.random.Generator) -> Array:
+    """The beats to move on: the steps, or where all the beats are steps and slow ones, twice as many at times.
 
     Args:
         song: the music.
-        level: beats that the tracker mostly hears per true beat.
+        steps: (N,) seconds, of :func:`~dancerev.model.music.followed`.
         rng: chooses for slow songs.
     """
-    if song.bpm > FASTEST_STEP:
-        parity = 0
-        if level == 0.5 and len(song.heard_beats):  # the tracker hears one of the two
-            hits = [np.abs(song.beats[k::2, None] - song.heard_beats).min(axis=1) < TOLERANCE for k in (0, 1)]
-            parity = int(hits[1].mean() > hits[0].mean())
-        return song.beats[parity::2]
-    if song.bpm < RATES[0] or (song.bpm < _SLOWEST_STEP and rng.random() < 0.5):
-        between = (song.beats[1:] + song.beats[:-1]) / 2.0
-        silent = np.zeros(len(between), dtype=bool)
-        for start, stop in song.silences:
-            silent |= (song.beats[:-1] < stop - 1e-6) & (song.beats[1:] > start + 1e-6)
-        return np.sort(np.concatenate([song.beats, between[~silent]]))
-    return song.beats
+    slow = song.bpm < RATES[0] or (song.bpm < _SLOWEST_STEP and rng.random() < 0.5)
+    return with_middles(song) if slow and len(steps) == len(song.beats) else steps
 
 
 def usable(good: Array) -> list[tuple[int, int]]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-FEATURE_VERSION = 1
+FEATURE_VERSION = 2
 """Raised whenever the meaning of any number below changes; a model states the version it was trained on."""
 
 BANDS = 8
@@ -33,16 +33,19 @@ ENERGY = AUDIO_FEATURES.index("energy")
 ACTIVITY = AUDIO_FEATURES.index("activity")
 
 BEAT_FEATURES: tuple[str, ...] = (
-    "beat_sin",  # phase in the beat at the time of the pose; (0, 1) is on the beat
-    "beat_cos",
+    "step_sin",  # phase in the step, a beat or two, at the time of the pose; (0, 1) is on the beat
+    "step_cos",
     "bar_sin",  # phase in the bar, times the confidence in it
     "bar_cos",
-    "tempo",  # log2(BPM / 120)
+    "tempo",  # log2(steps per minute / 120)
     "beat_confidence",  # 0 … 1
 )
 
 BEAT = slice(len(AUDIO_FEATURES), len(AUDIO_FEATURES) + len(BEAT_FEATURES))
-BEAT_SIN, BEAT_COS = BEAT.start, BEAT.start + 1
+STEP_SIN, STEP_COS, TEMPO = BEAT.start, BEAT.start + 1, BEAT.start + 4
+
+FASTEST_STEP = 130.0
+"""Beats per minute above which a dancer steps on every second beat only."""
 
 FEATURE_NAMES: tuple[str, ...] = AUDIO_FEATURES + BEAT_FEATURES
 FEATURE_SIZE = len(FEATURE_NAMES)
@@ -60,6 +63,8 @@ class BeatState:
         beat_in_bar: 0 for the downbeat, counting up.
         beats_per_bar: usually 3 or 4.
         bar_confidence: [0, 1]; 0 while the music does not show its bar.
+        beat_in_step: 0 for the beat on which the dancer steps.
+        beats_per_step: 1, or 2 where the music is fast.
     """
 
     time: float
@@ -69,6 +74,8 @@ class BeatState:
     beat_in_bar: int = 0
     beats_per_bar: int = 4
     bar_confidence: float = 0.0
+    beat_in_step: int = 0
+    beats_per_step: int = 1
 
     @property
     def bpm(self) -> float:
@@ -84,11 +91,21 @@ class BeatState:
         """The same beat as it will stand at ``time`` (seconds), if the tempo stays."""
         beats = self.beats_at(time)
         whole = math.floor(beats)
-        return replace(self, time=time, phase=beats - whole, beat_in_bar=whole % self.beats_per_bar)
+        return replace(
+            self,
+            time=time,
+            phase=beats - whole,
+            beat_in_bar=whole % self.beats_per_bar,
+            beat_in_step=(self.beat_in_step + whole - self.beat_in_bar) % self.beats_per_step,
+        )
 
     def beats_at(self, time: float) -> float:
         """Beats since the current bar's downbeat at ``time`` (seconds), at the present tempo."""
         return self.beat_in_bar + self.phase + (time - self.time) / self.period
+
+    def steps_at(self, time: float) -> float:
+        """Steps since the last one at ``time`` (seconds), at the present tempo."""
+        return (self.beat_in_step + self.phase + (time - self.time) / self.period) / self.beats_per_step
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +119,14 @@ class AcousticFrame:
 
 def beat_features(beat: BeatState, time: float) -> npt.NDArray[np.float32]:
     """(len(BEAT_FEATURES),) float32: the beat as it will stand at ``time`` (seconds), the time of the pose."""
-    beats = beat.beats_at(time)
-    turn, bar = 2.0 * math.pi * beats, 2.0 * math.pi * beats / beat.beats_per_bar
+    turn, bar = 2.0 * math.pi * beat.steps_at(time), 2.0 * math.pi * beat.beats_at(time) / beat.beats_per_bar
     return np.array(
         [
             math.sin(turn),
             math.cos(turn),
             beat.bar_confidence * math.sin(bar),
             beat.bar_confidence * math.cos(bar),
-            math.log2(beat.bpm / 120.0),
+            math.log2(beat.bpm / beat.beats_per_step / 120.0),
             beat.confidence,
         ],
         dtype=np.float32,

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .features import FASTEST_STEP
 from .skeleton import FEET, INDEX
 
 Array = npt.NDArray[Any]
@@ -21,9 +22,6 @@ SMOOTHING = 1.0 / 12.0
 
 BEAT_WIDTH = 0.05
 """Seconds: σ of the beat alignment score, 3 frames at 60 fps."""
-
-FASTEST_STEPS = 130.0
-"""Beats a minute above which a dancer steps on every other beat."""
 
 RESTART = 2.0
 """Seconds after a silence in which a dancer may still be at rest."""
@@ -76,9 +74,9 @@ def _alignment(beats: Array, to: Array) -> float:
 
 
 def dance_levels(beats: Array) -> list[Array]:
-    """The beats (N,) that a dancer may step on: all, or above :data:`FASTEST_STEPS` the odd and the even ones."""
+    """The beats (N,) that a dancer may step on: all, or above :data:`FASTEST_STEP` the odd and the even ones."""
     beats = np.asarray(beats, dtype=np.float64)
-    if len(beats) > 2 and 60.0 / np.median(np.diff(beats)) > FASTEST_STEPS:
+    if len(beats) > 2 and 60.0 / np.median(np.diff(beats)) > FASTEST_STEP:
         return [beats[0::2], beats[1::2]]
     return [beats]
 

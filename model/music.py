@@ -10,16 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .features import FEATURE_SIZE, network_input
+from .features import FEATURE_SIZE, STEP_COS, STEP_SIN, TEMPO, network_input
 from .pose import FRAME_RATE
 
 Array = npt.NDArray[Any]
 
 SAMPLE_RATE = 24_000
 """Samples per second of the audio that is heard: the feature extractor's."""
-
-FASTEST_STEP = 130.0
-"""Beats per minute above which one movement takes two beats."""
 
 TOLERANCE = 0.07
 """Seconds within which a heard beat counts as a true one."""
@@ -37,8 +34,6 @@ class Song:
         beats: (N,) true beats, seconds.
         silences: (S, 2) start and stop in seconds.
         features: (T, FEATURE_SIZE) float16; row k is what the network hears for the pose at (k + 2) / FRAME_RATE.
-        heard_beats: (M,) seconds, as the live tracker announces them.
-        heard_period: (T,) seconds per beat, as the tracker believes at each frame.
     """
 
     name: str
@@ -48,8 +43,6 @@ class Song:
     beats: Array
     silences: Array
     features: Array
-    heard_beats: Array
-    heard_period: Array
 
     @property
     def seconds(self) -> float:
@@ -141,32 +134,36 @@ def find_grid(samples: npt.NDArray[np.float32], bpm: float) -> Array:
     return np.arange(phases[int(np.argmax(sums))], len(samples) / SAMPLE_RATE, period)
 
 
-def followed(song: Song) -> tuple[Array, float]:
-    """Where the tracker follows the music.
+def with_middles(song: Song) -> Array:
+    """(2 N − 1 or fewer,) the beats and, outside the silences, the middles between them, seconds."""
+    between = (song.beats[1:] + song.beats[:-1]) / 2.0
+    silent = np.zeros(len(between), dtype=bool)
+    for start, stop in song.silences:
+        silent |= (song.beats[:-1] < stop - 1e-6) & (song.beats[1:] > start + 1e-6)
+    return np.sort(np.concatenate([song.beats, between[~silent]]))
+
+
+def followed(song: Song) -> tuple[Array, Array]:
+    """Where the steps that are heard, as the features have them, are on the true beats.
 
     Returns:
-        (T,) bool: at that frame it hears the true beats, every second one of them or twice as many; and how many
-        beats it mostly hears per true beat there: 0.5, 1 or 2.
+        (T,) bool: at that frame they are; and (N,) seconds of the true beats on which they mostly are: all, every
+        second one, or those between as well.
     """
-    times = (np.arange(len(song.features)) + 1) / FRAME_RATE
-    period = float(np.median(np.diff(song.beats)))
-    ratio = period / song.heard_period
-    good = np.zeros(len(times), dtype=bool)
-    levels = np.zeros(len(times))
-    for level in (0.5, 1.0, 2.0):
-        few, many = (song.heard_beats, song.beats) if level <= 1.0 else (song.beats, song.heard_beats)
-        near = np.abs(np.log2(ratio / level)) < 0.12
-        if len(few) < 2 or len(many) < 2:
-            continue
-        hit = np.abs(few[:, None] - many[None, :]).min(axis=1) < TOLERANCE
-        place = np.clip(np.searchsorted(few, times), 1, len(few) - 1)
-        here = near & hit[place] & hit[place - 1]
-        good |= here
-        levels[here] = level
+    times = (np.arange(len(song.features)) + 2) / FRAME_RATE
+    heard = song.features.astype(np.float64)
+    turn = np.unwrap(np.arctan2(heard[:, STEP_SIN], heard[:, STEP_COS]))
+
+    def agreement(steps: Array) -> float:
+        on, between = (np.cos(np.interp(at, times, turn)) for at in (steps, (steps[1:] + steps[:-1]) / 2.0))
+        return float(on.mean() - between.mean())
+
+    steps = max((song.beats, song.beats[0::2], song.beats[1::2], with_middles(song)), key=agreement)
+    index = np.interp(times, steps, np.arange(len(steps)))
+    off = (turn / (2.0 * np.pi) - index + 0.5) % 1.0 - 0.5
+    period = float(np.median(np.diff(steps)))
+    tempo = np.log2(60.0 / period / 120.0)
+    good = (np.abs(off) * period < TOLERANCE) & (np.abs(heard[:, TEMPO] - tempo) < 0.12)
     for start, stop in song.silences:
         good |= (times >= start) & (times < stop + 0.2)
-    heard = levels[levels > 0]
-    level = float(np.median(heard)) if len(heard) else 1.0
-    # Half of fast beats could be either half; which one is danced must not change within a song.
-    either_half = (levels == 0.5) & (level != 0.5) & (song.bpm > FASTEST_STEP)
-    return good & ~either_half, level
+    return good, steps

@@ -2,7 +2,7 @@
 
 Beyond Dance Revolution (Huang et al., ICLR 2021), whose encoder and decoder it keeps in kind: attention looks
 back only, with relative positions; the LSTM reads the music at its input; and what the dancer *chooses* to do
-is a discrete code for every half beat. In training the code is read off the motion to come (finite scalar
+is a discrete code for every half step. In training the code is read off the motion to come (finite scalar
 quantisation, Mentzer et al., ICLR 2024); on stage it is drawn from a prior that has heard the music and knows the
 codes so far. A regression alone answers an uncertain future with its mean, and
 sways on the spot; given a code there is little left to be uncertain about.
@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .features import BEAT, BEAT_COS, BEAT_FEATURES, BEAT_SIN, FEATURE_SIZE
+from .features import BEAT, BEAT_FEATURES, FEATURE_SIZE, STEP_COS, STEP_SIN
 from .pose import CONTACTS, POSE_SIZE, TRAVEL, TURN
 
 PRIOR_CODE_DROPOUT, PRIOR_MUSIC_DROPOUT = 0.1, 0.3
@@ -41,7 +41,7 @@ class DanceConfig:
         window: frames of music that attention sees, the present one included.
         hidden, lstm_layers: of the decoder.
         levels: values per dimension of a code; their product is the number of codes.
-        code_width: of what the decoder is told of a code and how far its half beat has come.
+        code_width: of what the decoder is told of a code and how far its half step has come.
         prior_hidden: of the prior's LSTM.
         dropout: in training, everywhere.
     """
@@ -75,7 +75,7 @@ class State(NamedTuple):
         cell: (M, B, hidden).
         pose: (B, POSE_SIZE) the last pose emitted, as a pose vector.
         code: (B, len(levels)) the code being danced, each number in [−1, 1].
-        half: (B,) 1 in the first half of a beat, −1 in the second, 0 before the first frame.
+        half: (B,) 1 in the first half of a step, −1 in the second, 0 before the first frame.
         prior_hidden, prior_cell: (B, prior_hidden) of the prior.
         processed: (B,) int64, frames so far, counted up to the window.
     """
@@ -191,7 +191,7 @@ class MusicEncoder(nn.Module):
 
 
 class MotionEncoder(nn.Module):
-    """Reads off the motion what is danced in every half beat; used in training only."""
+    """Reads off the motion what is danced in every half step; used in training only."""
 
     def __init__(self, config: DanceConfig) -> None:
         super().__init__()
@@ -204,12 +204,12 @@ class MotionEncoder(nn.Module):
         self.output = nn.Sequential(nn.LayerNorm(2 * width), nn.Linear(2 * width, len(config.levels)))
 
     def forward(self, poses: Tensor, part: Tensor, place: Tensor) -> Tensor:
-        """What is danced in each half beat: the mean over its frames, and how they change.
+        """What is danced in each half step: the mean over its frames, and how they change.
 
         Args:
             poses: (B, T, POSE_SIZE) normalised.
-            part: (B, T) int64, numbers the half beats from 0 on.
-            place: (B, T, 2) from :func:`half_beats`.
+            part: (B, T) int64, numbers the half steps from 0 on.
+            place: (B, T, 2) from :func:`half_steps`.
 
         Returns:
             (B, parts, len(levels)), unbounded.
@@ -249,14 +249,14 @@ class Codebook(nn.Module):
         return (digits - self.reach) / self.reach
 
 
-def half_beats(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Where in the beat frames are, by their features (..., FEATURE_SIZE), not normalised.
+def half_steps(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Where in the dancer's step frames are, by their features (..., FEATURE_SIZE), not normalised.
 
     Returns:
-        (...) 1 in the first half of the beat and −1 in the second; (..., 2) how far the half has come: sine and cosine
+        (...) 1 in the first half of the step and −1 in the second; (..., 2) how far the half has come: sine and cosine
         of an angle from 0 to π.
     """
-    sine, cosine = features[..., BEAT_SIN], features[..., BEAT_COS]
+    sine, cosine = features[..., STEP_SIN], features[..., STEP_COS]
     half = torch.where(sine >= 0.0, torch.ones_like(sine), -torch.ones_like(sine))
     return half, torch.stack([half * sine, half * cosine], dim=-1)
 
@@ -288,7 +288,7 @@ class DanceNetwork(nn.Module):
         self.encoder = MusicEncoder(config)
         self.motion_encoder = MotionEncoder(config)
         self.codebook = Codebook(config.levels)
-        # A code is but a few numbers; spread out, with the place in its half beat, it weighs as much as the rest.
+        # A code is but a few numbers; spread out, with the place in its half step, it weighs as much as the rest.
         self.code_features = nn.Sequential(
             nn.Linear(len(config.levels) + 2, 128), nn.GELU(), nn.Linear(128, config.code_width), nn.GELU()
         )
@@ -333,9 +333,9 @@ class DanceNetwork(nn.Module):
             poses: (B, T, POSE_SIZE) normalised.
 
         Returns:
-            (B, T, len(levels)) quantised, the same over all frames of a half beat; (B, T) bool, where one begins.
+            (B, T, len(levels)) quantised, the same over all frames of a half step; (B, T) bool, where one begins.
         """
-        half, place = half_beats(features)
+        half, place = half_steps(features)
         due = torch.cat([torch.ones_like(half[:, :1]), half.diff(dim=1)], dim=1) != 0.0
         part = due.cumsum(dim=1) - 1
         codes = self.codebook.quantize(self.motion_encoder(poses, part, place))
@@ -394,14 +394,14 @@ class DanceNetwork(nn.Module):
             noise: standard deviation of Gaussian noise on the poses fed, in normalised units.
 
         Returns:
-            poses (B, T, POSE_SIZE) normalised; and of the N half beats that begin, one dance after the other: prior
+            poses (B, T, POSE_SIZE) normalised; and of the N half steps that begin, one dance after the other: prior
             logits (N, codes) and code indices (N,).
         """
         real = self.normalize_pose(poses)
         codes, due = self.posterior(features, real[:, 1:])
         style = style[:, None].expand(-1, features.shape[1], -1)
         heard = self._heard(self.encoder(self.normalize_features(features)), features, style, stage)
-        _, place = half_beats(features)
+        _, place = half_steps(features)
         known = torch.cat([heard, self.code_features(torch.cat([codes, place], dim=-1))], dim=-1)
         # Own poses are fed without gradient, so they can be made beforehand, and the LSTM then run over whole sequences
         # by the library's fused kernel: training through the loop is several times slower.
@@ -412,12 +412,12 @@ class DanceNetwork(nn.Module):
         return made, self.prior_logits(codes, heard, due), self.codebook.index(codes[due])
 
     def prior_logits(self, codes: Tensor, heard: Tensor, due: Tensor) -> Tensor:
-        """Logits (N, codes) of the code of each of the N half beats that begin, given those before and what is heard.
+        """Logits (N, codes) of the code of each of the N half steps that begin, given those before and what is heard.
 
         Args:
             codes: (B, T, len(levels)) quantised, at every frame the one danced.
             heard: (B, T, heard).
-            due: (B, T) bool, where a half beat begins.
+            due: (B, T) bool, where a half step begins.
         """
         before = F.pad(codes, (0, 0, 1, 0))[:, :-1]
         music, others = heard[..., : self.config.width], heard[..., self.config.width :]
@@ -427,7 +427,7 @@ class DanceNetwork(nn.Module):
         return self.prior_output(hidden[due])
 
     def code_likelihood(self, features: Tensor, style: Tensor, stage: Tensor, poses: Tensor) -> tuple[Tensor, Tensor]:
-        """Prior logits (N, codes) and the codes' indices (N,) of the half beats; only the prior gets a gradient.
+        """Prior logits (N, codes) and the codes' indices (N,) of the half steps; only the prior gets a gradient.
 
         Arguments as for :meth:`forward`; the sequences may be much longer, as no pose is made.
         """
@@ -475,7 +475,7 @@ class DanceNetwork(nn.Module):
             self.normalize_features(features), state.cached_key, state.cached_value, state.processed
         )
         last = self.normalize_pose(state.pose)
-        half, place = half_beats(features)
+        half, place = half_steps(features)
         heard = self._heard(music, features, style, stage)
         prior_hidden, prior_cell = lstm_cell(
             self.prior_lstm,

@@ -205,7 +205,7 @@ def _hear_song(folder: Path, pair: Pair) -> None:
     silences = np.zeros((0, 2))
     save_song(
         folder / pair.song_file,
-        Song(pair.song.stem, pair.split, pair.origin, bpm, beats, silences, features, heard, period),
+        Song(pair.song.stem, pair.split, pair.origin, bpm, beats, silences, features),
     )
 
 

@@ -144,9 +144,8 @@ def _prepare_song(folder: Path, grooves: Grooves | None, held_out: Path | None, 
     if piece.split == "test" and held_out is not None:
         _write_audio(held_out, piece.name, audio, {"bpm": bpm, "beats": beats, "silences": silences})
     quiet = np.array(silences, dtype=np.float64).reshape(-1, 2)
-    save_song(
-        folder / f"{piece.name}.npz", Song(piece.name, piece.split, piece.origin, bpm, beats, quiet, *hear(audio))
-    )
+    features, _, _ = hear(audio)
+    save_song(folder / f"{piece.name}.npz", Song(piece.name, piece.split, piece.origin, bpm, beats, quiet, features))
 
 
 def _write_audio(folder: Path, name: str, audio: Array, facts: dict[str, Any]) -> None:

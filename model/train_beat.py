@@ -113,7 +113,7 @@ class BeatNet(nn.Module):
         dropout: share of what a layer says that is left out in training.
     """
 
-    def __init__(self, channels: int = 48, taps: int = 4, layers: int = 9, dropout: float = 0.15) -> None:
+    def __init__(self, channels: int = 64, taps: int = 4, layers: int = 9, dropout: float = 0.12) -> None:
         super().__init__()
         self.taps = taps
         self.dilations = [2**layer for layer in range(layers)]
@@ -185,7 +185,9 @@ def loss_of(logits: Tensor, labels: Tensor) -> Tensor:
     return -(labels * torch.log_softmax(logits, dim=2)).sum(dim=2).mean()
 
 
-def train(pieces: list[Heard], held_out: list[Heard], net: BeatNet, epochs: int, seed: int) -> None:
+def train(
+    pieces: list[Heard], held_out: list[Heard], net: BeatNet, epochs: int, seed: int, bfloat16: bool = False
+) -> None:
     """Trains ``net`` on windows of the pieces, each epoch as many as cover all of them once.
 
     Args:
@@ -194,6 +196,7 @@ def train(pieces: list[Heard], held_out: list[Heard], net: BeatNet, epochs: int,
         net: changed in place.
         epochs: times through the music.
         seed: of windows and order.
+        bfloat16: reckon in it where that does no harm: twice as fast on a processor that can.
     """
     rng = np.random.default_rng(seed)
     window = int(WINDOW * RATE)
@@ -212,7 +215,9 @@ def train(pieces: list[Heard], held_out: list[Heard], net: BeatNet, epochs: int,
             inputs, labels = _windows(
                 [pieces[which] for which in chosen[index * BATCH : (index + 1) * BATCH]], window, rng
             )
-            loss = loss_of(net(inputs), labels)
+            with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+                logits = net(inputs)
+            loss = loss_of(logits.float(), labels)
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(net.parameters(), 1.0)
@@ -274,8 +279,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, default=Path("beat_music"), help="where the music heard is kept")
     parser.add_argument("--without", type=Path, help="leave out the grooves of the .beats.json files in this folder")
     parser.add_argument("--soundfont", type=Path, default=SOUNDFONT, help=f"default {SOUNDFONT}")
-    parser.add_argument("--clips", type=int, default=EVEN, help=f"pieces to learn from, {PIECE_SECONDS:g} s each")
-    parser.add_argument("--epochs", type=int, default=9)
+    parser.add_argument("--clips", type=int, default=3 * EVEN, help=f"pieces to learn from, {PIECE_SECONDS:g} s each")
+    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--bfloat16", action="store_true", help="train in it: twice as fast where the processor can")
     parser.add_argument("--workers", type=int, default=1, help="processes that make music")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args(argv)
@@ -287,7 +293,7 @@ def main(argv: list[str] | None = None) -> int:
         held_out = make_music(arguments.folder / "test", kept, HELD_OUT, HELD_OUT_SEED, arguments.workers)
         torch.manual_seed(arguments.seed)
         net = BeatNet()
-        train(pieces, held_out, net, arguments.epochs, arguments.seed)
+        train(pieces, held_out, net, arguments.epochs, arguments.seed, arguments.bfloat16)
         export(net.eval(), arguments.output)
     except (OSError, ValueError) as error:
         print(f"dancerev.model.train_beat: {error}", file=sys.stderr)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from dancerev.model.features import ACTIVITY, BEAT_SIN, AcousticFrame, network_input
+from dancerev.model.features import ACTIVITY, STEP_SIN, AcousticFrame, network_input
 from dancerev.model.pose import FRAME_RATE, Pose, PoseDecoder, encode, rest_pose
 from dancerev.realtime.postprocess import PostProcessor
 from dancerev.realtime.session import ANY_STYLE, DanceModel
@@ -87,11 +87,11 @@ class Dancer:
     def draw(self, heard: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """(codes,) the noise that decides what to dance next, for what is ``heard`` (FEATURE_SIZE,).
 
-        It is drawn anew for every half beat, and not for every frame: a half beat that seems to begin a frame earlier
+        It is drawn anew for every half step, and not for every frame: a half step that seems to begin a frame earlier
         or later, as through a microphone, then still brings the same. The less activity the music has, the less noise:
         in silence the dancer does the likeliest, and rests.
         """
-        half = bool(heard[BEAT_SIN] >= 0.0)
+        half = bool(heard[STEP_SIN] >= 0.0)
         if half is not self._half:
             self._half = half
             self._noise = self._random.gumbel(size=self.model.codes).astype(np.float32)

@@ -22,6 +22,7 @@ from dancerev.realtime.spectrum import (
     Spectrum,
     mel_centres,
 )
+from dancerev.realtime.steps import StepCounter
 
 __all__ = ["SAMPLE_RATE", "FeatureExtractor"]
 
@@ -44,6 +45,7 @@ class FeatureExtractor:
     def __init__(self, tracker: BeatTracker | None = None) -> None:
         self.tracker: BeatTracker = BarPointerTracker() if tracker is None else tracker
         self._spectrum = Spectrum()
+        self._steps = StepCounter()
         self._buffer = np.zeros(FRAME_SAMPLES, dtype=np.float32)
         self._filled = 0
         octaves = np.log2(mel_centres() / LOWEST) / np.log2(HIGHEST / LOWEST)
@@ -67,7 +69,8 @@ class FeatureExtractor:
             if self._filled == FRAME_SAMPLES:
                 self._filled = 0
                 block = self._spectrum.process(self._buffer)
-                frames.append(AcousticFrame(block.time, self._audio_features(block), self.tracker.update(block)))
+                beat = self._steps.count(self.tracker.update(block))
+                frames.append(AcousticFrame(block.time, self._audio_features(block), beat))
         return frames
 
     def _audio_features(self, block: SpectralBlock) -> npt.NDArray[np.float32]:

@@ -6,50 +6,68 @@ import numpy as np
 import pytest
 
 from dancerev.model.dances import dance_beats, usable
-from dancerev.model.features import FEATURE_SIZE
+from dancerev.model.features import FEATURE_SIZE, STEP_COS, STEP_SIN, TEMPO
 from dancerev.model.music import Song, followed, load_song, read_beats, save_song
 
 SECONDS = 40.0
 FRAMES = int(SECONDS * 15)
 
 
-def song(bpm=100.0, heard=None, period=None, silences=()):
+def song(bpm=100.0, steps=None, silences=()):
+    """A song whose steps are heard at ``steps``, by default at its beats."""
     beats = np.arange(0.5, SECONDS, 60.0 / bpm)
-    return Song(
-        name="a",
-        split="train",
-        origin="b",
-        bpm=bpm,
-        beats=beats,
-        silences=np.array(silences).reshape(-1, 2),
-        features=np.zeros((FRAMES, FEATURE_SIZE), dtype=np.float16),
-        heard_beats=beats if heard is None else heard,
-        heard_period=np.full(FRAMES, 60.0 / bpm if period is None else period),
+    return heard_at(
+        beats if steps is None else steps,
+        Song(
+            name="a",
+            split="train",
+            origin="b",
+            bpm=bpm,
+            beats=beats,
+            silences=np.array(silences).reshape(-1, 2),
+            features=np.zeros((FRAMES, FEATURE_SIZE), dtype=np.float16),
+        ),
     )
 
 
-@pytest.mark.parametrize(("every", "level"), [(slice(None), 1.0), (slice(0, None, 2), 0.5), (slice(1, None, 2), 0.5)])
-def test_a_tracker_that_hears_the_beats_or_every_second_one_follows(every, level):
+def heard_at(steps, song):
+    """The song with features by which a dancer steps at ``steps``."""
+    times = (np.arange(FRAMES) + 2) / 15
+    features = song.features.copy()
+    early = steps[0] - np.arange(9, 0, -1) * (steps[1] - steps[0])
+    turn = 2 * np.pi * np.interp(times, np.concatenate([early, steps]), np.arange(len(steps) + 9))
+    features[:, STEP_SIN], features[:, STEP_COS] = np.sin(turn), np.cos(turn)
+    features[:, TEMPO] = np.log2(60 / np.median(np.diff(steps)) / 120)
+    return replace(song, features=features)
+
+
+@pytest.mark.parametrize(("first", "every"), [(0, 1), (0, 2), (1, 2)])
+def test_steps_on_the_beats_or_on_every_second_one_are_followed(first, every):
     plain = song()
-    heard = replace(plain, heard_beats=plain.beats[every], heard_period=plain.heard_period / level)
-    good, found = followed(heard)
+    good, steps = followed(heard_at(plain.beats[first::every], plain))
     assert good[30:-30].all()
-    assert found == level
+    np.testing.assert_array_equal(steps, plain.beats[first::every])
 
 
-def test_a_tracker_beside_the_beat_does_not_follow():
+def test_steps_twice_a_beat_are_followed():
+    plain = song(60.0)
+    good, steps = followed(heard_at(np.arange(0.5, SECONDS, 0.5), plain))
+    assert good[30:-30].all()
+    np.testing.assert_allclose(np.diff(steps), 0.5)
+
+
+def test_steps_beside_the_beat_are_not_followed():
     plain = song()
-    good, _ = followed(replace(plain, heard_beats=plain.beats + 0.3))
+    good, _ = followed(heard_at(plain.beats + 0.2, plain))
     assert not good.any()
     assert usable(good) == []
 
 
-def test_a_tracker_that_wanders_off_is_followed_until_then():
+def test_steps_that_wander_off_are_followed_until_then():
     plain = song()
-    late = plain.beats + np.where(plain.beats > 20.0, 0.2, 0.0)
-    good, _ = followed(replace(plain, heard_beats=late))
+    good, _ = followed(heard_at(plain.beats + np.where(plain.beats > 20.0, 0.2, 0.0), plain))
     assert good[30:280].all()
-    assert not good[330:].any()
+    assert not good[330:-30].any()
     ((start, stop),) = usable(good)
     assert start == 0
     assert 280 <= stop <= 330
@@ -65,20 +83,21 @@ def test_a_moment_of_doubt_is_kept_and_a_short_rest_is_not():
 def test_silence_is_nothing_to_be_lost_in():
     plain = song(silences=[(10.0, 16.0)])
     beats = plain.beats[(plain.beats < 10.0) | (plain.beats >= 16.0)]
-    good, _ = followed(replace(plain, beats=beats, heard_beats=beats))
+    good, _ = followed(replace(plain, beats=beats, features=np.zeros_like(plain.features)))
     assert good[150:240].all()
+    assert not good[:100].any()
 
 
-@pytest.mark.parametrize(("bpm", "lowest", "highest"), [(60, 115, 125), (100, 100, 100), (140, 70, 70), (170, 85, 85)])
-def test_steps_are_neither_too_slow_nor_too_fast(bpm, lowest, highest):
-    steps = dance_beats(song(float(bpm)), 1.0, np.random.default_rng(0))
-    assert lowest - 0.01 <= 60.0 / np.median(np.diff(steps)) <= highest + 0.01
-
-
-def test_of_fast_beats_those_are_danced_that_are_heard():
-    fast = song(160.0)
-    steps = dance_beats(replace(fast, heard_beats=fast.beats[1::2]), 0.5, np.random.default_rng(0))
-    np.testing.assert_array_equal(steps, fast.beats[1::2])
+@pytest.mark.parametrize(
+    ("bpm", "every", "lowest", "highest"), [(60, 1, 120, 120), (100, 1, 100, 100), (80, 1, 80, 160), (170, 2, 85, 85)]
+)
+def test_slow_songs_are_danced_twice_a_beat_at_times(bpm, every, lowest, highest):
+    plain = song(float(bpm))
+    rates = set()
+    for seed in range(10):
+        beats = dance_beats(plain, plain.beats[::every], np.random.default_rng(seed))
+        rates.add(round(60.0 / np.median(np.diff(beats))))
+    assert rates == {lowest, highest}
 
 
 def test_a_song_comes_back_as_it_was_kept(tmp_path):

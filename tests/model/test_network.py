@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dancerev.model.features import BEAT_COS, BEAT_SIN, FEATURE_SIZE
+from dancerev.model.features import FEATURE_SIZE, STEP_COS, STEP_SIN
 from dancerev.model.free_run import gumbel
 from dancerev.model.network import Codebook, DanceConfig, DanceNetwork
 from dancerev.model.pose import POSE_SIZE
@@ -25,7 +25,7 @@ def sequence(frames, batch=2):
     generator = torch.Generator().manual_seed(1)
     features = torch.randn(batch, frames, FEATURE_SIZE, generator=generator)
     beats = torch.arange(frames) / 7.5 + torch.rand(batch, 1, generator=generator)
-    features[..., BEAT_SIN], features[..., BEAT_COS] = torch.sin(2 * torch.pi * beats), torch.cos(2 * torch.pi * beats)
+    features[..., STEP_SIN], features[..., STEP_COS] = torch.sin(2 * torch.pi * beats), torch.cos(2 * torch.pi * beats)
     return (
         features,
         torch.softmax(torch.randn(batch, len(TINY.styles), generator=generator), -1),
@@ -55,7 +55,7 @@ def test_streaming_equals_whole(network):
     assert torch.equal(network.codebook.index(codes[due]), index)
     assert len(logits) == len(index) == due.sum()
     assert due.sum(dim=1).min() >= 10
-    assert due.sum(dim=1).max() <= 15  # 48 frames hold 12.8 half beats
+    assert due.sum(dim=1).max() <= 15  # 48 frames hold 12.8 half steps
     state = network.initial_state(poses[:, 0])
     made = []
     for t in range(48):
@@ -89,7 +89,7 @@ def test_a_code_lasts_half_a_beat(network):
         _, state = network.step(features[:, t], style, stage[:, t], noise, state)
         codes.append(int(network.codebook.index(state.code)))
     changes = torch.tensor(codes).diff().nonzero()[:, 0] + 1
-    crossings = ((features[0, :, BEAT_SIN] >= 0).int().diff() != 0).nonzero()[:, 0] + 1
+    crossings = ((features[0, :, STEP_SIN] >= 0).int().diff() != 0).nonzero()[:, 0] + 1
     assert set(changes.tolist()) <= set(crossings.tolist())
     assert len(changes) > 0.7 * len(crossings)
 

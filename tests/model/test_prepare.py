@@ -59,7 +59,7 @@ def test_sequences_are_whole_and_agree_with_themselves(prepared):
 
 
 def test_the_network_hears_the_beat_on_which_the_dancer_steps(prepared):
-    sine, cosine = (FEATURE_NAMES.index(name) for name in ("beat_sin", "beat_cos"))
+    sine, cosine = (FEATURE_NAMES.index(name) for name in ("step_sin", "step_cos"))
     for sequence in load_corpus(prepared[0], "train").sequences:
         rows = np.rint(sequence.beats * pose.FRAME_RATE).astype(int)
         rows = rows[(rows > 60) & (rows < len(sequence.features))]
