@@ -30,7 +30,7 @@ LOCAL_RATE = 1.3
 """How much faster or slower than its average a take may run from one beat to the next."""
 
 _STEADINESS = 4.0  # what a deviation of one octave from the period costs, in fully pronounced beats
-_ACCENTS = (0.2, 0.3, 0.4)  # how much slower the motion runs on the beat than on average, and faster between
+_ACCENTS = (0.2, 0.3, 0.4, 0.5, 0.6)  # how much slower the motion runs on the beat than on average, and faster between
 _ALIGNED = 0.7  # alignment with which an accent is strong enough
 
 

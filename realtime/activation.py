@@ -82,21 +82,24 @@ class BeatNetwork:
 
 
 class _Layer:
-    """A causal dilated convolution over a ring of past steps, a rectifier, and a mixture of its channels."""
+    """A causal dilated convolution over past steps, a rectifier, and a mixture of its channels."""
 
     def __init__(
         self, taps: int, dilation: int, weight: FloatArray, bias: FloatArray, mix: FloatArray, mix_bias: FloatArray
     ) -> None:
         self._weight, self._bias, self._mix, self._mix_bias = weight, bias, mix, mix_bias
-        channels = weight.shape[0] // taps
-        self._capacity = (taps - 1) * dilation + STEPS
-        self._ring = np.zeros((self._capacity, channels), dtype=np.float32)
-        self._steps = np.arange(STEPS)
-        self._taps = self._steps[:, None] - dilation * np.arange(taps - 1, -1, -1)
-        self._now = 0
+        self._span = (taps - 1) * dilation
+        # Long enough that what is remembered is seldom moved back to its beginning.
+        self._past: FloatArray = np.zeros((2 * self._span + 64 * STEPS, weight.shape[0] // taps), dtype=np.float32)
+        self._back = [dilation * tap for tap in range(taps - 1, -1, -1)]
+        self._now = self._span
 
     def process(self, hidden: FloatArray) -> FloatArray:
-        self._ring[(self._now + self._steps) % self._capacity] = hidden
-        seen = self._ring[(self._now + self._taps) % self._capacity].reshape(STEPS, -1)
-        self._now = (self._now + STEPS) % self._capacity
+        if self._now + STEPS > len(self._past):
+            self._past[: self._span] = self._past[self._now - self._span : self._now]
+            self._now = self._span
+        now = self._now
+        self._past[now : now + STEPS] = hidden
+        seen = np.concatenate([self._past[now - back : now - back + STEPS] for back in self._back], axis=1)
+        self._now += STEPS
         return np.maximum(seen @ self._weight + self._bias, 0.0) @ self._mix + self._mix_bias

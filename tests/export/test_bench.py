@@ -103,8 +103,10 @@ def test_the_command(tmp_path, capsys):
 
 def test_the_original_way_takes_longer_for_more():
     """As its loop over frames does."""
-    short, long = original_way(4), original_way(40)
-    assert 0.0 < short * 4 < long * 40
+    short, long = original_way(noise(1)), original_way(noise(6))
+    assert 0.0 < short["dancing"] * 15 < long["dancing"] * 90
+    assert 0.0 < short["hearing"] * 15 < long["hearing"] * 90
+    assert long["ms_per_frame"] == pytest.approx(long["dancing"] + long["hearing"])
 
 
 def test_without_torch_the_original_way_is_left_out(exported, monkeypatch):

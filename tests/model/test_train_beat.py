@@ -44,12 +44,12 @@ def exercised():
 def test_on_stage_it_says_what_it_says_in_training(tmp_path):
     net = exercised()
     export(net, tmp_path / "net.npz")
-    live, blocks = BeatNetwork(tmp_path / "net.npz"), spectra(60)
+    live, blocks = BeatNetwork(tmp_path / "net.npz"), spectra(150)
     inputs = np.concatenate([network_input(block) for block in blocks])
     with torch.no_grad():
         trained = torch.log_softmax(net(torch.from_numpy(inputs[None])), dim=2)[0].numpy()
     streamed = np.concatenate([live.process(block) for block in blocks])
-    assert streamed.shape == (60 * STEPS, len(CLASSES))
+    assert streamed.shape == (150 * STEPS, len(CLASSES))
     np.testing.assert_allclose(streamed, trained, atol=1e-4)
     assert trained.std(axis=0).min() > 1e-3
 
