@@ -279,8 +279,8 @@ def print_report(report: dict[str, Any], console: Console) -> None:
         console.print(f"a file is danced to at {measured['times_real_time']:.0f} × real time (of processor time)")
     if original := report["original"]:
         console.print(
-            f"the original's way: {original['ms_per_frame']:.2f} ms a frame, {original['times_our_stream']:.1f} × ours, "
-            f"{original['dancing']:.2f} of them its network, {original['times_our_step']:.1f} × our step"
+            f"the original's way: {original['ms_per_frame']:.2f} ms, {original['times_our_stream']:.1f} × ours; "
+            f"its network: {original['dancing']:.2f} ms, {original['times_our_step']:.1f} × our step"
         )
     if late := report["after_an_hour"]:
         console.print(f"frame {HOUR}: {late[str(HOUR)]:.3f} ms, {late['ratio']:.3f} × frame 100")

@@ -58,6 +58,7 @@ class BodyLoss(NamedTuple):
         speed: error of its length alone. What is unsure of the direction of a movement makes it smaller, by the errors
             above; this one makes it as large as it should be.
         pulse: error of the mean speed of all joints. Its dips are what is seen as the beat of a dance.
+        level: error of the mean speed over the whole window, so that a dance is not calmer than it should be.
         slide: movement of planted feet.
     """
 
@@ -65,6 +66,7 @@ class BodyLoss(NamedTuple):
     velocity: Tensor
     speed: Tensor
     pulse: Tensor
+    level: Tensor
     slide: Tensor
 
 
@@ -81,6 +83,7 @@ def body_loss(made: Tensor, real: Tensor) -> BodyLoss:
         velocity=(made_move - real_move).abs().mean(),
         speed=speed_error.abs().mean(),
         pulse=speed_error.mean(dim=-1).abs().mean(),
+        level=speed_error.mean(dim=(-2, -1)).abs().mean(),
         slide=(feet * planted).mean(),
     )
 

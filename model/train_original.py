@@ -22,7 +22,7 @@ from .features import FEATURE_SIZE
 from .generate_original import begin_pose, dance
 from .original import OriginalConfig, OriginalNetwork, own_frames
 from .pose import FRAME_RATE, POSE_SIZE, ROTATIONS
-from .train import Batch, Songs, SongValidation, Windows
+from .train import Batch, Songs, SongValidation, Windows, stop_early
 
 
 class OriginalTraining(SongValidation):
@@ -107,6 +107,7 @@ def train_original(arguments: argparse.Namespace) -> Path:
         logger=CSVLogger(arguments.out, name="log"),
         callbacks=[
             ModelCheckpoint(arguments.out, save_last=True, train_time_interval=timedelta(minutes=3)),
+            *stop_early(songs),
             TQDMProgressBar(refresh_rate=20),
         ],
         val_check_interval=arguments.validate_every,

@@ -17,7 +17,7 @@ from dancerev.model.features import BEAT_FEATURES, FEATURE_NAMES, FEATURE_SIZE, 
 from dancerev.model.free_run import free_run, gumbel
 from dancerev.model.network import DanceConfig, DanceNetwork
 from dancerev.model.skeleton import INDEX, forward_kinematics
-from dancerev.model.train import Windows, main
+from dancerev.model.train import Windows, main, mean_speed
 
 FRAMES = 520
 
@@ -182,3 +182,31 @@ def test_the_loss_of_speed_is_blind_to_direction():
     assert float(body_loss(aside, ahead).speed) == pytest.approx(0.0, abs=1e-6)
     assert float(body_loss(aside, ahead).velocity) == pytest.approx(0.2 / 3, abs=1e-6)
     assert float(body_loss(slower, ahead).speed) == pytest.approx(0.05, abs=1e-5)
+    assert float(body_loss(slower, ahead).level) == pytest.approx(0.05, abs=1e-5)
+
+
+def test_the_loss_of_level_is_blind_to_when_it_moves():
+    rest = pose.rest_pose()
+    stance = torch.from_numpy(pose.encode(rest.rotations[None], rest.root[None], rest.contacts[None]))
+    steady, in_turns = (stance.repeat(1, 21, 1) for _ in range(2))
+    steady[..., pose.TRAVEL] = torch.tensor([0.0, 0.05])
+    in_turns[:, 0::2, pose.TRAVEL] = torch.tensor([0.0, 0.1])
+    assert float(body_loss(in_turns, steady).level) == pytest.approx(0.0, abs=1e-4)
+    assert float(body_loss(in_turns, steady).pulse) == pytest.approx(0.05, abs=1e-4)
+
+
+def test_mean_speed_is_that_of_the_joints_in_the_world():
+    sequence = swinging(np.random.default_rng(0), 1)
+    decoder = pose.PoseDecoder()
+    world = np.array([decoder.decode(vector).positions() for vector in sequence.pose])
+    assert mean_speed(sequence.pose) == pytest.approx(
+        15 * np.linalg.norm(np.diff(world, axis=0), axis=-1).mean(), rel=1e-4
+    )
+
+
+def test_a_training_that_gets_no_better_ends_early(corpus, tmp_path, monkeypatch):
+    """Nothing is learned at such a rate, so validations are as good as the first, but for rounding."""
+    monkeypatch.setattr("dancerev.model.train.PATIENCE", 2)
+    still = ["--steps", 60, "--validate-every", 4, "--learning-rate", 1e-12, "--prior-steps", 2]
+    assert train(corpus, tmp_path, *still) == 0
+    assert 2 <= len(logged(tmp_path, "free_score")) <= 8
