@@ -78,7 +78,7 @@ ONSET_WIDTH = 0.018  # seconds, standard deviation of an onset about its place
 DISTANCES = 6  # in half steps; from the last on the onset does not belong to the place
 CHANCE_ANYWHERE = 0.03  # of an onset, per step
 
-BEAT_POWER, BAR_POWER = 0.1, 0.1  # steps are not independent evidence, for the network remembers
+BEAT_POWER, BAR_POWER = 0.3, 0.3  # steps are not independent evidence, for the network remembers
 BEAT_SHARE = 0.05  # of the steps are beats, in the mean over the music that the network learned from
 BAR_DOUBT = -1.5  # the least that the network's word on downbeats counts for, in nats
 WIDTH = 3  # half steps from a beat at which a step is none any more, as in the network's training
