@@ -5,24 +5,37 @@ from __future__ import annotations
 import argparse
 
 from dancerev.realtime.beat import MAX_BPM, MIN_BPM, BarPointerTracker, BeatTracker
+from dancerev.realtime.beat_midi import MidiTracker
+from dancerev.realtime.errors import InputError
+from dancerev.realtime.midi import MidiInput
 
 BEAT_ENGINES = ("own", "aubio")
+"""Those that hear the beat in the sound."""
+
+LIVE_ENGINES = (*BEAT_ENGINES, "midi")
+"""Those of a show, which can follow a clock too."""
 
 
-def make_tracker(engine: str = "own", bpm_range: tuple[float, float] = (MIN_BPM, MAX_BPM)) -> BeatTracker:
-    """The tracker of that name, for tempi within ``bpm_range``.
+def make_tracker(
+    engine: str = "own", bpm_range: tuple[float, float] = (MIN_BPM, MAX_BPM), midi_port: str | None = None
+) -> BeatTracker:
+    """The tracker of that name, for tempi within ``bpm_range``; "midi" listens to a port that ``midi_port`` names.
 
     Raises:
-        InputError: the engine is not installed.
+        InputError: the engine is not installed, or there is no such port, or no use for one.
         ValueError: there is no such engine, or it cannot follow such a range.
     """
+    if midi_port is not None and engine != "midi":
+        raise InputError("a MIDI port is for --beat-engine midi")
     if engine == "own":
         return BarPointerTracker(*bpm_range)
     if engine == "aubio":
         from dancerev.realtime.beat_aubio import AubioTracker
 
         return AubioTracker(*bpm_range)
-    raise ValueError(f"no beat engine {engine}; there are {', '.join(BEAT_ENGINES)}")
+    if engine == "midi":
+        return MidiTracker(*bpm_range, MidiInput(midi_port))
+    raise ValueError(f"no beat engine {engine}; there are {', '.join(LIVE_ENGINES)}")
 
 
 def bpm_range(text: str) -> tuple[float, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 import sys
 import time
@@ -15,10 +16,12 @@ from rich.text import Text
 from dancerev.model.command_line import ArgumentParser
 from dancerev.model.features import AUDIO_FEATURES, BANDS, ENERGY, ONSETS, AcousticFrame
 from dancerev.realtime.beat import MAX_BPM, MIN_BPM
-from dancerev.realtime.beat_engines import BEAT_ENGINES, bpm_range, make_tracker
+from dancerev.realtime.beat_engines import LIVE_ENGINES, bpm_range, make_tracker
+from dancerev.realtime.beat_midi import MidiTracker
 from dancerev.realtime.devices import list_devices, quiet_libraries
 from dancerev.realtime.errors import InputError
 from dancerev.realtime.features import SAMPLE_RATE, FeatureExtractor
+from dancerev.realtime.midi import list_ports
 from dancerev.realtime.sources import AudioSource, open_source
 
 BAR = 30  # characters
@@ -99,10 +102,11 @@ def _parser() -> ArgumentParser:
     parser = ArgumentParser(prog="dancerev-listen", description=__doc__)
     parser.add_argument("--input", metavar="mic|demo|PATH", default="mic", help="what to hear (default mic)")
     parser.add_argument("--device", metavar="NAME|INDEX", help="sound device, by number or part of its name")
-    parser.add_argument("--list-devices", action="store_true", help="list the sound devices and exit")
+    parser.add_argument("--list-devices", action="store_true", help="list sound devices and MIDI inputs, and exit")
     parser.add_argument("--mute", action="store_true", help="do not play a file while hearing it")
     parser.add_argument("--bpm-range", type=bpm_range, default=(MIN_BPM, MAX_BPM), metavar="MIN-MAX", help="tempi")
-    parser.add_argument("--beat-engine", choices=BEAT_ENGINES, default="own", help="beat tracker (default own)")
+    parser.add_argument("--beat-engine", choices=LIVE_ENGINES, default="own", help="beat tracker (default own)")
+    parser.add_argument("--midi-port", metavar="NAME", help="MIDI clock for --beat-engine midi, by part of its name")
     parser.add_argument("--duration", type=_seconds, metavar="S", help="end after so many seconds")
     return parser
 
@@ -113,17 +117,18 @@ def main(argv: list[str] | None = None) -> int:
     console = Console()
     try:
         if arguments.list_devices:
-            print(list_devices())
+            print(list_devices(), *list_ports(), sep="\n")
             return 0
-        ear = FeatureExtractor(make_tracker(arguments.beat_engine, arguments.bpm_range))
-        with quiet_libraries():
+        tracker = make_tracker(arguments.beat_engine, arguments.bpm_range, arguments.midi_port)
+        with quiet_libraries(), contextlib.ExitStack() as stack:
             source = open_source(arguments.input, arguments.device, arguments.mute, arguments.duration)
-            try:
-                if source.note:
-                    console.print(f"note: {source.note}")
-                last = listen(source, ear, console)
-            finally:
-                source.close()
+            stack.callback(source.close)
+            if isinstance(tracker, MidiTracker):
+                stack.callback(tracker.close)
+                tracker.heard_at = lambda time: source.clock.heard_at(time)
+            if source.note:
+                console.print(f"note: {source.note}")
+            last = listen(source, FeatureExtractor(tracker), console)
     except (InputError, ValueError, OSError) as error:
         print(f"dancerev-listen: {error}", file=sys.stderr)
         return 2

@@ -22,12 +22,14 @@ from dancerev.model.command_line import ArgumentParser
 from dancerev.model.features import ENERGY, ONSETS
 from dancerev.model.pose import Pose
 from dancerev.realtime.beat import MAX_BPM, MIN_BPM
-from dancerev.realtime.beat_engines import BEAT_ENGINES, bpm_range, make_tracker
+from dancerev.realtime.beat_engines import LIVE_ENGINES, bpm_range, make_tracker
+from dancerev.realtime.beat_midi import MidiTracker
 from dancerev.realtime.controls import Controls
 from dancerev.realtime.dancer import side_by_side
 from dancerev.realtime.devices import quiet_libraries
 from dancerev.realtime.errors import InputError
 from dancerev.realtime.features import FeatureExtractor
+from dancerev.realtime.midi import list_ports
 from dancerev.realtime.providers import PROVIDERS
 from dancerev.realtime.session import ANY_STYLE, DanceModel, ModelError
 from dancerev.realtime.show import Show
@@ -66,7 +68,7 @@ def _parser() -> ArgumentParser:
         "--input", metavar="mic|demo|PATH", help="what to dance to: a microphone, the demo, a music file"
     )
     sound.add_argument("--device", metavar="NAME|INDEX", help="sound device, by number or part of its name")
-    sound.add_argument("--list-devices", action="store_true", help="list the sound devices and exit")
+    sound.add_argument("--list-devices", action="store_true", help="list sound devices and MIDI inputs, and exit")
     sound.add_argument("--mute", action="store_true", help="dance to the file without playing it")
     out = parser.add_argument_group("poses")
     out.add_argument(
@@ -91,7 +93,8 @@ def _parser() -> ArgumentParser:
         help="dance this much ahead of the beat, for delays after us (default 0)",
     )
     beat = parser.add_argument_group("beat; keys in the terminal: t tap, 1 this is the one, h half, d double, q quit")
-    beat.add_argument("--beat-engine", choices=BEAT_ENGINES, default="own", help="what finds it (default own)")
+    beat.add_argument("--beat-engine", choices=LIVE_ENGINES, default="own", help="what finds it (default own)")
+    beat.add_argument("--midi-port", metavar="NAME", help="MIDI clock for --beat-engine midi, by part of its name")
     beat.add_argument(
         "--bpm-range", type=bpm_range, default=(MIN_BPM, MAX_BPM), metavar="MIN-MAX", help="tempi to expect"
     )
@@ -174,7 +177,8 @@ def run(arguments: argparse.Namespace) -> None:
     senders = [_senders(targets, dancer, flat) for dancer in range(arguments.dancers)]
     if arguments.stats:
         arguments.stats.touch()  # now, rather than an error after the show
-    ear = FeatureExtractor(make_tracker(arguments.beat_engine, arguments.bpm_range))
+    tracker = make_tracker(arguments.beat_engine, arguments.bpm_range, arguments.midi_port)
+    ear = FeatureExtractor(tracker)
     model = DanceModel(arguments.model, arguments.provider, arguments.dancers)
     dancers = side_by_side(model, arguments.style or [ANY_STYLE], arguments.seed, arguments.latency_offset / 1000.0)
     with contextlib.ExitStack() as stack:
@@ -182,6 +186,9 @@ def run(arguments: argparse.Namespace) -> None:
             stack.callback(sender.close)
         with quiet_libraries():
             source = open_source(arguments.input, arguments.device, arguments.mute, arguments.duration)
+        if isinstance(tracker, MidiTracker):
+            stack.callback(tracker.close)
+            tracker.heard_at = lambda time: source.clock.heard_at(time)
         controls = Controls(*(parse_target(arguments.control) if arguments.control else ()))
         stack.callback(controls.close)
         previews, preview_music = stack.enter_context(_preview(arguments.preview))
@@ -219,7 +226,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         if arguments.list_devices:
-            print(list_devices())
+            print(list_devices(), *list_ports(), sep="\n")
             return 0
         if arguments.input is None:
             parser.error("--input is missing: mic, demo, or a music file")
