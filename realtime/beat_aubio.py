@@ -27,13 +27,13 @@ class AubioTracker:
     music stops.
 
     Raises:
-        InputError: aubio is not installed.
-        ValueError: the range is narrower than an octave, so that not every tempo can be brought into it.
+        InputError: aubio is not installed, or the range is narrower than an octave, so that not every tempo can be
+            brought into it.
     """
 
     def __init__(self, min_bpm: float = MIN_BPM, max_bpm: float = MAX_BPM) -> None:
         if not 0.0 < 2.0 * min_bpm <= max_bpm:
-            raise ValueError(f"aubio needs a tempo range of an octave at least, not {min_bpm:g}-{max_bpm:g} BPM")
+            raise InputError(f"aubio needs a tempo range of an octave at least, not {min_bpm:g}-{max_bpm:g} BPM")
         try:
             import aubio
         except ImportError as error:
