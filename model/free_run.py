@@ -39,12 +39,14 @@ def free_run(
     stance = encode(rest.rotations[None], rest.root[None], rest.contacts[None])
     state = network.initial_state(torch.from_numpy(stance).repeat(batch, 1).to(device))
     music, styles = torch.as_tensor(features, device=device), torch.as_tensor(style, device=device)
+    # What looks ahead cannot be run frame by frame: it hears all of the music first.
+    ahead = network.encoder(network.normalize_features(music)) if network.config.look_ahead else None
     place, heading = torch.zeros(batch, 2, device=device), torch.zeros(batch, device=device)
     vectors, places, headings = [], [], []
     for t in range(frames):
         stage = _turned(-place, -heading)
         noise = temperature * gumbel(batch, network.config.codes, generator).to(device)
-        vector, state = network.step(music[:, t], styles, stage, noise, state)
+        vector, state = network.step(music[:, t], styles, stage, noise, state, None if ahead is None else ahead[:, t])
         place = place + _turned(vector[:, TRAVEL], heading)
         heading = heading + vector[:, TURN.start]
         vectors.append(vector)

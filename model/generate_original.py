@@ -1,7 +1,8 @@
-"""``python -m dancerev.model.generate_original``: the original network's dances to songs, to compare ours with. Torch.
+"""``python -m dancerev.model.generate_original``: offline dances to songs, of the original network and of ours. Torch.
 
 As the original does it: offline, the whole song heard before the first pose, from a fixed first pose and a random
-state of the decoder. Only the ears are ours. The files are those of ``dancerev-generate``, named SONG__seedN.npz.
+state of the decoder. Only the ears are ours. Of our own network, trained to look ahead, in no style in particular and
+with nothing after the network. The files are those of ``dancerev-generate``, named SONG__seedN.npz.
 """
 
 from __future__ import annotations
@@ -18,9 +19,12 @@ from rich.progress import track
 from torch import Tensor
 
 from . import rotation
+from .checkpoint import load_checkpoint
 from .command_line import ArgumentParser
 from .features import FEATURE_SIZE
+from .free_run import free_run
 from .music import decode, hear
+from .network import DanceNetwork
 from .original import OriginalNetwork, load_original
 from .pose import FRAME_RATE, POSE_SIZE, Pose, PoseDecoder, encode, rest_pose
 from .songs import find_songs
@@ -61,6 +65,16 @@ def dance(network: OriginalNetwork, features: Array, seed: int = 0) -> list[list
     ]
 
 
+def dance_ours(network: DanceNetwork, features: Array, seed: int = 0) -> list[Pose]:
+    """As :func:`dance`, of our network to one piece (T, FEATURE_SIZE); contacts are not told."""
+    styles = len(network.config.styles)
+    rotations, root = free_run(network, features[None].astype(np.float32), np.zeros((1, styles), np.float32), seed)
+    return [
+        Pose((t + 2) / FRAME_RATE, turned.astype(np.float32), place.astype(np.float32), np.zeros(2, np.float32))
+        for t, (turned, place) in enumerate(zip(rotations[0], root[0], strict=True))
+    ]
+
+
 def doubled(poses: list[Pose]) -> list[Pose]:
     """Twice as many a second: a mid-point after each of N poses, the last pose twice."""
     between = [
@@ -77,7 +91,8 @@ def doubled(poses: list[Pose]) -> list[Pose]:
 
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(prog=_NAME, description=(__doc__ or "").removeprefix(f"``python -m {_NAME}``: "))
-    parser.add_argument("checkpoint", type=Path, help="of dancerev-train --network original")
+    parser.add_argument("checkpoint", type=Path, help="of dancerev-train --network original, or with --ours")
+    parser.add_argument("--ours", action="store_true", help="the checkpoint is of our own network")
     parser.add_argument("--music", type=Path, required=True, metavar="FOLDER", help="songs, each with its .beats.json")
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="where the dances go")
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="dances to each song (default %(default)s)")
@@ -90,8 +105,11 @@ def main(argv: list[str] | None = None) -> int:
 
     arguments = _parser().parse_args(argv)
     try:
-        network = load_original(arguments.checkpoint)
-        if (network.config.features, network.config.pose) != (FEATURE_SIZE, POSE_SIZE):
+        network = load_checkpoint(arguments.checkpoint) if arguments.ours else load_original(arguments.checkpoint)
+        if isinstance(network, OriginalNetwork) and (network.config.features, network.config.pose) != (
+            FEATURE_SIZE,
+            POSE_SIZE,
+        ):
             raise ValueError(f"{arguments.checkpoint}: was not trained by dancerev-train, on its features and poses")
         songs = find_songs(arguments.music)
         arguments.out.mkdir(parents=True, exist_ok=True)
@@ -100,7 +118,10 @@ def main(argv: list[str] | None = None) -> int:
             features, beats, periods = hear(decode(song.file))
             before = [rest_pose(0.0), rest_pose(1.0 / FRAME_RATE)]
             for seed in range(arguments.seeds):
-                (poses,) = dance(network, features[None], seed)
+                if isinstance(network, DanceNetwork):
+                    poses = dance_ours(network, features, seed)
+                else:
+                    (poses,) = dance(network, features[None], seed)
                 made = doubled([*before, *poses])[: 2 * len(features) + 1]  # the dance ends with the music
                 path = arguments.out / f"{song.name}__seed{seed}.npz"
                 save_npz(Dance(2 * FRAME_RATE, made, beats.tolist(), float(60.0 / np.median(periods))), path)

@@ -39,6 +39,7 @@ class DanceConfig:
         styles: names of the styles, in the order of the style vector.
         width, layers, heads, feed_forward: of the encoder.
         window: frames of music that attention sees, the present one included.
+        look_ahead: frames of music that it sees beyond; more than none dances offline only, to compare with.
         hidden, lstm_layers: of the decoder.
         levels: values per dimension of a code; their product is the number of codes.
         code_width: of what the decoder is told of a code and how far its half step has come.
@@ -52,6 +53,7 @@ class DanceConfig:
     heads: int = 4
     feed_forward: int = 256
     window: int = 60
+    look_ahead: int = 0
     hidden: int = 384
     lstm_layers: int = 2
     levels: tuple[int, ...] = (5, 5, 5, 5)
@@ -93,18 +95,21 @@ class State(NamedTuple):
 
 
 class LocalAttention(nn.Module):
-    """Causal self-attention over the last ``window`` frames, with a learned bias for every age and head."""
+    """Self-attention over the last ``window`` frames, with a learned bias for every age and head.
 
-    def __init__(self, width: int, heads: int, window: int) -> None:
+    Causal, unless ``look_ahead`` lets it see so many frames to come: their age is below 0, and there is no ``step``.
+    """
+
+    def __init__(self, width: int, heads: int, window: int, look_ahead: int = 0) -> None:
         super().__init__()
-        self.heads, self.window = heads, window
+        self.heads, self.window, self.look_ahead = heads, window, look_ahead
         self.query = nn.Linear(width, width)
         self.key = nn.Linear(width, width, bias=False)
         self.value = nn.Linear(width, width)
         self.output = nn.Linear(width, width)
         # Slopes as in ALiBi (Press et al., ICLR 2022) to begin with, free to move.
         slopes = 2.0 ** -torch.arange(1.0, heads + 1)
-        self.age_bias = nn.Parameter(-slopes[:, None] * torch.arange(float(window)))
+        self.age_bias = nn.Parameter(-slopes[:, None] * torch.arange(-float(look_ahead), float(window)).abs())
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
         """Queries (B, Q, W), keys and values (B, K, W), bias (…, heads, Q, K) → (B, Q, W)."""
@@ -118,8 +123,8 @@ class LocalAttention(nn.Module):
         """(B, T, width) → (B, T, width)."""
         frames = torch.arange(x.shape[1], device=x.device)
         age = frames[:, None] - frames[None, :]
-        bias = self.age_bias[:, age.clamp(0, self.window - 1)]
-        bias = bias.masked_fill((age < 0) | (age >= self.window), float("-inf"))
+        bias = self.age_bias[:, (age + self.look_ahead).clamp(0, self.age_bias.shape[1] - 1)]
+        bias = bias.masked_fill((age < -self.look_ahead) | (age >= self.window), float("-inf"))
         return self._attend(self.query(x), self.key(x), self.value(x), bias)
 
     def step(self, x: Tensor, keys: Tensor, values: Tensor, processed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -141,7 +146,7 @@ class EncoderLayer(nn.Module):
 
     def __init__(self, config: DanceConfig) -> None:
         super().__init__()
-        self.attention = LocalAttention(config.width, config.heads, config.window)
+        self.attention = LocalAttention(config.width, config.heads, config.window, config.look_ahead)
         self.attention_norm = nn.LayerNorm(config.width)
         self.feed_forward = nn.Sequential(
             nn.LayerNorm(config.width),
@@ -457,7 +462,15 @@ class DanceNetwork(nn.Module):
             torch.zeros(batch, dtype=torch.int64, device=pose.device),
         )
 
-    def step(self, features: Tensor, style: Tensor, stage: Tensor, noise: Tensor, state: State) -> tuple[Tensor, State]:
+    def step(
+        self,
+        features: Tensor,
+        style: Tensor,
+        stage: Tensor,
+        noise: Tensor,
+        state: State,
+        music: Tensor | None = None,
+    ) -> tuple[Tensor, State]:
         """One frame.
 
         Args:
@@ -467,13 +480,14 @@ class DanceNetwork(nn.Module):
             noise: (B, codes) what is added to the prior's logits where a code is due, before the largest is taken.
                 Standard Gumbel noise draws from the prior as it is; scaled by less than 1, it prefers what is likely.
             state: what the step before returned.
+            music: (B, width) of this frame from the encoder, where the whole music was encoded before.
 
         Returns:
             the pose vector (B, POSE_SIZE) one frame ahead, and the new state.
         """
-        music, keys, values = self.encoder.step(
-            self.normalize_features(features), state.cached_key, state.cached_value, state.processed
-        )
+        keys, values = state.cached_key, state.cached_value
+        if music is None:
+            music, keys, values = self.encoder.step(self.normalize_features(features), keys, values, state.processed)
         last = self.normalize_pose(state.pose)
         half, place = half_steps(features)
         heard = self._heard(music, features, style, stage)

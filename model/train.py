@@ -285,6 +285,9 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--devices", type=int, default=1, help="processes or GPUs (default %(default)s)")
     parser.add_argument("--precision", default="32-true", help="as Lightning names it (default %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--look-ahead", type=int, default=0, metavar="FRAMES", help="music to come that is heard: for offline use only"
+    )
     parser.add_argument("--network", choices=tuple(_DEFAULTS), default="dance", help="ours, or the original to compare")
     original = parser.add_argument_group("only with --network original")
     original.add_argument("--hidden", type=int, default=1024, help="width of its LSTM (default %(default)s)")
@@ -311,7 +314,7 @@ def train(arguments: argparse.Namespace) -> Path:
         return train_original(arguments)
     corpus = load_corpus(arguments.data, "train")
     held_out = [s for s in load_corpus(arguments.data, "test").sequences if not s.mirrored]
-    config = DanceConfig(styles=tuple(corpus.styles))
+    config = DanceConfig(styles=tuple(corpus.styles), look_ahead=arguments.look_ahead)
     windows = Windows(corpus.sequences, len(corpus.styles), arguments.frames, arguments.batch, arguments.seed)
     minute = 60 * FRAME_RATE
     songs = [dataclasses.replace(s, features=s.features[:minute]) for s in held_out if len(s.pose) >= minute // 6][:16]
