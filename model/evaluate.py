@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .command_line import ArgumentParser
-from .metrics import compare_dances, evaluate_dance, resample, shortest_loop
+from .metrics import CLIP_SECONDS, compare_dances, evaluate_dance, music_plays, resample, shortest_loop
 from .skeleton import BONES, forward_kinematics
 
 Array = npt.NDArray[Any]
@@ -178,12 +178,21 @@ def evaluate(dances: list[Dance], real: list[Dance], rate: float | None = None) 
     }
     if real:
         rate = rate or min(dance.fps for dance in [*dances, *real])
-        same, made = (
-            [Dance(d.name, resample(d.positions, d.fps, rate), rate) for d in side] for side in (real, dances)
-        )
+        same = [Dance(d.name, resample(d.positions, d.fps, rate), rate) for d in real]
         report["real"] = _mean([_evaluate(dance) for dance in same])
-        report["comparison"] = compare_dances([(d.positions, rate) for d in made], [(d.positions, rate) for d in same])
+        made = [(resample(part, dance.fps, rate), rate) for dance in dances for part in _danced(dance)]
+        report["comparison"] = compare_dances(made, [(d.positions, rate) for d in same])
     return report
+
+
+def _danced(dance: Dance) -> list[Array]:
+    """Positions of the stretches (frames, 22, 3) in which music plays: real dancers do not rest before the camera."""
+    if dance.silences is None or not len(dance.silences):
+        return [dance.positions]
+    plays = music_plays(np.arange(len(dance.positions)) / dance.fps, dance.silences)
+    edges = np.flatnonzero(np.diff(plays.astype(int), prepend=0, append=0))
+    stretches = [dance.positions[start:stop] for start, stop in zip(edges[::2], edges[1::2], strict=True)]
+    return [stretch for stretch in stretches if len(stretch) >= CLIP_SECONDS * dance.fps]
 
 
 def evaluate_groups(groups: dict[str, list[Dance]], real: list[Dance]) -> dict[str, dict[str, Any]]:

@@ -112,6 +112,14 @@ def chance_alignment(motion_beats: Array, music_beats: Array, seconds: float, dr
 # --- one dance -----------------------------------------------------------------------------------------------------
 
 
+def music_plays(seconds: Array, silences: Array | None) -> Array:
+    """(N,) bool: which of ``seconds`` (N,) are in none of the ``silences`` (S, 2), nor within RESTART after one."""
+    plays = np.ones(len(seconds), dtype=bool)
+    for begin, end in [] if silences is None else silences:
+        plays &= (seconds < begin) | (seconds >= end + RESTART)
+    return plays
+
+
 def freezing(positions: Array, fps: float, silences: Array | None = None) -> float:
     """Share of the 1 s windows (one from every frame on) in which the mean joint speed is below 0.05 m/s.
 
@@ -222,13 +230,14 @@ def evaluate_dance(
         positions: (T, 22, 3) world metres, T ≥ 2; frame i at i / ``fps`` seconds.
         fps: frames per second.
         beats: (N,) seconds, the music's true beats on the same clock; without them no beat metric.
-        silences: (S, 2) start and stop in seconds of where no music plays; see :func:`freezing`.
+        silences: (S, 2) start and stop in seconds of where no music plays; see :func:`music_plays`.
 
     Returns:
         name → value: with ``beats``, ``bas`` (music to motion), ``bas_chance``, ``bas_motion`` (motion to music), all
-        0 … 1 and NaN where no beat falls into the dance; always ``motion_beats`` per second; ``mean_speed`` and
-        ``max_speed`` of the joints, m/s; ``freezing``, ``foot_skating`` (shares), ``pfc``; ``stage_radius`` and
-        ``floor_penetration``, metres; ``repetition``, the highest :func:`self_similarity` at lags from 2 to 30 s.
+        0 … 1 and NaN where no beat falls into the dance; always ``motion_beats`` per second; ``mean_speed`` (while
+        music plays) and ``max_speed`` of the joints, m/s; ``freezing``, ``foot_skating`` (shares), ``pfc``;
+        ``stage_radius`` and ``floor_penetration``, metres; ``repetition``, the highest :func:`self_similarity` at lags
+        from 2 to 30 s.
     """
     positions = np.asarray(positions, dtype=np.float64)
     if positions.ndim != 3 or len(positions) < 2:
@@ -236,6 +245,7 @@ def evaluate_dance(
     seconds = (len(positions) - 1) / fps
     steps = kinematic_beats(positions, fps)
     speed = joint_speed(positions, fps)
+    dancing = speed[music_plays((np.arange(len(speed)) + 0.5) / fps, silences)]
     result = {}
     if beats is not None:
         inside = np.asarray(beats, dtype=np.float64)
@@ -246,7 +256,7 @@ def evaluate_dance(
     lags, similar = self_similarity(positions, fps)
     result |= {
         "motion_beats": len(steps) / seconds,
-        "mean_speed": float(speed.mean()),
+        "mean_speed": float(dancing.mean()) if len(dancing) else float("nan"),
         "max_speed": float(speed.max()),
         "freezing": freezing(positions, fps, silences),
         "foot_skating": foot_skating(positions, fps),

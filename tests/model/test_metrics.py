@@ -282,3 +282,15 @@ def test_every_number_is_finite_for_short_and_long_dances():
         dance = wandering(3, seconds, 15)
         result = metrics.evaluate_dance(dance, 15, np.arange(0.0, seconds, 0.4))
         assert all(math.isfinite(value) for name, value in result.items() if name != "bas_motion"), result
+
+
+def test_speed_is_that_of_the_dance_and_not_of_the_rest():
+    """At rest from 4 to 8 s, in a silence from 4 to 6 s."""
+    place = np.cumsum(np.where((np.arange(360) < 120) | (np.arange(360) >= 240), 0.02, 0.0))
+    positions = np.zeros((360, 22, 3))
+    positions[..., 0] = place[:, None]
+    silences = np.array([[4.0, 6.0]])
+    assert metrics.evaluate_dance(positions, 30.0)["mean_speed"] == pytest.approx(0.4, rel=0.01)
+    assert metrics.evaluate_dance(positions, 30.0, silences=silences)["mean_speed"] == pytest.approx(0.6, rel=0.01)
+    silent = metrics.evaluate_dance(positions, 30.0, silences=np.array([[0.0, 12.0]]))
+    assert np.isnan(silent["mean_speed"])
