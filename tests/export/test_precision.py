@@ -13,6 +13,8 @@ from dancerev.export.precision import difference, in_precision, times
 from dancerev.export.tensorrt_engine import graph_tensors, with_dancers
 from dancerev.model.step_format import METADATA_KEY
 from dancerev.realtime.generate import main as generate
+from dancerev.realtime.providers import CPU, CUDA, TENSORRT
+from dancerev.realtime.session import model_path
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +33,21 @@ def test_smaller_with_the_same_inputs_outputs_and_metadata(variants, precision, 
     assert graph_tensors(with_dancers(after, 1)) == graph_tensors(with_dancers(before, 1))
     one, other = ({p.key: p.value for p in m.metadata_props}[METADATA_KEY] for m in (before, after))
     assert json.loads(one) == json.loads(other)
+
+
+def test_the_bundled_variant_is_the_bundled_model_in_8_bits(variants):
+    made, bundled = (onnx.load(path) for path in (variants / "int8.onnx", model_path("default", CPU)))
+    assert bundled.graph.initializer == made.graph.initializer
+    assert bundled.graph.node == made.graph.node
+    assert bundled.metadata_props == made.metadata_props
+
+
+def test_the_processor_gets_8_bits_and_a_graphics_card_or_an_export_32():
+    assert model_path("default", CPU).name == "default.int8.onnx"
+    for provider in (None, CUDA, TENSORRT):
+        assert model_path("default", provider).name == "default.onnx"
+    own = str(model_path("default"))
+    assert model_path(own, CPU) == model_path("default")
 
 
 @pytest.mark.parametrize(("precision", "mean_mm", "max_mm"), [("fp16", 1.0, 10.0), ("int8", 3.0, 30.0)])

@@ -82,7 +82,7 @@ def apart(one, other):
 
 
 # A sound server that stalls on a machine with other work lets us hear another song.
-@pytest.mark.flaky(reruns=2)
+@pytest.mark.flaky(reruns=3)
 @pytest.mark.slow
 def test_the_microphone_gives_the_beat_of_the_file_and_a_dance_like_its_own(virtual_microphone, song):
     samples, path = song
