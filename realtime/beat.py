@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from dancerev.model.features import BeatState
 from dancerev.realtime.activation import DELAY, RATE, STEPS, BeatNetwork
-from dancerev.realtime.spectrum import HOP_RATE, HOPS, LAG, SpectralBlock
+from dancerev.realtime.spectrum import HOP_RATE, HOPS, LAG, MELS, SpectralBlock
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -225,6 +225,9 @@ class BarPointerTracker:
         self._chances, expected = np.unique(_expected_onsets(), return_inverse=True)
         self._expected = expected.reshape(len(FLUX_BANDS), -1, len(PATTERN_SHARES))
         self._network = BeatNetwork()
+        self._band_means = np.zeros((MELS, len(FLUX_BANDS)), dtype=np.float32)
+        for band, (low, high) in enumerate(FLUX_BANDS):
+            self._band_means[low:high, band] = 1.0 / (high - low)
         self._late = np.ones(len(FLUX_BANDS), dtype=np.float32)
         self._set_prior(PRIOR_BPM, PRIOR_OCTAVES)
         self._every_pattern = np.ones(len(PATTERN_SHARES), dtype=np.float32)
@@ -344,7 +347,7 @@ class BarPointerTracker:
         """
         compressed = 0.5 * np.log1p(COMPRESSION * mel)
         rise = np.maximum(compressed[LAG:] - compressed[LAG - 2 : -2], 0.0)
-        flux = np.stack([rise[:, low:high].mean(axis=1) for low, high in FLUX_BANDS], axis=1)
+        flux = rise @ self._band_means
         self._loudness += LOUDNESS_RATE * ((flux * flux).mean(axis=0) - self._loudness)
         flux /= np.sqrt(self._loudness) + FLUX_FLOOR
         self._recent[:-HOPS] = self._recent[HOPS:]
@@ -362,10 +365,9 @@ class BarPointerTracker:
             onsets: (STEPS, bands) as :meth:`_onsets` gives them.
             heard: (STEPS, classes) log-probabilities, as the network gives them.
         """
-        evidence = np.log(1.0 + self._chances[:, None] * (onsets[:, None] - 1.0)) * BAND_POWERS
-        low, middle, high = self._expected
-        rhythm = evidence[:, low, 0] + evidence[:, middle, 1] + evidence[:, high, 2]
-        chances: FloatArray = np.exp(rhythm + _network_evidence(heard))
+        evidence = np.log(1.0 + self._chances * (onsets.T[:, :, None] - 1.0)) * BAND_POWERS[:, None, None]
+        low, middle, high = (np.take(*band, axis=1) for band in zip(evidence, self._expected, strict=True))
+        chances: FloatArray = np.exp(low + middle + high + _network_evidence(heard))
         return chances
 
     def _step(self, chance: FloatArray | None) -> None:
@@ -486,11 +488,17 @@ def _network_evidence(heard: FloatArray) -> FloatArray:
     """
     beat = np.logaddexp(heard[:, 1], heard[:, 2])
     between = BEAT_POWER * (heard[:, 0] - math.log(1.0 - BEAT_SHARE))
-    downbeat = np.stack([heard[:, 2] - math.log(0.25), *[heard[:, 1] - math.log(0.75)] * 3], axis=1) - beat[:, None]
-    on = BEAT_POWER * (beat - math.log(BEAT_SHARE))[:, None] + BAR_POWER * np.maximum(downbeat, BAR_DOUBT)
-    evidence = np.empty((len(heard), len(PLACES), DISTANCES, 1), dtype=np.float32)
-    evidence[:] = between[:, None, None, None]
-    for distance in range(WIDTH):
-        share = 1.0 - distance / WIDTH
-        evidence[:, PLACES * 4 % 1 == 0, distance, 0] = share * on + (1.0 - share) * between[:, None]
-    return evidence.reshape(len(heard), -1, 1)
+    downbeat = heard[:, 2] - math.log(0.25) - beat, heard[:, 1] - math.log(0.75) - beat  # if it is one, and if not
+    on = BEAT_POWER * (beat - math.log(BEAT_SHARE)) + BAR_POWER * np.maximum(downbeat, BAR_DOUBT)
+    evidence: FloatArray = between[:, None] + (on - between).T @ _BEAT_CELLS
+    return evidence[:, :, None].astype(np.float32, copy=False)
+
+
+def _beat_cells() -> FloatArray:
+    """(2, cells): how much of a downbeat, and of another beat, each cell of the bar is."""
+    share = np.maximum(1.0 - np.arange(DISTANCES) / WIDTH, 0.0)
+    places = np.stack([PLACES == 0.0, (PLACES * 4 % 1 == 0.0) & (PLACES > 0.0)])
+    return (places[:, :, None] * share).reshape(2, -1).astype(np.float32)
+
+
+_BEAT_CELLS = _beat_cells()
