@@ -106,7 +106,7 @@ def test_the_microphone_gives_the_beat_of_the_file_and_a_dance_like_its_own(virt
     assert len(heard) == pytest.approx((SECONDS - 2) * FPS, abs=15)
     np.testing.assert_allclose(heard[0, :, 1], rest_pose().positions()[:, 1], atol=1e-3)
 
-    began = energy[np.argmax(energy[:, 1] > 0.1), 0]  # to a frame; to a millisecond by trying
+    began = energy[np.argmax(energy[:, 1] > 0.1), 0]  # to a frame; to a fraction of a millisecond by trying
 
     def file_after(silence, seconds=SECONDS - 2):
         before = np.zeros(max(0, round(silence * SAMPLE_RATE)), dtype=np.float32)
@@ -115,8 +115,10 @@ def test_the_microphone_gives_the_beat_of_the_file_and_a_dance_like_its_own(virt
     def nearest(silences):
         return min(silences, key=lambda silence: apart(heard, file_after(silence, began + 2.0)[0]))
 
-    roughly = nearest(np.arange(began - 0.15, began + 0.03, 0.005))
-    dance, announced = file_after(nearest(np.arange(roughly - 0.005, roughly + 0.006, 0.001)))
+    silence = nearest(np.arange(began - 0.15, began + 0.03, 0.005))
+    for step in (0.001, 0.0002):
+        silence = nearest(silence + step * np.arange(-5, 6))
+    dance, announced = file_after(silence)
 
     # Equal in beat: each beat that left falls within a pose of one announced for the file.
     settled = beats[(beats > began + 4) & (beats < SECONDS - 3)]
