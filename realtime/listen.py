@@ -125,6 +125,7 @@ def main(argv: list[str] | None = None) -> int:
             stack.callback(source.close)
             if isinstance(tracker, MidiTracker):
                 stack.callback(tracker.close)
+                # Not the method itself: the source takes another clock when it starts.
                 tracker.heard_at = lambda time: source.clock.heard_at(time)
             if source.note:
                 console.print(f"note: {source.note}")

@@ -188,6 +188,7 @@ def run(arguments: argparse.Namespace) -> None:
             source = open_source(arguments.input, arguments.device, arguments.mute, arguments.duration)
         if isinstance(tracker, MidiTracker):
             stack.callback(tracker.close)
+            # Not the method itself: the source takes another clock when it starts.
             tracker.heard_at = lambda time: source.clock.heard_at(time)
         controls = Controls(*(parse_target(arguments.control) if arguments.control else ()))
         stack.callback(controls.close)
