@@ -23,7 +23,8 @@ Note = tuple[float, float, int, int, int]  # beat, length in beats, channel, key
 
 SLOWEST, FASTEST = 55.0, 215.0
 DRUMS = 9
-_STRETCH = 0.4  # octaves by which a groove's tempo may be changed
+_AS_PLAYED = 0.6  # share of the grooves at the tempo of their drummer, which tells a style's tempo from its double
+_STRETCH = 0.4  # octaves by which the tempo of the others may be changed
 _NOMINAL = 120.0  # BPM of the MIDI files, in which times are seconds
 
 
@@ -82,6 +83,16 @@ _STYLES: dict[str, Style] = {
     "samba": Style(85, 125, 4, "9002900290029002", "3502302305023502", "9696969696969696"),
     "son clave": Style(80, 130, 4, "2009000020090000", "9009009000909000", "9595959595959595"),
     "offbeat snare": Style(75, 140, 4, "9000900090009000", "0090009000900090", "9090909090909090"),
+    "skank beat": Style(140, 215, 4, "9000900090009000", "0090009000900090", "9090909090909090"),
+    "four on the snare": Style(100, 185, 4, "9000000190900000", "9000900090009000", "9090909090909090"),
+    "train beat": Style(80, 185, 4, "9000900090009000", "5595559555955595", "0000000000000000"),
+    "march": Style(85, 145, 4, "9000000090000000", "7050909070509090", "0000000090000000"),
+    "two-step": Style(122, 142, 4, "9000000200900000", "0000900000009000", "2090209020902090"),
+    "soca": Style(105, 165, 4, "9000900090009000", "0009009000090090", "9090909090909090"),
+    "merengue": Style(105, 165, 4, "9000900090009000", "3000000030009999", "6565656565656565"),
+    "cumbia": Style(75, 115, 4, "9000300090003000", "0000600000006000", "9044904490449044"),
+    "baião": Style(85, 130, 4, "9009000090090000", "0000009000000090", "9595959595959595"),
+    "afrobeat": Style(88, 135, 4, "9000009000900000", "0009000000900100", "9099909990999099"),
     "shuffle": Style(60, 145, 3, "900001900301", "000900000900", "908908908908"),
     "half shuffle": Style(100, 170, 3, "900000002000", "012012912012", "908908908908"),
     "swing": Style(110, 215, 3, "300100300101", "001200002001", "000900000900", ride="900908900908"),
@@ -367,12 +378,20 @@ def compose(source: Source, seconds: float, seed: int, place: float) -> Labelled
     played = rng.random() < 0.55
     if played:
         bpm = SLOWEST * (FASTEST / SLOWEST) ** place
-        distance = np.array([abs(np.log2(bpm / tempo)) for tempo, _, _ in source.grooves])
-        fitting = np.flatnonzero(distance <= max(_STRETCH, np.sort(distance)[min(20, len(distance) - 1)]))
+        tempi = np.array([tempo for tempo, _, _ in source.grooves])
+        as_played = rng.random() < _AS_PLAYED
+        if as_played:
+            fitting = np.flatnonzero((tempi >= SLOWEST) & (tempi <= FASTEST))
+        else:
+            distance = np.abs(np.log2(bpm / tempi))
+            fitting = np.flatnonzero(distance <= max(_STRETCH, np.sort(distance)[min(20, len(distance) - 1)]))
         # Half of the grooves are rock; the root makes the rare styles less rare.
         styles = [source.grooves[index][1] for index in fitting]
         share = np.array([styles.count(style) ** -0.5 for style in styles])
-        groove = source.grooves[int(rng.choice(fitting, p=share / share.sum()))][2]
+        chosen = int(rng.choice(fitting, p=share / share.sum()))
+        groove = source.grooves[chosen][2]
+        if as_played:
+            bpm = float(tempi[chosen]) * 2.0 ** rng.uniform(-0.05, 0.05)
         bars = max(8, round(seconds * bpm / 240.0))
         begin = 4 * int(rng.integers(0, groove.beats // 4))
         # The edges of an electronic kit's hats are not in General MIDI.

@@ -2,6 +2,8 @@
 
 It listens to rendered music whose beats are known (:mod:`~dancerev.model.beat_music`) through the front end of the
 live ear, so that on stage it hears nothing it was not trained on. The music is made once and kept in ``--folder``.
+It learns first what a beat sounds like, step by step, and then, through the tracker itself, what the tracker has to
+hear to follow the beat (:mod:`~dancerev.model.beat_loss`).
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,8 +23,11 @@ import torch
 from torch import Tensor, nn
 
 from dancerev.realtime.activation import CLASSES, DELAY, INPUTS, RATE, network_input
+from dancerev.realtime.bar_pointer import BarSpace
+from dancerev.realtime.beat import MAX_BPM, MIN_BPM
 from dancerev.realtime.spectrum import FRAME_SAMPLES, Spectrum
 
+from .beat_loss import Truth, locate, tracking_loss
 from .beat_music import Source, compose, read_source
 from .command_line import ArgumentParser
 from .parallel import in_parallel
@@ -32,19 +38,29 @@ SOUNDFONT = Path("/usr/share/sounds/sf2/FluidR3_GM.sf2")
 PIECE_SECONDS = 45.0
 EVEN = 720  # pieces over which tempi are spread evenly; then it begins anew
 HELD_OUT, HELD_OUT_SEED = 60, 900_000
-BATCH = 8  # windows
-LEARNING_RATE = 5e-3
-WINDOW = 20.0  # seconds that one row of a batch is long
+BATCH, WINDOW = 8, 20.0  # windows, and seconds of each
+LEARNING_RATE, TRACKING_RATE = 5e-3, 2e-3
+CROSS_ENTROPY = 3.0  # its weight beside the tracking loss, so that what the network says stays a probability
 SPEEDS = (0.88, 1.14)  # at which a window is played, steps left out or repeated
 LABEL_WIDTH = 0.025  # seconds from a beat at which a step is no longer called one
 
 
 @dataclass(frozen=True)
 class Heard:
-    """What the ear hears of a piece: ``inputs`` (T, INPUTS) float16 and ``labels`` (T, len(CLASSES)) float32."""
+    """What is heard of a piece: ``inputs`` (T, INPUTS) float16; ``beats`` (N,) seconds; ``downbeats`` (N,) bool."""
+
+    inputs: Array
+    beats: Array
+    downbeats: Array
+
+
+@dataclass(frozen=True)
+class Window:
+    """A stretch of a piece: ``inputs`` (T, INPUTS) and ``labels`` (T, len(CLASSES)) float32; ``truth`` if asked for."""
 
     inputs: Array
     labels: Array
+    truth: Truth | None
 
 
 def hear(samples: npt.NDArray[np.float32]) -> Array:
@@ -87,8 +103,7 @@ def make_music(folder: Path, source: Source, clips: int, first_seed: int, worker
     pieces = []
     for seed, _ in jobs:
         with np.load(folder / f"{seed:06d}.npz") as data:
-            inputs = data["inputs"]
-            pieces.append(Heard(inputs, label(data["beats"], data["downbeats"], len(inputs))))
+            pieces.append(Heard(data["inputs"], data["beats"], data["downbeats"]))
     return pieces
 
 
@@ -113,7 +128,7 @@ class BeatNet(nn.Module):
         dropout: share of what a layer says that is left out in training.
     """
 
-    def __init__(self, channels: int = 64, taps: int = 4, layers: int = 9, dropout: float = 0.12) -> None:
+    def __init__(self, channels: int = 96, taps: int = 4, layers: int = 9, dropout: float = 0.12) -> None:
         super().__init__()
         self.taps = taps
         self.dilations = [2**layer for layer in range(layers)]
@@ -186,7 +201,13 @@ def loss_of(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def train(
-    pieces: list[Heard], held_out: list[Heard], net: BeatNet, epochs: int, seed: int, bfloat16: bool = False
+    pieces: list[Heard],
+    held_out: list[Heard],
+    net: BeatNet,
+    epochs: int,
+    seed: int,
+    bfloat16: bool = False,
+    space: BarSpace | None = None,
 ) -> None:
     """Trains ``net`` on windows of the pieces, each epoch as many as cover all of them once.
 
@@ -197,48 +218,63 @@ def train(
         epochs: times through the music.
         seed: of windows and order.
         bfloat16: reckon in it where that does no harm: twice as fast on a processor that can.
+        space: train through the tracker, with these states; without them, by cross-entropy alone.
     """
+    if epochs == 0:
+        return
     rng = np.random.default_rng(seed)
-    window = int(WINDOW * RATE)
-    optimiser = torch.optim.AdamW(net.parameters(), lr=LEARNING_RATE, weight_decay=1e-3)
-    per_piece = np.array([len(piece.inputs) / window for piece in pieces])
-    batches = int(per_piece.sum() / BATCH)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, LEARNING_RATE, total_steps=epochs * batches, pct_start=0.2
-    )
+    rate = LEARNING_RATE if space is None else TRACKING_RATE
+    optimiser = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=1e-3)
+    steps = int(WINDOW * RATE)
+    batches = int(sum(len(piece.inputs) / steps for piece in pieces) / BATCH)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=epochs * batches, pct_start=0.2)
     begun = time.monotonic()
     for epoch in range(epochs):
         net.train()
         total = 0.0
-        chosen = rng.permutation(np.arange(batches * BATCH) % len(pieces))
-        for index in range(batches):
-            inputs, labels = _windows(
-                [pieces[which] for which in chosen[index * BATCH : (index + 1) * BATCH]], window, rng
-            )
-            with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-                logits = net(inputs)
-            loss = loss_of(logits.float(), labels)
+        order = _shuffled(len(pieces), rng)
+        for _ in range(batches):
+            windows = [_window(pieces[next(order)], steps, rng, space) for _ in range(BATCH)]
+            loss = _loss(net, windows, space, bfloat16)
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(net.parameters(), 1.0)
             optimiser.step()
             schedule.step()
             total += loss.item()
-        told = f"epoch {epoch + 1}/{epochs}  loss {total / batches:.4f}  held out {evaluate(net, held_out):.4f}"
+        told = f"epoch {epoch + 1}/{epochs}  loss {total / batches:.4f}  held out {evaluate(net, held_out, space):.4f}"
         print(f"{told}  {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
 
 
-def _windows(pieces: list[Heard], window: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """(B, window, INPUTS) and (B, window, len(CLASSES)), each from a random place of its piece, and varied."""
-    inputs, labels = [], []
-    for piece in pieces:
-        speed = rng.uniform(*SPEEDS)
-        span = min(int(window * speed), len(piece.inputs) - 1)
-        start = int(rng.integers(0, len(piece.inputs) - span))
-        index = start + np.minimum((np.arange(window) * speed).astype(np.int64), span)
-        inputs.append(_vary(piece.inputs[index].astype(np.float32), rng))
-        labels.append(piece.labels[index])
-    return torch.from_numpy(np.stack(inputs)), torch.from_numpy(np.stack(labels))
+def _shuffled(count: int, rng: np.random.Generator) -> Iterator[int]:
+    """0 … count − 1 in random order, again and again."""
+    while True:
+        yield from rng.permutation(count).tolist()
+
+
+def _loss(net: BeatNet, windows: list[Window], space: BarSpace | None, bfloat16: bool = False) -> Tensor:
+    inputs = torch.from_numpy(np.stack([window.inputs for window in windows]))
+    labels = torch.from_numpy(np.stack([window.labels for window in windows]))
+    with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+        logits = net(inputs)
+    loss = loss_of(logits.float(), labels)
+    if space is None:
+        return loss
+    truths = [window.truth for window in windows if window.truth is not None]
+    return CROSS_ENTROPY * loss + tracking_loss(space, logits.float(), truths)
+
+
+def _window(piece: Heard, steps: int, rng: np.random.Generator, space: BarSpace | None) -> Window:
+    """A stretch from a random place of the piece, a little faster or slower, and varied."""
+    bpm = 60.0 / float(np.median(np.diff(piece.beats)))
+    speed = float(np.clip(rng.uniform(*SPEEDS), 1.01 * MIN_BPM / bpm, 0.99 * MAX_BPM / bpm))
+    span = min(int(steps * speed), len(piece.inputs) - 1)
+    start = int(rng.integers(0, len(piece.inputs) - span))
+    index = start + np.minimum((np.arange(steps) * speed).astype(np.int64), span)
+    labels = label(piece.beats, piece.downbeats, len(piece.inputs))[index]
+    inputs = _vary(piece.inputs[index].astype(np.float32), rng)
+    beats = (piece.beats - start / RATE) / speed
+    return Window(inputs, labels, locate(space, beats, piece.downbeats, steps) if space else None)
 
 
 def _vary(inputs: Array, rng: np.random.Generator) -> Array:
@@ -259,15 +295,15 @@ def _vary(inputs: Array, rng: np.random.Generator) -> Array:
 
 
 @torch.no_grad()
-def evaluate(net: BeatNet, pieces: list[Heard]) -> float:
-    """Mean loss over whole pieces."""
+def evaluate(net: BeatNet, pieces: list[Heard], space: BarSpace | None = None) -> float:
+    """Mean loss over the pieces, whole or, with ``space``, through the tracker over their first WINDOW seconds."""
     net.eval()
-    losses = [
-        float(
-            loss_of(net(torch.from_numpy(piece.inputs[None].astype(np.float32))), torch.from_numpy(piece.labels[None]))
-        )
-        for piece in pieces
-    ]
+    losses = []
+    for piece in pieces:
+        steps = len(piece.inputs) if space is None else min(int(WINDOW * RATE), len(piece.inputs))
+        labels = label(piece.beats, piece.downbeats, len(piece.inputs))[:steps]
+        truth = locate(space, piece.beats, piece.downbeats, steps) if space else None
+        losses.append(float(_loss(net, [Window(piece.inputs[:steps].astype(np.float32), labels, truth)], space)))
     return float(np.mean(losses))
 
 
@@ -279,8 +315,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, default=Path("beat_music"), help="where the music heard is kept")
     parser.add_argument("--without", type=Path, help="leave out the grooves of the .beats.json files in this folder")
     parser.add_argument("--soundfont", type=Path, default=SOUNDFONT, help=f"default {SOUNDFONT}")
-    parser.add_argument("--clips", type=int, default=3 * EVEN, help=f"pieces to learn from, {PIECE_SECONDS:g} s each")
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--clips", type=int, default=5 * EVEN, help=f"pieces to learn from, {PIECE_SECONDS:g} s each")
+    parser.add_argument("--epochs", type=int, default=12, help="by cross-entropy")
+    parser.add_argument("--tracking-epochs", type=int, default=5, help="and then through the tracker")
     parser.add_argument("--bfloat16", action="store_true", help="train in it: twice as fast where the processor can")
     parser.add_argument("--workers", type=int, default=1, help="processes that make music")
     parser.add_argument("--seed", type=int, default=0)
@@ -292,8 +329,9 @@ def main(argv: list[str] | None = None) -> int:
         pieces = make_music(arguments.folder / "train", learnt, arguments.clips, 0, arguments.workers)
         held_out = make_music(arguments.folder / "test", kept, HELD_OUT, HELD_OUT_SEED, arguments.workers)
         torch.manual_seed(arguments.seed)
-        net = BeatNet()
+        net, space = BeatNet(), BarSpace(MIN_BPM, MAX_BPM)
         train(pieces, held_out, net, arguments.epochs, arguments.seed, arguments.bfloat16)
+        train(pieces, held_out, net, arguments.tracking_epochs, arguments.seed, arguments.bfloat16, space)
         export(net.eval(), arguments.output)
     except (OSError, ValueError) as error:
         print(f"dancerev.model.train_beat: {error}", file=sys.stderr)

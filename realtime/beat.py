@@ -1,13 +1,11 @@
 """Where the beat is, heard causally: phase, tempo, the next beat, and the bar where the music shows it.
 
-The tracker is a bar pointer (Whiteley, Cemgil & Godsill, ISMIR 2006) in the efficient state space of Krebs, Böck &
-Widmer (ISMIR 2015): a hidden Markov model whose state is a tempo, a position in the bar and a rhythmic pattern, where
-the position moves on by one each step, the tempo may change at a beat only, and the pattern at a bar only. Only the
-forward algorithm runs, so nothing waits for the future. It observes two things. One is the rise of power (spectral
-flux) in a low, a middle and a high band, of which the PATTERNS say what to expect; the other are the beats and
-downbeats that a small learned network hears (Böck, Krebs & Widmer, ISMIR 2016; :mod:`~dancerev.realtime.activation`).
-What tells a beat from an off-beat, and a tempo from its double, is where bass drum and snare fall, and what the
-network knows of styles.
+The tracker is a bar pointer (:mod:`~dancerev.realtime.bar_pointer`) that knows rhythmic patterns too (Whiteley, Cemgil
+& Godsill, ISMIR 2006): a pattern may change at a bar. Only the forward algorithm runs, so nothing waits for the future.
+It observes two things. One are the beats and downbeats that a small learned network hears (Böck, Krebs & Widmer, ISMIR
+2016; :mod:`~dancerev.realtime.activation`), the other is the rise of power (spectral flux) in a low, a middle and a
+high band, of which the PATTERNS say what to expect. What tells a beat from an off-beat, and a tempo from its double, is
+what the network knows of rhythms, and where bass drum and snare fall.
 """
 
 from __future__ import annotations
@@ -20,6 +18,7 @@ import numpy.typing as npt
 
 from dancerev.model.features import BeatState
 from dancerev.realtime.activation import DELAY, RATE, STEPS, BeatNetwork
+from dancerev.realtime.bar_pointer import BEATS, PARTS, PRIOR_BPM, PRIOR_OCTAVES, RESTART, BarSpace
 from dancerev.realtime.spectrum import HOP_RATE, HOPS, LAG, MELS, SpectralBlock
 
 FloatArray = npt.NDArray[np.float32]
@@ -55,16 +54,12 @@ PATTERN_SHARES = np.array([share for share, *_ in _PATTERNS]) / sum(share for sh
 PATTERNS = np.array([[[int(d) for d in row.replace(" ", "")] for row in rows] for _, *rows in _PATTERNS]) / 10.0
 """(patterns, bands, PLACES) chance of an onset."""
 
-TEMPO_SPACING = 0.03  # from one tempo to the next
-TEMPO_STIFFNESS = 120.0  # a tempo r times another follows it at a beat with a weight of exp(−TEMPO_STIFFNESS · |r − 1|)
 PATTERN_CHANGE = 0.05  # per bar
-RESTART = 1e-4  # per step: the chance that the music does something quite different from here on
-PRIOR_BPM, PRIOR_OCTAVES = 132.0, 0.7
-PRIOR_RATE = 3.0  # per second: how strongly the preference for a tempo acts
+PRIOR_RATE = 2.0  # per second: how strongly the preference for a tempo acts
 
 COMPRESSION = 100.0  # amplitude of a mel band is logarithmic down to 20 dB under the loud level, linear below
 FLUX_BANDS = ((0, 1), (3, 20), (28, 40))  # mel bands: bass drum and bass; snare, chords; hats
-BAND_POWERS = np.array([0.8, 0.8, 0.4], dtype=np.float32)  # steps and bands are not quite independent evidence
+BAND_POWERS = np.array([0.4, 0.4, 0.2], dtype=np.float32)  # steps and bands are not quite independent evidence
 LOUDNESS_RATE = 1.0 / 60.0  # per frame: 4 s
 FLUX_FLOOR = 3e-3
 ONSET_MIDDLE, ONSET_SLOPE = 1.5, 1.2  # flux, in root mean squares of it, that is no evidence; evidence grows from there
@@ -73,14 +68,11 @@ ONSET_WIDTH = 0.018  # seconds, standard deviation of an onset about its place
 DISTANCES = 6  # in half steps; from the last on the onset does not belong to the place
 CHANCE_ANYWHERE = 0.03  # of an onset, per step
 
-BEAT_POWER, BAR_POWER = 0.3, 0.3  # steps are not independent evidence, for the network remembers
+BEAT_POWER, BAR_POWER = 0.35, 0.35  # steps are not independent evidence, for the network remembers
 BEAT_SHARE = 0.05  # of the steps are beats, in the mean over the music that the network learned from
 BAR_DOUBT = -1.5  # the least that the network's word on downbeats counts for, in nats
 WIDTH = 3  # half steps from a beat at which a step is none any more, as in the network's training
 
-PARTS = 16
-"""Of the beat, in which the likeliest is looked for."""
-NEAR_TEMPO = 0.06  # octaves: tempi that are the same beat
 HYSTERESIS = 2.0
 PERIOD_PULL, PHASE_PULL = 0.15, 0.2  # per frame, for what exceeds:
 PERIOD_SLACK, PHASE_SLACK = 0.02, 0.025  # of the period; seconds
@@ -163,39 +155,6 @@ class TapTempo:
         return float(beat), min(max(float(period), self._shortest), self._longest)
 
 
-class _StateSpace:
-    """Tempo × position in the bar, one tempo after another, positions in order; times in steps.
-
-    Attributes:
-        bars: (tempi,) steps per bar of four beats, in a geometric series.
-        first: (tempi, 4) the state at which each beat begins; before: the state just before it.
-        cell: (states,) which of the CELLS each state is in: the nearest of PLACES × the distance in time from it.
-        moments: (4, states) 1, seconds per beat, and the position in the beat on the unit circle.
-        beat: (states,) position in the beat [0, 1); part: the same in PARTS; period: (states,) seconds per beat.
-        parts: (tempi · 4 · PARTS,) the first state of each of the PARTS equal parts of each beat.
-    """
-
-    def __init__(self, min_bpm: float, max_bpm: float) -> None:
-        shortest, longest = (240.0 * RATE / bpm for bpm in (max_bpm, min_bpm))
-        tempi = math.ceil(math.log(longest / shortest) / TEMPO_SPACING) + 1
-        self.bars = bars = np.unique(np.round(np.geomspace(shortest, longest, tempi)).astype(np.int64))
-        start = np.concatenate([[0], np.cumsum(bars)[:-1]])[:, None]
-        self.first = start + np.ceil(np.arange(4) * bars[:, None] / 4).astype(np.int64)
-        self.before = np.where(np.arange(4) == 0, start + bars[:, None], self.first) - 1
-        self.parts = (start + np.ceil(np.arange(4 * PARTS) * bars[:, None] / (4 * PARTS)).astype(np.int64)).reshape(-1)
-        bar = np.repeat(bars, bars)
-        position = np.concatenate([np.arange(length) for length in bars]) / bar
-        away = np.abs(position[:, None] - np.append(PLACES, 1.0))
-        place = away.argmin(axis=1) % len(PLACES)
-        distance = np.minimum(np.round(2 * away.min(axis=1) * bar), DISTANCES - 1)
-        self.cell = (place * DISTANCES + distance).astype(np.int64)
-        self.beat = (position * 4 % 1.0).astype(np.float32)
-        self.period = (bar / (4 * RATE)).astype(np.float32)
-        self.part = (self.beat * PARTS).astype(np.int64)
-        turn = 2.0 * np.pi * self.beat
-        self.moments = np.stack([np.ones_like(turn), self.period, np.cos(turn), np.sin(turn)])
-
-
 class BarPointerTracker:
     """The default tracker: a bar pointer over flux and a learned activation, read out through a smooth oscillator.
 
@@ -208,16 +167,11 @@ class BarPointerTracker:
 
     def __init__(self, min_bpm: float = MIN_BPM, max_bpm: float = MAX_BPM) -> None:
         self.check_range(min_bpm, max_bpm)
-        self._space = space = _StateSpace(min_bpm, max_bpm)
-        self._periods = space.bars / (4 * RATE)
-        ratio = space.bars[None, :] / space.bars[:, None]
-        change = np.exp(-TEMPO_STIFFNESS * np.abs(ratio - 1.0))
-        self._change = (change / change.sum(axis=1, keepdims=True)).T.astype(np.float32)
-        self._near = (np.abs(np.log2(ratio)) < NEAR_TEMPO).astype(np.float32)
-        ends = np.cumsum(space.bars)
+        self._space = space = BarSpace(min_bpm, max_bpm)
+        self._cell = _cells(space)
+        ends = space.start + space.bars
         self._near_states = [
-            slice(int(ends[near[0]] - space.bars[near[0]]), int(ends[near[-1]]))
-            for near in (np.flatnonzero(row) for row in self._near)
+            slice(int(space.start[near[0]]), int(ends[near[-1]])) for near in map(np.flatnonzero, space.near)
         ]
         part = np.arange(PARTS)
         distance = np.abs((part[:, None] - part + PARTS // 2) % PARTS - PARTS // 2)
@@ -307,23 +261,21 @@ class BarPointerTracker:
         """
         if factor not in (0.5, 2.0):
             raise ValueError(f"the tempo can be halved (0.5) or doubled (2), not scaled by {factor:g}")
-        if self._periods[0] * 0.99 <= self._period / factor <= self._periods[-1] * 1.01:
+        periods = self._space.periods
+        if periods[0] * 0.99 <= self._period / factor <= periods[-1] * 1.01:
             self._impose(self._period / factor, (self._beat_in_bar + self._phase) * factor)
 
     def _set_prior(self, bpm: float, octaves: float) -> None:
         """A preference for tempi around ``bpm``: where a lost beat is looked for, and what near ties are decided by."""
-        bars = self._space.bars
-        preference = -0.5 * (np.log2(60.0 / self._periods / bpm) / octaves) ** 2
-        tempo = np.exp(preference)
-        state = np.repeat(tempo / tempo.sum() / bars, bars)
+        state, bias = self._space.prior(bpm, octaves, PRIOR_RATE)
         self._restart = (RESTART * STEPS * state[:, None] * PATTERN_SHARES).astype(np.float32)
         self._restarting: FloatArray = self._restart.sum(axis=1)
-        self._bias = np.exp(PRIOR_RATE * preference * self._periods).astype(np.float32)[:, None]
+        self._bias = bias[:, None]
 
     def _impose(self, period: float, beats: float) -> None:
         """Puts the belief around a period (seconds) and a position in the beat, and the tempo prior too."""
         space = self._space
-        period = min(max(period, float(self._periods[0])), float(self._periods[-1]))
+        period = min(max(period, float(space.periods[0])), float(space.periods[-1]))
         hidden = beats - DELAY / period
         tempo = np.log2(space.period / period) / IMPOSED_OCTAVES
         phase = ((space.beat - hidden + 0.5) % 1.0 - 0.5) / IMPOSED_PHASE
@@ -379,14 +331,14 @@ class BarPointerTracker:
         space, old, new = self._space, self._belief, self._next
         patterns = old.shape[1]
         ended = old[space.before].reshape(len(space.bars), -1)
-        entered = (self._bias * (self._change @ ended)).reshape(-1, 4, patterns)
+        entered = (self._bias * (space.change @ ended)).reshape(-1, 4, patterns)
         if chance is None:
             new[1:] = old[:-1]
             new[space.first] = entered
         else:
             begun = entered[:, 0]
             begun += PATTERN_CHANGE * ((begun @ self._every_pattern)[:, None] * self._shares - begun)
-            np.take(chance, space.cell, axis=0, out=self._likelihood, mode="clip")
+            np.take(chance, self._cell, axis=0, out=self._likelihood, mode="clip")
             np.multiply(old[:-1], self._likelihood[1:], out=new[1:])
             new[space.first] = entered * self._likelihood[space.first]
         self._belief, self._next = new, old
@@ -419,11 +371,11 @@ class BarPointerTracker:
         """
         space = self._space
         mass = np.add.reduceat(belief, space.parts).reshape(-1, 4, PARTS)
-        around = self._near @ mass.sum(axis=1) @ self._near_part
+        around = space.near @ mass.sum(axis=1) @ self._near_part
         tempo, part = divmod(int(around.argmax()), PARTS)
         best = float(around[tempo, part])
         hidden = self._phase - DELAY / self._period
-        own_tempo = int(np.abs(self._periods - self._period).argmin())
+        own_tempo = int(np.abs(space.periods - self._period).argmin())
         own_part = int(hidden % 1.0 * PARTS) % PARTS
         own = float(around[own_tempo, own_part])
         leave = best > HYSTERESIS * own
@@ -444,7 +396,7 @@ class BarPointerTracker:
                 self._move_on(PHASE_PULL * _beyond(error, PHASE_SLACK / self._period))
         self._confidence += CONFIDENCE_RATE * (min(1.0, best if leave else own) - self._confidence)
         if not self._bar_by_hand:
-            beats = np.tensordot(self._near[tempo], mass @ self._near_part[part], axes=1)
+            beats = np.tensordot(self._space.near[tempo], mass @ self._near_part[part], axes=1)
             self._count_bar(beats / (beats.sum() + 1e-12), leave)
 
     def _count_bar(self, beats: FloatArray, anew: bool) -> None:
@@ -469,6 +421,14 @@ class BarPointerTracker:
 def _beyond(value: float, slack: float) -> float:
     """What of ``value`` exceeds ±``slack``."""
     return value - min(max(value, -slack), slack)
+
+
+def _cells(space: BarSpace) -> npt.NDArray[np.int64]:
+    """(states,) which cell each state is in: the nearest of PLACES × the distance in time from it."""
+    away = np.abs(space.position[:, None] / BEATS - np.append(PLACES, 1.0))
+    place = away.argmin(axis=1) % len(PLACES)
+    distance = np.minimum(np.round(2 * away.min(axis=1) * np.repeat(space.bars, space.bars)), DISTANCES - 1)
+    return np.asarray(place * DISTANCES + distance, dtype=np.int64)
 
 
 def _expected_onsets() -> FloatArray:

@@ -13,6 +13,7 @@ from dancerev.model.music_render import RATE as SAMPLE_RATE
 from dancerev.model.music_render import Groove
 from dancerev.model.train_beat import BeatNet, Heard, evaluate, export, grooves_of, hear, label, main, train
 from dancerev.realtime.activation import CLASSES, DELAY, RATE, STEPS, BeatNetwork, network_input
+from dancerev.realtime.bar_pointer import BarSpace
 from dancerev.realtime.spectrum import HOPS, LAG, MELS
 
 SOUNDFONT = Path("/usr/share/sounds/sf2/FluidR3_GM.sf2")
@@ -77,7 +78,8 @@ def test_labels_are_triangles_late_by_the_delay():
         np.testing.assert_allclose(labels[:, kind].max(), 1.0, atol=1e-6)
 
 
-def test_training_learns_clicks_and_repeats_itself():
+@pytest.mark.parametrize(("through_tracker", "epochs"), [(False, 8), (True, 8)])
+def test_training_learns_clicks_and_repeats_itself(through_tracker, epochs):
     rng = np.random.default_rng(0)
     pieces = []
     for _ in range(4):
@@ -87,14 +89,15 @@ def test_training_learns_clicks_and_repeats_itself():
             start = int(beat * SAMPLE_RATE)
             samples[start : start + 480] += rng.normal(scale=0.3, size=480).astype(np.float32)
         inputs = hear(samples)
-        pieces.append(Heard(inputs, label(beats, np.zeros(len(beats), dtype=bool), len(inputs))))
+        pieces.append(Heard(inputs, beats, np.arange(len(beats)) % 4 == 0))
+    space = BarSpace(80.0, 160.0) if through_tracker else None
     losses = []
     for _ in range(2):
         torch.manual_seed(0)
         net = BeatNet(channels=8, taps=2, layers=2, dropout=0.0)
-        before = evaluate(net, pieces)
-        train(pieces[:3] * 6, pieces[3:], net, epochs=8, seed=0)
-        losses.append(evaluate(net, pieces))
+        before = evaluate(net, pieces, space)
+        train(pieces[:3] * 6, pieces[3:], net, epochs, 0, space=space)
+        losses.append(evaluate(net, pieces, space))
     assert losses[0] < 0.8 * before
     assert losses[0] == losses[1]
 
