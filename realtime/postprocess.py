@@ -23,9 +23,9 @@ from dancerev.model.skeleton import BONES, FEET, INDEX
 from .body import Body, Quaternion, Vector, blend, multiply
 from .feet import FootPlanter
 
-MAX_JOINT_SPEED = 9.0
-"""Metres a second from pose to pose. Joints of the cleaned motion capture exceed it in 7 of 19,297 frames at 15 Hz;
-between two poses the interpolator's curve runs up to 1.6 times as fast, which stays below 15."""
+MAX_JOINT_SPEED = 8.0
+"""Metres a second from pose to pose. Joints of the cleaned motion capture exceed 9 in 7 of 19,297 frames at 15 Hz;
+between two poses the interpolator's curve was seen to run up to 1.84 times as fast, which stays below 15."""
 
 _FARTHEST = 1000.0  # metres from the origin: a root beyond is a fault, not a place
 
