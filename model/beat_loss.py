@@ -1,10 +1,10 @@
 """How well the tracker follows the beat through what the network says: the loss that trains the ear.
 
 Cross-entropy asks of each step by itself whether a beat was heard. On stage it matters whether the tracker believes,
-at each moment, in the right tempo and phase. So this loss runs the tracker's own forward algorithm over what the
-network says and takes −log of the belief around the truth; its gradient is the same recursion backwards. It is what
-speech recognition calls discriminative training of a hidden Markov model (Bahl, Brown, de Souza & Mercer, ICASSP 1986);
-Fillon, Joder, Durand & Essid (ICASSP 2015) train a conditional random field of beats so.
+at each moment, in the right tempo and phase. So this loss runs the tracker's forward algorithm, but for its patterns,
+over what the network says, and takes −log of the belief around the truth; its gradient is the same recursion backwards.
+It is what speech recognition calls discriminative training of a hidden Markov model (Bahl, Brown, de Souza & Mercer,
+ICASSP 1986); Fillon, Joder, Durand & Essid (ICASSP 2015) train a conditional random field of beats so.
 """
 
 from __future__ import annotations
@@ -62,7 +62,12 @@ def locate(space: BarSpace, beats: Array, downbeats: Array, steps: int) -> Truth
         beats: (N,) seconds, rising, N ≥ 2; they may begin before the first step and end after the last.
         downbeats: (N,) bool.
         steps: how many.
+
+    Raises:
+        ValueError: if the space has fewer than TEMPI tempi.
     """
+    if len(space.bars) < TEMPI:
+        raise ValueError(f"a space of {len(space.bars)} tempi; the truth needs {TEMPI}")
     time = (np.arange(steps) + 1) / RATE - DELAY
     index = np.searchsorted(beats, time, side="right") - 1
     known = (index >= 0) & (index < len(beats) - 1)

@@ -115,6 +115,11 @@ def test_the_truth_is_where_the_music_is(space):
             assert abs(off.mean()) < 0.02
 
 
+def test_a_narrow_space_is_refused():
+    with pytest.raises(ValueError, match="needs 5"):
+        locate(BarSpace(118.0, 122.0), beats_at(120.0), fours(beats_at(120.0)), 100)
+
+
 def test_nothing_is_asked_before_the_music_or_after_it(space):
     beats = np.arange(2.0, 6.0, 0.5)
     truth = locate(space, beats, np.zeros(len(beats), dtype=bool), STEPS_IN_ALL)
