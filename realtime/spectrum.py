@@ -39,7 +39,7 @@ RISE = 768
 LATENCY = 0.013
 """Seconds from an onset to the hop at which the rise of its power is largest."""
 
-GATE_DB = -80.0
+GATE_DB = -90.0
 """dBFS, root mean square: what is softer is silence, whatever else."""
 FLOOR_MAX_DB = -66.0
 FLOOR_RISE_DB = 0.15
@@ -48,7 +48,7 @@ FLOOR_MARGIN_DB = 4.0
 a softer frame comes. What does not stand out of it by FLOOR_MARGIN_DB is silence; from −62 dBFS up all is music."""
 GATE_RANGE_DB = 40.0
 """What is softer than the loud level of the music by this much is silence."""
-REFERENCE_MIN_DB = -72.0
+REFERENCE_MIN_DB = -84.0
 """dBFS: the gain takes no music for softer than this."""
 HEADROOM_DB = 6.0  # a frame louder than the reference by more pulls it up at once
 ATTACK = 0.3  # of the way up to a louder frame, per frame: 0.2 s
@@ -140,7 +140,8 @@ class Spectrum:
 
     def _follow(self, level_db: float) -> None:
         """Lets the loud level follow the frame's, and counts the seconds since there was music."""
-        self._floor_db = min(level_db, self._floor_db + FLOOR_RISE_DB, FLOOR_MAX_DB)
+        floor = min(level_db, self._floor_db + FLOOR_RISE_DB, FLOOR_MAX_DB)
+        self._floor_db = max(floor, GATE_DB - FLOOR_MARGIN_DB)  # no lower than matters, or it takes long to rise again
         if level_db > max(GATE_DB, self._floor_db + FLOOR_MARGIN_DB, self._reference_db - GATE_RANGE_DB):
             self._quiet = 0.0
         else:

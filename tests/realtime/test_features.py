@@ -96,7 +96,7 @@ def test_features_are_finite_and_within_0_and_1(heard):
     assert features.max() <= 1.0
 
 
-@pytest.mark.parametrize("decibels", [-20.0, -40.0])
+@pytest.mark.parametrize("decibels", [-20.0, -40.0, -60.0])
 def test_soft_music_looks_like_loud_music(song, heard, decibels):
     soft = audio(hear(song * np.float32(10.0 ** (decibels / 20.0))))
     np.testing.assert_allclose(soft[15:], audio(heard)[15:], atol=0.02)
@@ -110,6 +110,12 @@ def test_after_a_second_of_silence_nothing_is_heard(song, noise_db):
     assert features[30:90, ACTIVITY].min() == 1.0
     assert (np.diff(features[90:106, ACTIVITY]) <= 0.0).all()
     assert (features[90 + 16 :] == 0.0).all()
+
+
+def test_noise_after_dead_silence_is_soon_no_music():
+    noise = np.random.default_rng(3).normal(scale=10.0 ** (-82.0 / 20.0), size=10 * SAMPLE_RATE).astype(np.float32)
+    features = audio(hear(np.concatenate([np.zeros(2 * SAMPLE_RATE, dtype=np.float32), noise])))
+    assert (features[30 + 5 * 15 :] == 0.0).all()
 
 
 def test_noise_alone_is_never_music():
