@@ -7,6 +7,13 @@ import functools
 from typing import NoReturn
 
 
+def seed(text: str) -> int:
+    """A seed of random numbers from a command line: a whole number from 0; ``ArgumentTypeError`` for others."""
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
+    return int(text)
+
+
 class ArgumentParser(argparse.ArgumentParser):
     """An ``argparse`` parser that answers a mistake with one line on stderr and exit code 2, without the usage."""
 

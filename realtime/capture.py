@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from typing import Any
@@ -46,7 +47,7 @@ class Capture:
         self.stamps = Ring(4096, 2, np.float64)  # (index of a block's first frame, monotonic time it was heard)
         self.xruns = 0
         self.lost = 0
-        self.last_call = time.monotonic()
+        self.last_call = time.perf_counter()
         self._stamp = np.zeros((1, 2))
         self._frames = 0
         self._stream: Any = None
@@ -64,11 +65,11 @@ class Capture:
         )
         self.latency = float(self._stream.latency)
         self._stream.start()
-        self.last_call = time.monotonic()
+        self.last_call = time.perf_counter()
 
     def callback(self, data: npt.NDArray[Any], frames: int, times: Any, status: Any) -> None:
         """Called by PortAudio's own thread for each block."""
-        now = time.monotonic()
+        now = time.perf_counter()
         age = times.currentTime - times.inputBufferAdcTime
         self._stamp[0, 0] = self._frames
         self._stamp[0, 1] = now - (age if 0.0 < age < 1.0 else self.latency)  # not every driver tells
@@ -84,7 +85,7 @@ class Capture:
     def alive(self) -> bool:
         """Whether blocks come."""
         patience = STALLED if self._frames else WAKING
-        return bool(self._stream.active) and time.monotonic() - self.last_call < patience
+        return bool(self._stream.active) and time.perf_counter() - self.last_call < patience
 
     def close(self) -> None:
         """Lets the device go, whatever state it is in."""
@@ -207,7 +208,7 @@ class Microphone:
 
     def __init__(self, device: str | int | None = None) -> None:
         self._device = find_device("input", device)
-        self.clock = AudioClock(time.monotonic())
+        self.clock = AudioClock(time.perf_counter())
         self.note: str | None = None
         self.reconnections = 0
         self._past_xruns = 0
@@ -235,7 +236,7 @@ class Microphone:
     def start(self) -> None:
         """Opens the device; :class:`InputError` where that fails."""
         self._current = open_capture(self._device)
-        self.clock = AudioClock(time.monotonic() - self._current.latency)
+        self.clock = AudioClock(time.perf_counter() - self._current.latency)
         self._timeline = Timeline(self._current, self.clock)
         self._watcher.start()
 
@@ -243,9 +244,9 @@ class Microphone:
         """(n,) float32 mono samples at SAMPLE_RATE since the last read; waits up to ``timeout`` s, may be empty."""
         if self._timeline is None:
             raise RuntimeError("start() the microphone first")
-        deadline = time.monotonic() + timeout
+        deadline = time.perf_counter() + timeout
         while True:
-            now = time.monotonic()
+            now = time.perf_counter()
             samples = self._timeline.advance(self._current, now)
             if len(samples) or now >= deadline:
                 return samples
@@ -283,6 +284,9 @@ class Microphone:
             )
             current = open_capture(found)
         except (StopIteration, InputError, portaudio().PortAudioError):
+            # sounddevice makes cycles, and in the show nobody else collects them; what was there at its start is
+            # frozen, so this takes no time.
+            gc.collect()
             self._closing.wait(RETRY_SECONDS)
             return
         self._device, self._current = found, current

@@ -14,7 +14,7 @@ DRIFT = 0.001
 
 
 class AudioClock:
-    """A straight line from audio time to ``time.monotonic()``, bent gently towards what the sound card reports.
+    """A straight line from audio time to ``time.perf_counter()``, bent gently towards what the sound card reports.
 
     Untouched it is the wall clock. Fed with the times of the sound card's blocks, which come in bursts, it is the
     second-order delay-locked loop of F. Adriaensen, "Using a DLL to filter time" (2005), with a bandwidth that
@@ -26,17 +26,17 @@ class AudioClock:
         self._locked_since: float | None = None
 
     def heard_at(self, audio_time: float) -> float:
-        """``time.monotonic()`` seconds at which the audio at ``audio_time`` (seconds since the start) is heard."""
+        """``time.perf_counter()`` seconds at which the audio at ``audio_time`` (seconds since the start) is heard."""
         audio, wall, slope = self._line
         return wall + (audio_time - audio) * slope
 
     def position(self, now: float) -> float:
-        """The audio time, in seconds since the start, that is heard at ``now`` (``time.monotonic()`` seconds)."""
+        """The audio time, in seconds since the start, that is heard at ``now`` (``time.perf_counter()`` seconds)."""
         audio, wall, slope = self._line
         return audio + (now - wall) / slope
 
     def update(self, audio_time: float, reported: float) -> None:
-        """The sound card says that the audio at ``audio_time`` is heard at ``reported`` (``time.monotonic()``)."""
+        """The sound card says that the audio at ``audio_time`` is heard at ``reported`` (``time.perf_counter()``)."""
         audio, _, slope = self._line
         passed = audio_time - audio
         error = reported - self.heard_at(audio_time)

@@ -5,15 +5,23 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
+import re
 import select
 import socket
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any, Self
 
 from dancerev.clients import osc
 from dancerev.clients.udp import ReceiverError
+
+try:
+    import termios
+    import tty
+except ImportError:  # Windows
+    termios = None  # type: ignore[assignment]
 
 KEYS = {"t": "tap", " ": "tap", "1": "one", "h": "half", "d": "double", "q": "quit"}
 """Key → command."""
@@ -21,6 +29,7 @@ KEYS = {"t": "tap", " ": "tap", "1": "one", "h": "half", "d": "double", "q": "qu
 ADDRESSES = {f"/dancerev/{command}": command for command in ("tap", "one", "half", "double", "quit")}
 """OSC address → command. A message whose argument is 0 is a button let go and does nothing."""
 
+_ESCAPE = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|O.|.)?", re.DOTALL)  # what arrow and function keys send (ECMA-48)
 _PATIENCE = 0.2  # seconds between looks at whether the show is over
 
 
@@ -40,14 +49,15 @@ class Controls:
                 family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
                 self._socket = socket.socket(family, kind)
                 self._socket.bind(address)
-            except OSError as error:
-                raise ReceiverError(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
+            except (OSError, UnicodeError) as error:
+                reason = getattr(error, "strerror", None) or "not a host name"
+                raise ReceiverError(f"cannot listen on {host}:{port}: {reason}") from None
         self._open = True
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
 
     def take(self) -> Iterator[tuple[str, float]]:
-        """The commands since the last call, each with its ``time.monotonic()``."""
+        """The commands since the last call, each with its ``time.perf_counter()``."""
         with contextlib.suppress(queue.Empty):
             while True:
                 yield self._commands.get_nowait()
@@ -60,40 +70,62 @@ class Controls:
             self._socket.close()
 
     def _listen(self) -> None:
-        with _keys() as keyboard:
-            listened: list[int | socket.socket] = [x for x in (keyboard, self._socket) if x is not None]
-            while self._open and listened:
+        with _Keyboard() as keyboard:
+            while self._open and (keyboard.there or self._socket):
+                listened = [x for x in (keyboard.listen(), self._socket) if x is not None]
                 ready, _, _ = select.select(listened, [], [], _PATIENCE)
-                now = time.monotonic()
+                now = time.perf_counter()
                 for one in ready:
-                    commands = _read_keys(one) if isinstance(one, int) else _read_osc(one)
+                    commands = keyboard.read() if isinstance(one, int) else _read_osc(one)
                     for command in commands:
                         self._commands.put((command, now))
 
 
-@contextlib.contextmanager
-def _keys() -> Iterator[int | None]:
-    """The terminal's file descriptor, giving keys as they are pressed; None where there is none (or on Windows)."""
-    try:
-        import termios
-        import tty
-    except ImportError:
-        yield None
-        return
-    if not sys.stdin or not sys.stdin.isatty():
-        yield None
-        return
-    descriptor = sys.stdin.fileno()
-    before = termios.tcgetattr(descriptor)
-    try:
-        tty.setcbreak(descriptor)
-        yield descriptor
-    finally:
-        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+class _Keyboard:
+    """The terminal, giving keys as they are pressed while the program is in its foreground; none on Windows.
 
+    A program in the background is stopped by the system if it reads from the terminal or changes its mode.
+    """
 
-def _read_keys(descriptor: int) -> list[str]:
-    return [KEYS[key] for key in os.read(descriptor, 64).decode(errors="replace").lower() if key in KEYS]
+    def __init__(self) -> None:
+        self.there = bool(termios and sys.stdin and sys.stdin.isatty())
+        self._descriptor = sys.stdin.fileno() if self.there else -1
+        self._before: list[Any] | None = None  # the terminal's mode before it was ours
+        self._ours = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def listen(self) -> int | None:
+        """The terminal's file descriptor if keys can be read from it now."""
+        in_front, self._ours = self._ours, self._in_foreground()
+        if not self._ours:
+            return None
+        if self._before is None:
+            self._before = termios.tcgetattr(self._descriptor)
+        if not in_front:
+            tty.setcbreak(self._descriptor)
+        return self._descriptor
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is not None and self._in_foreground():
+            termios.tcsetattr(self._descriptor, termios.TCSADRAIN, self._before)
+
+    def read(self) -> list[str]:
+        """The commands of the keys that were pressed."""
+        try:
+            pressed = os.read(self._descriptor, 64)
+        except OSError:
+            pressed = b""
+        self.there = bool(pressed)  # a terminal that was closed has no more to say
+        keys = _ESCAPE.sub("", pressed.decode(errors="replace"))
+        return [KEYS[key] for key in keys.lower() if key in KEYS]
+
+    def _in_foreground(self) -> bool:
+        try:
+            return self.there and os.tcgetpgrp(self._descriptor) == os.getpgrp()
+        except OSError:  # it is a terminal, but not the one by which a shell controls us
+            return True
 
 
 def _read_osc(listener: socket.socket) -> list[str]:

@@ -98,6 +98,16 @@ def _form(frame: av.AudioFrame) -> tuple[str, str, int]:
     return frame.format.name, frame.layout.name, frame.sample_rate
 
 
+def _converted(converter: av.AudioResampler, frame: av.AudioFrame) -> list[av.AudioFrame]:
+    """The frame in the converter's form; nothing where FFmpeg knows no way there, as from nine channels."""
+    import av
+
+    try:
+        return converter.resample(frame)
+    except av.FFmpegError:
+        return []
+
+
 def _resampled(frames: Iterator[av.AudioFrame], sample_rate: int) -> Iterator[Samples]:
     """(n, 2) float32 blocks at ``sample_rate``; the frames may change their form on the way."""
     import av
@@ -108,7 +118,7 @@ def _resampled(frames: Iterator[av.AudioFrame], sample_rate: int) -> Iterator[Sa
         converter = av.AudioResampler(format="flt", layout="mono" if channels == 1 else "stereo")
         resampler = soxr.ResampleStream(rate, sample_rate, 2)
         for frame in run:
-            for converted in converter.resample(frame):
+            for converted in _converted(converter, frame):
                 samples = np.broadcast_to(converted.to_ndarray().reshape(-1, channels), (converted.samples, 2))
                 yield resampler.resample_chunk(np.nan_to_num(samples, posinf=1.0, neginf=-1.0))
         yield resampler.resample_chunk(np.empty((0, 2), dtype=np.float32), last=True)

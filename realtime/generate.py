@@ -13,7 +13,7 @@ from rich.progress import Progress
 
 from dancerev.model import body25
 from dancerev.model.bvh import write_bvh
-from dancerev.model.command_line import ArgumentParser
+from dancerev.model.command_line import ArgumentParser, seed
 from dancerev.model.pose import Pose
 from dancerev.model.sheet import render_video
 from dancerev.model.skeleton import BONES, forward_kinematics
@@ -117,7 +117,7 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--model", default="default", metavar="NAME|PATH", help="bundled or exported model")
     parser.add_argument("--provider", choices=PROVIDERS, default="auto", help="what computes (default auto)")
     parser.add_argument("--style", default=ANY_STYLE, metavar="NAME", help="style of the dance (default any)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="another seed, another dance (default 0)")
+    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="another seed, another dance (default 0)")
     return parser
 
 

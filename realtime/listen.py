@@ -85,8 +85,8 @@ def listen(source: AudioSource, ear: FeatureExtractor, console: Console) -> Acou
             frames = ear.push(samples)
             meter.hear(samples, frames)
             last = frames[-1] if frames else last
-            if time.monotonic() - shown >= 1.0 / RATE:
-                shown = time.monotonic()
+            if time.perf_counter() - shown >= 1.0 / RATE:
+                shown = time.perf_counter()
                 live.update(meter.picture(), refresh=True)
     return last
 

@@ -18,7 +18,7 @@ from dancerev.clients.preview import display_available, launch_preview
 from dancerev.clients.sink import PerDancer, Sinks
 from dancerev.clients.udp import VMC_PORT, ReceiverError, parse_target
 from dancerev.clients.vmc import VmcSender
-from dancerev.model.command_line import ArgumentParser
+from dancerev.model.command_line import ArgumentParser, seed
 from dancerev.model.features import ENERGY, ONSETS
 from dancerev.model.pose import Pose
 from dancerev.realtime.beat import MAX_BPM, MIN_BPM
@@ -92,7 +92,7 @@ def _parser() -> ArgumentParser:
         metavar="MS",
         help="dance this much ahead of the beat, for delays after us (default 0)",
     )
-    beat = parser.add_argument_group("beat; keys in the terminal: t tap, 1 this is the one, h half, d double, q quit")
+    beat = parser.add_argument_group("beat; keys (not on Windows): t tap, 1 this is the one, h half, d double, q quit")
     beat.add_argument("--beat-engine", choices=LIVE_ENGINES, default="own", help="what finds it (default own)")
     beat.add_argument("--midi-port", metavar="NAME", help="MIDI clock for --beat-engine midi, by part of its name")
     beat.add_argument(
@@ -112,7 +112,7 @@ def _parser() -> ArgumentParser:
         metavar="NAME[,NAME …]",
         help="style of the dance (default any); several for the dancers in turn",
     )
-    dance.add_argument("--seed", type=int, default=0, metavar="N", help="another seed, another dance (default 0)")
+    dance.add_argument("--seed", type=seed, default=0, metavar="N", help="another seed, another dance (default 0)")
     show = parser.add_argument_group("show")
     show.add_argument("--duration", type=_seconds, metavar="S", help="end after so many seconds")
     show.add_argument("--stats", type=Path, metavar="PATH", help="write what was measured, as JSON")
@@ -176,7 +176,7 @@ def run(arguments: argparse.Namespace) -> None:
     flat = arguments.protocol == "flat"
     senders = [_senders(targets, dancer, flat) for dancer in range(arguments.dancers)]
     if arguments.stats:
-        arguments.stats.touch()  # now, rather than an error after the show
+        arguments.stats.open("a").close()  # an error now, rather than after the show
     tracker = make_tracker(arguments.beat_engine, arguments.bpm_range, arguments.midi_port)
     ear = FeatureExtractor(tracker)
     model = DanceModel(arguments.model, arguments.provider, arguments.dancers)
@@ -203,20 +203,20 @@ def run(arguments: argparse.Namespace) -> None:
         notes = [note for note in (model.note, source.note) if note]
         status = StatusLine(show, [f"{host}:{port}" for host, port in targets], model.provider, notes)
 
-        def each_pose(pose: Pose) -> None:
-            if pose.dancer:
-                return  # once for all dancers is enough
+        def each_turn() -> None:
             for command, moment in controls.take():
                 obey(show, command, source.clock.position(moment))
+            status.update()
+
+        def each_pose(pose: Pose) -> None:
             heard = show.stream.heard
-            if heard is not None:
+            if heard is not None and not pose.dancer:  # once for all dancers
                 onset, energy = float(heard.audio[ONSETS].max()), float(heard.audio[ENERGY])
                 for receiver in music:
                     receiver.send_music(heard.beat.at(pose.time), onset, energy)
-            status.update()
 
         stack.callback(status.close)
-        show.run(each_pose)
+        show.run(each_turn, each_pose)
     if arguments.stats:
         arguments.stats.write_text(json.dumps(show.statistics(), indent=1) + "\n")
 
@@ -235,6 +235,8 @@ def main(argv: list[str] | None = None) -> int:
     except (InputError, ModelError, ReceiverError, OSError) as error:
         print(f"dancerev-live: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:  # before the show; in it, Ctrl-C ends it as q does
+        return 130
     return 0
 
 

@@ -40,7 +40,7 @@ class MidiInput:
         """
         self.name = find_port(wanted)
         self._messages: deque[tuple[Any, float]] = deque(maxlen=WAITING)
-        self._last = time.monotonic()
+        self._last = time.perf_counter()
         self._closing = threading.Event()
         try:
             self._port = self._open()
@@ -50,7 +50,7 @@ class MidiInput:
         self._watcher.start()
 
     def take(self) -> Iterator[tuple[Any, float]]:
-        """mido's messages since the last call, each with its ``time.monotonic()``."""
+        """mido's messages since the last call, each with its ``time.perf_counter()``."""
         while self._messages:
             yield self._messages.popleft()
 
@@ -63,22 +63,26 @@ class MidiInput:
         return _mido().open_input(self.name, callback=self._hear)
 
     def _hear(self, message: Any) -> None:
-        self._last = time.monotonic()
+        self._last = time.perf_counter()
         self._messages.append((message, self._last))
 
     def _watch(self) -> None:
-        """No system tells when a port goes, but a port that came back must be opened again."""
+        """No system tells when a port goes, but a port that came back must be opened again.
+
+        It may have gone and come between two looks; so, once it falls quiet, it is opened anew in any case, once.
+        """
+        opened = time.perf_counter()
         while not self._closing.wait(LOOK):
-            if self._port is not None and time.monotonic() - self._last < QUIET:
+            if self._port is not None and time.perf_counter() - self._last < QUIET:
                 continue
             try:
                 there = [name for name in _mido().get_input_names() if _lasting(name) == _lasting(self.name)]
-                if self._port is not None and self.name not in there:
+                if self._port is not None and (self.name not in there or self._last > opened):
                     self._release()
                 if self._port is None and there:
                     self.name = self.name if self.name in there else there[0]
-                    self._port = self._open()
-            except OSError:  # MIDI may be out of order while things are plugged in: the next look will do
+                    opened, self._port = time.perf_counter(), self._open()
+            except (OSError, ValueError):  # MIDI may be out of order while things are plugged in: the next look will do
                 continue
         self._release()
 

@@ -40,13 +40,13 @@ class Playback:
     def __init__(self, path: str | Path, device: Device) -> None:
         self.rate = device.rate
         self.latency = 0.0
-        self.ring = Ring(round(RING_SECONDS * self.rate), 2)
+        self._channels = min(2, device.outputs)
+        self.ring = Ring(round(RING_SECONDS * self.rate), self._channels)
         self.stamps = Ring(4096, 2, np.float64)
         self.played = 0
         self.xruns = 0
         self.last_call = 0.0
         self._opened = 0.0
-        self._channels = min(2, device.outputs)
         self._device = device
         self._blocks = decode_stereo(path, self.rate)
         self._stamp = np.zeros((1, 2))
@@ -71,11 +71,11 @@ class Playback:
         while self.ring.room > self.ring.capacity // 2 and not self._filled:
             time.sleep(0.001)
         self._stream.start()
-        self._opened = self.last_call = time.monotonic()
+        self._opened = self.last_call = time.perf_counter()
 
     def callback(self, out: npt.NDArray[Any], frames: int, times: Any, status: Any) -> None:
         """Called by PortAudio's own thread for each block."""
-        now = time.monotonic()
+        now = time.perf_counter()
         ahead = times.outputBufferDacTime - times.currentTime
         self._stamp[0, 0] = self.played
         self._stamp[0, 1] = now + (ahead if 0.0 < ahead < 2.0 else self.latency)  # not every driver tells
@@ -96,7 +96,7 @@ class Playback:
     def alive(self) -> bool:
         """Whether the device asks for blocks."""
         patience = STALLED if self.last_call - self._opened > WAKING else WAKING
-        return time.monotonic() - self.last_call < patience
+        return time.perf_counter() - self.last_call < patience
 
     def close(self) -> None:
         """Stops at once."""
@@ -138,7 +138,7 @@ class MusicFile:
     def __init__(self, path: str | Path, device: Device | None = None, note: str | None = None) -> None:
         """``device`` None: silently, at the pace of the wall clock."""
         self.note = note
-        self.clock = AudioClock(time.monotonic())
+        self.clock = AudioClock(time.perf_counter())
         self.ended = False
         self._path = path
         self._blocks = decode(path)
@@ -161,13 +161,13 @@ class MusicFile:
             except InputError as error:
                 self.note = f"{error}; the music is silent"
         latency = self._playback.latency if self._playback else 0.0
-        self.clock = AudioClock(time.monotonic() + latency)
+        self.clock = AudioClock(time.perf_counter() + latency)
 
     def read(self, timeout: float) -> Samples:
         """(n,) float32 mono samples at SAMPLE_RATE played since the last read; waits up to ``timeout`` s."""
-        deadline = time.monotonic() + timeout
+        deadline = time.perf_counter() + timeout
         while True:
-            now = time.monotonic()
+            now = time.perf_counter()
             samples = self._until(self._due(now))
             if len(samples) or self.ended or now >= deadline:
                 return samples

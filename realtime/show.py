@@ -50,8 +50,15 @@ class Show:
         """End the show soon; may be called from a signal handler."""
         self._stopped = True
 
-    def run(self, each_pose: Callable[[Pose], None] = lambda _: None) -> None:
-        """Dance; ``each_pose`` is called with every pose after it was sent, and should be quick."""
+    def run(
+        self, each_turn: Callable[[], None] = lambda: None, each_pose: Callable[[Pose], None] = lambda _: None
+    ) -> None:
+        """Dance, and call what should be quick.
+
+        Args:
+            each_turn: called at least fifty times a second, however late the poses are.
+            each_pose: called with every pose after it was sent.
+        """
         # A collection in mid-show would halt the dance for as long as it takes to look at every object; nothing here
         # makes cycles that would need it.
         gc.collect()
@@ -64,6 +71,7 @@ class Show:
             self._due.extend(self.stream.begin())
             while not self._stopped and not (self.source.ended and not self._due):
                 self._hear()
+                each_turn()
                 self._send_what_is_due(each_pose)
         finally:
             gc.enable()
@@ -72,7 +80,7 @@ class Show:
 
     def _hear(self) -> None:
         """Wait for sound, no longer than until the next pose is due, and dance to it."""
-        now = time.monotonic()
+        now = time.perf_counter()
         wait = self.source.clock.heard_at(self._due[0].time) - now if self._due else 0.02
         wait = min(max(wait, 0.0), 0.02)
         if self.source.ended:
@@ -92,14 +100,14 @@ class Show:
     def _send_what_is_due(self, each_pose: Callable[[Pose], None]) -> None:
         clock = self.source.clock
         while self._due:
-            late = time.monotonic() - clock.heard_at(self._due[0].time)
+            late = time.perf_counter() - clock.heard_at(self._due[0].time)
             if late < 0.0:
                 return
             pose = self._due.popleft()
             if late > LATE:
                 self.late_frames += 1
-            if late > _GIVE_UP and self._due:
-                continue
+            if late > _GIVE_UP and self._due and self._due[-1].time > pose.time:
+                continue  # of the last moment all dancers are shown
             self.sink.send(pose, pose.time)
             self.lateness.add(late)
             self.poses_sent += 1

@@ -4,6 +4,7 @@ import os
 import pty
 import socket
 import sys
+import termios
 import time
 
 import pytest
@@ -20,8 +21,8 @@ def free_port():
 
 
 def taken(controls, count, patience=2.0):
-    commands, until = [], time.monotonic() + patience
-    while len(commands) < count and time.monotonic() < until:
+    commands, until = [], time.perf_counter() + patience
+    while len(commands) < count and time.perf_counter() < until:
         commands += controls.take()
         time.sleep(0.01)
     return commands
@@ -41,7 +42,7 @@ def test_osc_messages_of_an_independent_sender(monkeypatch):
     monkeypatch.setattr(sys, "stdin", None)
     controls = Controls("127.0.0.1", port)
     client = SimpleUDPClient("127.0.0.1", port)
-    before = time.monotonic()
+    before = time.perf_counter()
     client.send_message("/dancerev/tap", 1.0)
     client.send_message("/dancerev/tap", 0.0)  # let go
     client.send_message("/dancerev/one", [])
@@ -54,7 +55,7 @@ def test_osc_messages_of_an_independent_sender(monkeypatch):
     client.send_message("/dancerev/quit", 1)
     commands = taken(controls, 5)
     assert [command for command, _ in commands] == ["tap", "one", "half", "double", "quit"]
-    assert all(before <= moment <= time.monotonic() for _, moment in commands)
+    assert all(before <= moment <= time.perf_counter() for _, moment in commands)
     controls.close()
 
 
@@ -64,6 +65,23 @@ def test_keys(terminal):
     os.write(terminal, b"t1HxD q")
     assert [command for command, _ in taken(controls, 6)] == ["tap", "one", "half", "double", "tap", "quit"]
     controls.close()
+
+
+def test_arrows_and_function_keys_are_no_commands(terminal):
+    controls = Controls()
+    time.sleep(0.1)
+    os.write(terminal, b"\x1b[D\x1b[H\x1bOH\x1b[1~\x1b[15~\x1b[1;5C\x1bdq")
+    assert [command for command, _ in taken(controls, 2, 0.3)] == ["quit"]
+    controls.close()
+
+
+def test_the_terminal_gets_its_mode_back(terminal):
+    before = termios.tcgetattr(terminal)
+    controls = Controls()
+    time.sleep(0.1)
+    assert termios.tcgetattr(terminal) != before
+    controls.close()
+    assert termios.tcgetattr(terminal) == before
 
 
 def test_without_terminal_and_address_there_is_nothing_to_wait_for(monkeypatch):

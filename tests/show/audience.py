@@ -29,7 +29,7 @@ class Receiver:
                 data = self.socket.recv(65536)
             except TimeoutError:
                 continue
-            self.datagrams.append((time.monotonic(), data))
+            self.datagrams.append((time.perf_counter(), data))
 
     def close(self):
         self.open = False

@@ -1,10 +1,14 @@
 """``dancerev-live`` as a user starts it, and what arrives at an independent receiver."""
 
+import contextlib
+import fcntl
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
+import termios
 import time
 import wave
 
@@ -35,7 +39,7 @@ def show(tmp_path_factory):
 def twenty_seconds(tmp_path_factory):
     stats = tmp_path_factory.mktemp("live") / "s.json"
     receiver = Receiver()
-    started = time.monotonic()
+    started = time.perf_counter()
     process = live(
         *("--input", "demo", "--no-preview", "--mute", "--duration", 20, "--stats", stats),
         *("--osc", f"127.0.0.1:{receiver.port}"),
@@ -158,6 +162,10 @@ NO_AUDIO = ("--no-preview", "--mute")
         (("--input", "demo", "--fps", "29", *NO_AUDIO), "30, 60"),
         (("--input", "demo", "--duration", "-1", *NO_AUDIO), "-1"),
         (("--input", "demo", "--stats", "{tmp}/no/such/folder", *NO_AUDIO), "No such file"),
+        (("--input", "demo", "--stats", "{tmp}", *NO_AUDIO), "directory"),
+        (("--input", "demo", "--seed", "-1", *NO_AUDIO), "'-1' is not a whole number from 0"),
+        (("--input", "demo", "--control", f"{'x' * 70}:9000", *NO_AUDIO), "cannot listen on xxx"),
+        (("--input", "{tmp}/nine.wav", *NO_AUDIO), "nine.wav holds no sound that can be decoded"),
         (("--input", "mic", "--device", "no such device", "--no-preview"), "dancerev-live: "),
         (("--input", "demo", "--device", "no such device", "--no-preview"), "dancerev-live: "),
     ],
@@ -165,6 +173,9 @@ NO_AUDIO = ("--no-preview", "--mute")
 def test_bad_input_is_answered_in_one_line(tmp_path, arguments, complaint):
     (tmp_path / "empty.wav").touch()
     (tmp_path / "text.mp3").write_text("this is not music\n" * 100)
+    with wave.open(str(tmp_path / "nine.wav"), "wb") as nine:
+        nine.setparams((9, 2, 44100, 0, "NONE", ""))
+        nine.writeframes(bytes(9 * 2 * 4410))
     process = live(*(str(argument).format(tmp=tmp_path) for argument in arguments))
     out, err = process.communicate(timeout=30)
     assert process.returncode == 2, err
@@ -194,3 +205,41 @@ def test_list_devices_answers_everywhere():
     )
     assert done.returncode == 0
     assert done.stdout.strip()
+
+
+def test_a_terminal_that_stops_reading_does_not_stop_the_dance(receiver):
+    """As when the laptop sleeps from which the show was started: nobody reads the other end."""
+    ours, theirs = pty.openpty()
+    os.set_blocking(theirs, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(theirs, b"x" * 100)
+    os.set_blocking(theirs, True)
+    command = [sys.executable, "-m", "dancerev.realtime.live", "--input", "demo", "--mute", "--no-preview"]
+    process = subprocess.Popen([*command, "--osc", f"127.0.0.1:{receiver.port}"], stderr=theirs)
+    time.sleep(4.0)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=5.0) == 0
+    os.close(ours)
+    os.close(theirs)
+    assert len(frames(receiver.datagrams)) > 30
+
+
+def test_in_the_background_of_a_terminal_it_dances(receiver):
+    """A shell with job control on a terminal of its own starts it with "&"; the system would stop what reads there."""
+    ours, theirs = pty.openpty()
+    command = f"{sys.executable} -m dancerev.realtime.live --input demo --mute --no-preview --duration 2"
+    shell = subprocess.Popen(
+        ["bash", "-i", "-c", f"set -m; {command} --osc 127.0.0.1:{receiver.port} & wait -n; echo ended $?"],
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        text=True,
+    )
+    out, _ = shell.communicate(timeout=20.0)
+    os.close(ours)
+    os.close(theirs)
+    assert out.strip() == "ended 0"
+    assert len(frames(receiver.datagrams)) >= 55

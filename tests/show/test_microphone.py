@@ -22,13 +22,13 @@ with quiet_libraries():
     source = open_source(input, device="default")
     source.start()
     print("started", flush=True)
-    begin, count, pieces, waits, marks = time.monotonic(), 0, [], [], []
-    while (now := time.monotonic()) - begin < seconds and not source.ended:
+    begin, count, pieces, waits, marks = time.perf_counter(), 0, [], [], []
+    while (now := time.perf_counter()) - begin < seconds and not source.ended:
         pieces.append(source.read(0.5))
         count += len(pieces[-1])
-        waits.append(time.monotonic() - now)
+        waits.append(time.perf_counter() - now)
         marks.append((count / 24000, source.clock.heard_at(count / 24000)))
-    passed = time.monotonic() - begin
+    passed = time.perf_counter() - begin
     source.close()
 np.savez(path, samples=np.concatenate(pieces), marks=marks)
 print(json.dumps({

@@ -88,9 +88,9 @@ class VirtualMicrophone:
         self._control("load-module", "module-remap-source", source, f"master={LOUDSPEAKER}.monitor")
 
     def _wait_for_server(self):
-        deadline = time.monotonic() + 20
+        deadline = time.perf_counter() + 20
         while subprocess.run(["pactl", "info"], env=self.environment, capture_output=True).returncode:
-            if time.monotonic() > deadline:
+            if time.perf_counter() > deadline:
                 raise RuntimeError("PulseAudio did not start")
             time.sleep(0.05)
 
