@@ -60,7 +60,7 @@ class Style:
 _STYLES: dict[str, Style] = {
     "house": Style(112, 136, 4, "9000900090009000", "0000900000009000", "3060306030603060", "0090009000900090"),
     "techno": Style(118, 160, 4, "9000900090009001", "0000300000003000", "5353535353535353", "0070007000700070"),
-    "off-beat hats": Style(80, 150, 4, "9000900090009000", "0000000000000000", "0000000000000000", "0090009000900090"),
+    "off-beat hats": Style(100, 150, 4, "9000900090009000", "0000000000000000", "0000000000000000", "0090009000900090"),
     "minimal": Style(110, 150, 4, "9000900090009000", "0000200000002001", "0192019201920192", "0080008000800080"),
     "disco": Style(100, 140, 4, "9000900090009000", "0000900000009000", "9292929292929292", "0080008000800080"),
     "four quiet": Style(90, 190, 4, "9000900090009000", "0000000000000000", "0000000000000000"),
@@ -478,11 +478,11 @@ def _spoil(audio: Array, rng: np.random.Generator) -> npt.NDArray[np.float32]:
         drive = rng.uniform(1.0, 6.0)
         audio = np.tanh(drive * audio)
     audio = colour(audio, rng)
-    if rng.random() < 0.5:
-        decay = rng.uniform(0.2, 0.9)
+    if rng.random() < 0.25:
+        decay = rng.uniform(0.2, 0.7)
         tail = np.arange(int(decay * RATE))
         response = rng.normal(size=len(tail)) * np.exp(-6.9 * tail / len(tail))
-        response *= rng.uniform(0.3, 1.5) / np.sqrt(np.sum(response**2))
+        response *= rng.uniform(0.3, 1.2) / np.sqrt(np.sum(response**2))
         audio = audio + fftconvolve(audio, response)[: len(audio)]
     level = np.sqrt(np.mean(audio**2))
     loudness = rng.uniform(-25.0, -8.0) if rng.random() < 0.3 else rng.uniform(-70.0, -25.0)

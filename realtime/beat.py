@@ -73,7 +73,7 @@ BEAT_SHARE = 0.05  # of the steps are beats, in the mean over the music that the
 BAR_DOUBT = -1.5  # the least that the network's word on downbeats counts for, in nats
 WIDTH = 3  # half steps from a beat at which a step is none any more, as in the network's training
 
-HYSTERESIS = 2.0
+HYSTERESIS = 2.0  # how much likelier another count of the bar must be; another beat, from 1 while unsure to 3 when sure
 PERIOD_PULL, PHASE_PULL = 0.15, 0.2  # per frame, for what exceeds:
 PERIOD_SLACK, PHASE_SLACK = 0.02, 0.025  # of the period; seconds
 ONSET_LATENCY = 0.0165  # seconds from an onset to the spectrum in which its flux is largest
@@ -378,7 +378,7 @@ class BarPointerTracker:
         own_tempo = int(np.abs(space.periods - self._period).argmin())
         own_part = int(hidden % 1.0 * PARTS) % PARTS
         own = float(around[own_tempo, own_part])
-        leave = best > HYSTERESIS * own
+        leave = best > (1.0 + HYSTERESIS * self._confidence) * own
         if not leave:
             tempo, part = own_tempo, own_part
         states = self._near_states[tempo]
