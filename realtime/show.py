@@ -56,7 +56,7 @@ class Show:
         """Dance, and call what should be quick.
 
         Args:
-            each_turn: called at least fifty times a second, however late the poses are.
+            each_turn: called every time round, fifty times a second or more, and however late the poses are.
             each_pose: called with every pose after it was sent.
         """
         # A collection in mid-show would halt the dance for as long as it takes to look at every object; nothing here
