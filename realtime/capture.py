@@ -275,6 +275,9 @@ class Microphone:
             self._past_xruns += current.xruns
 
     def _reopen(self) -> None:
+        # sounddevice leaves cycles behind, also where it is refused, and in the show nobody else collects them. All of
+        # them are still of the youngest generation; to look at the others would take long, and halt the dance.
+        gc.collect(0)
         try:
             rescan()
             found = next(
@@ -284,9 +287,6 @@ class Microphone:
             )
             current = open_capture(found)
         except (StopIteration, InputError, portaudio().PortAudioError):
-            # sounddevice makes cycles, and in the show nobody else collects them; what was there at its start is
-            # frozen, so this takes no time.
-            gc.collect()
             self._closing.wait(RETRY_SECONDS)
             return
         self._device, self._current = found, current

@@ -1,11 +1,13 @@
 """Sound comes in whole, in time and in the order it was heard, whatever files, devices and drivers do."""
 
+import gc
 import subprocess
 import sys
 import threading
 import time
 import tracemalloc
 import wave
+import weakref
 from dataclasses import replace
 from fractions import Fraction
 from types import SimpleNamespace
@@ -490,6 +492,35 @@ def test_a_microphone_that_vanishes_is_taken_again_by_its_name(monkeypatch):
     assert 0.7 < source.silence < 1.4
     for begin, level in ((0.4, 0.5), (1.1, 0.0), (2.3, 0.5)):
         np.testing.assert_allclose(part(heard, begin, begin + 0.1), level, atol=0.01)
+
+
+def test_a_microphone_that_others_hold_leaves_nothing_behind(monkeypatch):
+    """With the collector off, as in a show; sounddevice's streams refer to themselves, also where they are refused."""
+    device, alive = Device(3, "Microphone", "ALSA", 1, 0, 48000), weakref.WeakSet()
+
+    class Refused:
+        def __init__(self, *, callback, **_):
+            self.callback, self.itself = callback, self
+            alive.add(self)
+            raise OSError("device busy")
+
+    monkeypatch.setattr(devices, "devices", lambda: [device])
+    monkeypatch.setattr(devices, "default_device", lambda kind: device)
+    monkeypatch.setattr(capture, "devices", lambda: [device])
+    monkeypatch.setattr(capture, "rescan", lambda: None)
+    monkeypatch.setattr(capture, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(capture, "portaudio", lambda: SimpleNamespace(InputStream=Recorder, PortAudioError=OSError))
+    source = sources.open_source("mic")
+    source.start()
+    monkeypatch.setattr(capture, "portaudio", lambda: SimpleNamespace(InputStream=Refused, PortAudioError=OSError))
+    gc.disable()
+    try:
+        Recorder.last.vanish()
+        time.sleep(2.0)
+        assert 1 <= len(alive) <= 2
+    finally:
+        gc.enable()
+        source.close()
 
 
 # --- devices

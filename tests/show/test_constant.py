@@ -30,7 +30,7 @@ def test_nothing_is_kept_of_thousands_of_frames():
     gc.disable()
     tracemalloc.start()
     try:
-        dance(300)  # what is traced from now on takes the place of what was not
+        dance(1500)  # what is traced from now on takes the place of what was not, and what fills up is full
         before, _ = tracemalloc.get_traced_memory()
         tracemalloc.reset_peak()
         dance(1500)
