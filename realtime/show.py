@@ -59,8 +59,8 @@ class Show:
             each_turn: called every time round, fifty times a second or more, and however late the poses are.
             each_pose: called with every pose after it was sent.
         """
-        # A collection in mid-show would halt the dance for as long as it takes to look at every object; nothing here
-        # makes cycles that would need it.
+        # A collection in mid-show would halt the dance for as long as it takes to look at every object. Nothing here
+        # makes cycles that would need it; those of sounddevice are collected where they arise, in capture.py.
         gc.collect()
         gc.freeze()
         gc.disable()
