@@ -21,6 +21,8 @@ BEATS = 4
 """Beats per bar."""
 PARTS = 16
 """Of the beat, in which the likeliest is looked for."""
+SLOWEST_BPM, FASTEST_BPM = 20.0, 60.0 * RATE / PARTS
+"""The tempi there can be: faster, a beat would have fewer steps than PARTS."""
 NEAR_TEMPO = 0.06
 """Octaves: tempi that are the same beat."""
 RESTART = 1e-4
@@ -45,6 +47,9 @@ class BarSpace:
         moments: (4, states) 1, seconds per beat, and the position in the beat on the unit circle.
         beat: (states,) position in the beat [0, 1); part: the same in PARTS; period: (states,) seconds per beat.
         parts: (tempi · BEATS · PARTS,) the first state of each of the PARTS equal parts of each beat.
+
+    Args:
+        min_bpm, max_bpm: SLOWEST_BPM … FASTEST_BPM.
     """
 
     def __init__(self, min_bpm: float, max_bpm: float) -> None:

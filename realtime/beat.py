@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from dancerev.model.features import BeatState
 from dancerev.realtime.activation import DELAY, RATE, STEPS, BeatNetwork
-from dancerev.realtime.bar_pointer import BEATS, PARTS, PRIOR_BPM, PRIOR_OCTAVES, RESTART, BarSpace
+from dancerev.realtime.bar_pointer import BEATS, FASTEST_BPM, PARTS, PRIOR_BPM, PRIOR_OCTAVES, RESTART, SLOWEST_BPM, BarSpace
 from dancerev.realtime.spectrum import HOP_RATE, HOPS, LAG, MELS, SpectralBlock
 
 FloatArray = npt.NDArray[np.float32]
@@ -162,7 +162,7 @@ class BarPointerTracker:
     of them, and leaves it only when another is clearly likelier, so that near ties do not flicker.
 
     Raises:
-        ValueError: if the range of tempi is empty, or reaches beyond 20 … 400 BPM.
+        ValueError: if the range of tempi is empty, or reaches beyond SLOWEST_BPM … FASTEST_BPM.
     """
 
     def __init__(self, min_bpm: float = MIN_BPM, max_bpm: float = MAX_BPM) -> None:
@@ -205,9 +205,10 @@ class BarPointerTracker:
 
     @staticmethod
     def check_range(min_bpm: float, max_bpm: float) -> None:
-        """ValueError where the range of tempi is empty, or reaches beyond 20 … 400 BPM."""
-        if not 20.0 <= min_bpm < max_bpm <= 400.0:
-            raise ValueError(f"tempo range {min_bpm:g}-{max_bpm:g} BPM: give 20 <= lowest < highest <= 400")
+        """ValueError where the range of tempi is empty, or reaches beyond SLOWEST_BPM … FASTEST_BPM."""
+        if not SLOWEST_BPM <= min_bpm < max_bpm <= FASTEST_BPM:
+            allowed = f"{SLOWEST_BPM:g} <= lowest < highest <= {FASTEST_BPM:g}"
+            raise ValueError(f"tempo range {min_bpm:g}-{max_bpm:g} BPM: give {allowed}")
 
     def update(self, block: SpectralBlock) -> BeatState:
         """Hears the block and tells what is known of the beat at its end."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from dancerev.realtime.bar_pointer import FASTEST_BPM, SLOWEST_BPM
 from dancerev.realtime.beat import MAX_BPM, MIN_BPM, BarPointerTracker, BeatTracker
 from dancerev.realtime.beat_midi import MidiTracker
 from dancerev.realtime.errors import InputError
@@ -44,5 +45,6 @@ def bpm_range(text: str) -> tuple[float, float]:
         low, high = (float(part) for part in text.split("-"))
         BarPointerTracker.check_range(low, high)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text}: give MIN-MAX in BPM, 20 to 400, such as 90-180") from error
+        allowed = f"{SLOWEST_BPM:g} to {FASTEST_BPM:g}"
+        raise argparse.ArgumentTypeError(f"{text}: give MIN-MAX in BPM, {allowed}, such as 90-180") from error
     return low, high

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from dancerev.model.features import BeatState
+from dancerev.realtime.bar_pointer import BarSpace
 from dancerev.realtime.beat import BarPointerTracker, BeatClock, TapTempo
 from dancerev.realtime.beat_aubio import AubioTracker
 from dancerev.realtime.beat_engines import bpm_range, make_tracker
@@ -243,9 +244,21 @@ def test_a_beat_that_is_told_twice_is_announced_once():
 def test_tempo_range_is_kept_and_checked():
     states, _ = follow(drums(steady(150, 8.0), 8.0), BarPointerTracker(60.0, 100.0))
     assert all(59.0 <= state.bpm <= 101.0 for state in states)
-    for wrong in ((100.0, 100.0), (5.0, 100.0), (100.0, 1000.0), (float("nan"), 100.0)):
+    for wrong in ((100.0, 100.0), (5.0, 100.0), (100.0, 226.0), (float("nan"), 100.0)):
         with pytest.raises(ValueError, match="tempo range"):
             BarPointerTracker(*wrong)
+
+
+@pytest.mark.parametrize("tempi", [(20.0, 225.0), (20.0, 20.1), (120.0, 120.1), (224.0, 225.0)])
+def test_the_widest_and_the_narrowest_ranges_are_followed(tempi):
+    states, _ = follow(drums(steady(tempi[1], 4.0), 4.0), BarPointerTracker(*tempi))
+    assert all(0.99 * tempi[0] <= state.bpm <= 1.01 * tempi[1] for state in states)
+
+
+@pytest.mark.parametrize("tempi", [(20.0, 225.0), (60.0, 225.0), (224.0, 225.0)])
+def test_every_part_of_every_beat_has_states(tempi):
+    space = BarSpace(*tempi)
+    assert (np.diff(np.append(space.parts, len(space.beat))) > 0).all()
 
 
 def test_aubio_follows_behind_the_same_interface():
