@@ -29,6 +29,8 @@ PATIENCE = 0.1
 """Seconds that sound may be late before silence takes its place."""
 ASTRAY, ASTRAY_FOR = 0.1, 0.5
 """Seconds by which, and for which, the device's times may contradict the count of its frames."""
+ASLEEP = 5.0
+"""Seconds without a turn of ours after which audio time stood still: the computer was suspended, or the process."""
 STALLED = 0.5
 """Seconds without a block after which the device counts as gone."""
 WAKING = 2.5
@@ -108,7 +110,8 @@ def open_capture(device: Device) -> Capture:
 class Timeline:
     """Puts what is captured in its place in audio time, which keeps pace with the clock whatever the device does.
 
-    Sound that does not come in time is replaced by silence; what then comes too late for its place is dropped.
+    Sound that does not come in time is replaced by silence; what then comes too late for its place is dropped. Only
+    the time that was slept through is left out, or the dance would have hours to catch up.
     """
 
     def __init__(self, capture: Capture, clock: AudioClock) -> None:
@@ -124,6 +127,9 @@ class Timeline:
         if capture is not None and capture is not self._capture:
             pieces.append(self._count(self._resampler.resample_chunk(NOTHING, last=True)))
             self._begin(capture)
+        if self._behind(now) > ASLEEP:
+            self.clock.update(self._base + self._fed / self._rate, now - self._usual())
+            self._offset = None
         pieces += self._sound() + self._silence_due(now)
         return np.concatenate(pieces) if pieces else NOTHING
 
@@ -173,12 +179,18 @@ class Timeline:
             self._offset = place
 
     def _silence_due(self, now: float) -> list[Samples]:
-        usual = self._capture.latency + BLOCK_SECONDS
-        behind = self.clock.position(now) - usual - self._base - self._fed / self._rate
+        behind = self._behind(now)
         if behind <= (0.0 if self._silent else PATIENCE):
             return []
         self._silent = True
         return [self._feed_silence(round(behind * self._rate))]
+
+    def _behind(self, now: float) -> float:
+        """Seconds by which what was fed is behind what should have come by now."""
+        return self.clock.position(now) - self._usual() - self._base - self._fed / self._rate
+
+    def _usual(self) -> float:
+        return self._capture.latency + BLOCK_SECONDS
 
     def _feed_silence(self, frames: int) -> Samples:
         self.silence += frames / self._rate
