@@ -6,6 +6,7 @@ Such tools turn each OSC address into a channel and take no strings, so every va
     /dancerev/<dancer>/<bone>/rot   ffff   quaternion xyzw
     /dancerev/phase                 f      position in the beat, 0 … 1
     /dancerev/bpm                   f      beats per minute
+    /dancerev/confidence            f      in the beat, 0 … 1
     /dancerev/onset                 f      onset strength, 0 … 1
     /dancerev/energy                f      loudness, 0 … 1
     /dancerev/beat                  i      on each beat, its place in the bar; 1 is the downbeat
@@ -39,6 +40,7 @@ class FlatSender:
         bundles: several messages to a datagram; switch off for receivers that take no bundles.
 
     Attributes:
+        target: where they go.
         sent: poses handed to the system.
         skipped: poses not sent because a number in them was not finite or a quaternion had no direction.
         lost: poses that the system did not take (no network, no room).
@@ -48,7 +50,7 @@ class FlatSender:
     """
 
     def __init__(self, host: str, port: int, *, dancer: int = 1, bundles: bool = True) -> None:
-        self._target = UdpTarget(host, port)
+        self.target = UdpTarget(host, port)
         body: list[osc.Message] = []
         for bone in BONES:
             body.append((f"/dancerev/{dancer}/{bone}/pos", (0.0, 0.0, 0.0)))
@@ -56,7 +58,7 @@ class FlatSender:
         self._body = osc.Template(body, bundles=bundles)
         self._values = np.zeros((len(BONES), 7), dtype=np.float32)
         levels: list[osc.Message] = [("/dancerev/onset", (0.0,)), ("/dancerev/energy", (0.0,))]
-        rhythm: list[osc.Message] = [("/dancerev/phase", (0.0,)), ("/dancerev/bpm", (0.0,))]
+        rhythm: list[osc.Message] = [(f"/dancerev/{name}", (0.0,)) for name in ("phase", "bpm", "confidence")]
         self._levels = osc.Template(levels, bundles=bundles)
         self._music = osc.Template(rhythm + levels, bundles=bundles)
         self._beat: BeatState | None = None
@@ -72,22 +74,24 @@ class FlatSender:
         positions, rotations = forward_kinematics(pose.rotations / lengths, pose.root)
         self._values[:, 3:], self._values[:, :3] = to_unity(rotations, positions)
         self._body.fill(self._values.ravel())
-        if self._target.send(self._body.datagrams):
+        if self.target.send(self._body.datagrams):
             self.sent += 1
         else:
             self.lost += 1
 
     def send_music(self, beat: BeatState | None, onset: float, energy: float) -> None:
-        """Send what is heard now; phase, tempo and beats only if ``beat`` is known, and nothing non-finite."""
-        numbers = [onset, energy] if beat is None else [beat.phase, beat.bpm, onset, energy]
+        """Send what is heard now, but nothing that is not finite; what concerns the beat only if ``beat`` is known."""
+        numbers = [onset, energy]
+        if beat is not None:
+            numbers = [beat.phase, beat.bpm, beat.confidence, *numbers]
         if not all(map(math.isfinite, numbers)):
             return
         template = self._levels if beat is None else self._music
         template.fill(np.array(numbers))
-        self._target.send(template.datagrams)
+        self.target.send(template.datagrams)
         if beat is not None and self._is_on_beat(beat):
             self._announced = beat.time
-            self._target.send([osc.encode("/dancerev/beat", int(beat.beat_in_bar) + 1)])
+            self.target.send([osc.encode("/dancerev/beat", int(beat.beat_in_bar) + 1)])
         self._beat = beat
 
     def _is_on_beat(self, beat: BeatState) -> bool:
@@ -97,4 +101,4 @@ class FlatSender:
 
     def close(self) -> None:
         """Give the socket back."""
-        self._target.close()
+        self.target.close()

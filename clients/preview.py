@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 from dancerev.model.command_line import ArgumentParser
 
 from .udp import VMC_PORT, ReceiverError, check_port
+
+NO_DISPLAY = "no display: set DISPLAY or WAYLAND_DISPLAY, or send the dance to another machine's receiver"
 
 
 def display_available() -> bool:
@@ -22,8 +27,14 @@ def display_available() -> bool:
 
 
 def launch_preview(port: int) -> subprocess.Popen[bytes]:
-    """Start a preview that listens on ``port`` of 127.0.0.1; the caller ends it with ``terminate()``."""
-    return subprocess.Popen([sys.executable, "-m", "dancerev.clients.preview", "--port", str(port)])
+    """Start a preview that listens on ``port`` of 127.0.0.1; it ends with ``terminate()``, or when the caller does."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "dancerev.clients.preview", "--port", str(port), "--until-input-ends"],
+        stdin=subprocess.PIPE,  # which the system closes however the caller ends
+        # Ctrl-C is for the show, which then ends the preview.
+        start_new_session=True,
+        creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,9 +45,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ReceiverError as error:
         return _refuse(str(error))
     if not display_available():
-        return _refuse("no display: set DISPLAY or WAYLAND_DISPLAY, or send the dance to another machine's receiver")
+        return _refuse(NO_DISPLAY)
     if hasattr(os, "nice"):
         os.nice(5)  # the dance has the right of way over the view of it
+    try:
+        return _show(options)
+    except KeyboardInterrupt:
+        return 0
+
+
+def _show(options: argparse.Namespace) -> int:
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
     import pygame
 
@@ -51,18 +69,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     try:
         pygame.display.init()
+        # SDL draws for nobody where the display that is named does not answer.
+        if pygame.display.get_driver() in ("offscreen", "dummy") and "SDL_VIDEODRIVER" not in os.environ:
+            return _refuse(NO_DISPLAY)
         window = Window(receiver, options.size, show_fps=options.show_fps)
-        window.run(options.fps, options.duration)
+        if options.until_input_ends:
+            threading.Thread(target=_quit_at_end_of_input, daemon=True).start()
+        with contextlib.suppress(KeyboardInterrupt):
+            window.run(options.fps, options.duration)
         if options.screenshot:
             window.screenshot(options.screenshot)
-    except KeyboardInterrupt:
-        pass
     except (pygame.error, OSError) as error:
         return _refuse(str(error))
     finally:
         receiver.close()
         pygame.quit()
     return 0
+
+
+def _quit_at_end_of_input() -> None:
+    import pygame
+
+    while os.read(sys.stdin.fileno(), 1024):  # not sys.stdin.read, whose lock would be missed at exit
+        pass
+    with contextlib.suppress(pygame.error):  # closed already
+        pygame.event.post(pygame.event.Event(pygame.QUIT))
 
 
 def _refuse(reason: str) -> int:
@@ -86,7 +117,10 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--fps", type=_fps, default=60, help="pictures a second at most (default %(default)s)")
     parser.add_argument("--show-fps", action="store_true", help="show how many are drawn")
     parser.add_argument("--duration", type=_seconds, default=math.inf, metavar="S", help="close after S seconds")
-    parser.add_argument("--screenshot", metavar="PATH", help="save the last picture (.png, .jpg) on leaving")
+    parser.add_argument(
+        "--screenshot", type=_picture, metavar="PATH", help="save the last picture (.png, .jpg) on leaving"
+    )
+    parser.add_argument("--until-input-ends", action="store_true", help=argparse.SUPPRESS)
     return parser
 
 
@@ -101,6 +135,12 @@ def _fps(text: str) -> int:
     if not (text.isdigit() and 1 <= int(text) <= 240):
         raise argparse.ArgumentTypeError(f"{text!r} is not from 1 to 240")
     return int(text)
+
+
+def _picture(text: str) -> str:
+    if Path(text).suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise argparse.ArgumentTypeError(f"{text!r} ends neither in .png nor in .jpg")
+    return text
 
 
 def _seconds(text: str) -> float:

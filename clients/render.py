@@ -137,13 +137,16 @@ def draw(
 def _backdrop(size: tuple[int, int]) -> pygame.Surface:
     """A dark hall, a little lighter where floor and wall meet, darker towards the corners."""
     width, height = size
-    x = np.linspace(-1.0, 1.0, width)[:, None]
-    y = np.linspace(-1.0, 1.0, height)[None, :]
+    x = np.linspace(-1.0, 1.0, width, dtype=np.float32)[:, None]
+    y = np.linspace(-1.0, 1.0, height, dtype=np.float32)[None, :]
     glow = np.exp(-(((y + 0.1) / 0.55) ** 2)) * np.exp(-((x / 0.95) ** 2))
-    colours = np.array(BACKGROUND) + glow[..., None] * (np.array(_HORIZON) - BACKGROUND)
-    # A little noise hides the steps between neighbouring dark shades.
-    colours += np.random.default_rng(0).uniform(-0.5, 0.5, size=(width, height, 1))
-    picture = pygame.surfarray.make_surface(np.clip(colours + 0.5, 0, 255).astype(np.uint8))
+    # A little noise hides the steps between neighbouring dark shades. (No shade is so dark that it falls below 0.)
+    noise = np.random.default_rng(0).random(size=(width, height), dtype=np.float32)
+    picture = pygame.Surface(size)
+    shades = pygame.surfarray.pixels3d(picture)
+    for channel, (dark, light) in enumerate(zip(BACKGROUND, _HORIZON, strict=True)):
+        shades[:, :, channel] = dark + glow * (light - dark) + noise
+    del shades  # it locks the picture
     return picture.convert() if pygame.display.get_surface() else picture
 
 

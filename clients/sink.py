@@ -17,41 +17,23 @@ class PoseSink(Protocol):
     def send(self, pose: Pose, time: float) -> None:
         """Take one pose; ``time`` is the stamp in seconds that goes with it."""
 
-    def close(self) -> None:
-        """Give back what was held."""
-
 
 class Sinks:
-    """Several sinks as one. A sink that raises loses that pose, is logged once, and is tried again with the next.
-
-    Attributes:
-        failures: exceptions so far, per sink.
-    """
+    """Several sinks as one. A sink that raises loses that pose, is logged once, and is tried again with the next."""
 
     def __init__(self, sinks: Sequence[PoseSink]) -> None:
         self._sinks = list(sinks)
-        self.failures = [0] * len(self._sinks)
+        self._failed: set[int] = set()
 
     def send(self, pose: Pose, time: float) -> None:
         """Send to every sink; never raises."""
-        for i, sink in enumerate(self._sinks):
+        for index, sink in enumerate(self._sinks):
             try:
                 sink.send(pose, time)
             except Exception as error:
-                self._note(i, error)
-
-    def close(self) -> None:
-        """Close every sink; never raises."""
-        for i, sink in enumerate(self._sinks):
-            try:
-                sink.close()
-            except Exception as error:
-                self._note(i, error)
-
-    def _note(self, i: int, error: Exception) -> None:
-        if not self.failures[i]:
-            _log.warning("%s failed: %s", type(self._sinks[i]).__name__, error)
-        self.failures[i] += 1
+                if index not in self._failed:
+                    _log.warning("%s failed: %s", type(sink).__name__, error)
+                self._failed.add(index)
 
 
 class PerDancer:

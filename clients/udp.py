@@ -30,7 +30,7 @@ def parse_target(text: str, default_port: int = VMC_PORT) -> tuple[str, int]:
         host, port = text.split(":")
     else:
         host, port = text, str(default_port)
-    if not host:
+    if not host or host.isdigit():  # a port alone would be taken for an IPv4 address in one number
         raise ReceiverError(f"receiver {text!r}: no host; expected HOST:PORT, such as 127.0.0.1:{default_port}")
     if not (port.isascii() and port.isdigit()):
         raise ReceiverError(f"receiver {text!r}: port {port!r} is not a number")
@@ -52,12 +52,18 @@ class UdpTarget:
             A broadcast address reaches everyone on that network.
         port: 1 to 65535.
 
+    Attributes:
+        name: ``HOST:PORT``, as given.
+        trouble: why the system last took nothing, None while it does. A full buffer is no trouble, it passes.
+
     Raises:
         ReceiverError: the host cannot be resolved, or the port is out of range.
     """
 
     def __init__(self, host: str, port: int) -> None:
         check_port(port)
+        self.name = f"{host}:{port}"
+        self.trouble: str | None = None
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
         except (OSError, UnicodeError) as error:
@@ -78,8 +84,12 @@ class UdpTarget:
         try:
             for datagram in datagrams:
                 self._socket.sendto(datagram, self._address)
-        except OSError:
+        except BlockingIOError:
             return False
+        except OSError as error:
+            self.trouble = error.strerror or str(error)
+            return False
+        self.trouble = None
         return True
 
     def close(self) -> None:

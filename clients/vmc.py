@@ -50,6 +50,7 @@ class VmcSender:
         upper_chest: send UpperChest; otherwise its rotation is folded into Chest, for receivers without it.
 
     Attributes:
+        target: where they go.
         sent: poses handed to the system.
         skipped: poses not sent because a number in them was not finite or a quaternion had no direction.
         lost: poses that the system did not take (no network, no room).
@@ -61,7 +62,7 @@ class VmcSender:
     def __init__(
         self, host: str, port: int = VMC_PORT, *, travel: Literal["hips", "root"] = "hips", upper_chest: bool = True
     ) -> None:
-        self._target = UdpTarget(host, port)
+        self.target = UdpTarget(host, port)
         self._travel = travel
         self._upper_chest = upper_chest
         bones = [name for name in BONES if upper_chest or name != "UpperChest"]
@@ -117,11 +118,11 @@ class VmcSender:
         else:
             self._bones[0, :3] = root
         self._template.fill(self._values)
-        if self._target.send(self._template.datagrams):
+        if self.target.send(self._template.datagrams):
             self.sent += 1
         else:
             self.lost += 1
 
     def close(self) -> None:
         """Give the socket back."""
-        self._target.close()
+        self.target.close()

@@ -25,6 +25,7 @@ NO_SIGNAL_AFTER = 0.5
 """Seconds without a pose after which the sender counts as gone."""
 
 _RECEIVE_BUFFER = 65536
+_APPLY_WITHIN = 0.1  # seconds in which a sender who ends its frames with Apply has done so
 _RATE_OVER = 45  # bodies
 _MAX_PER_POLL = 512  # datagrams; a flood must not stop the drawing
 
@@ -96,9 +97,10 @@ class VmcReceiver:
 
     def __init__(self, port: int, host: str = "127.0.0.1", clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+        self._socket = socket.socket(family, socket.SOCK_DGRAM)
         try:
-            self._socket.bind((host, port))
+            self._socket.bind(address)
         except OSError:
             self._socket.close()
             raise
@@ -108,6 +110,10 @@ class VmcReceiver:
         self.music = Music()
         self._before: Body | None = None
         self._arrivals: deque[float] = deque(maxlen=_RATE_OVER)
+        self._begin_anew()
+        self._begun = self._told = -math.inf  # when the sender began, and when it last told of a bone
+
+    def _begin_anew(self) -> None:
         self._offsets = np.zeros((len(BONES), 3))
         self._rotations = np.tile(rotation.IDENTITY.astype(np.float64), (len(BONES), 1))
         self._root = np.zeros(3)
@@ -121,7 +127,7 @@ class VmcReceiver:
             for _ in range(_MAX_PER_POLL):
                 for address, arguments in osc.decode(self._socket.recv(_RECEIVE_BUFFER)):
                     self._take(address, arguments)
-        if self._changed and not self._sends_apply:
+        if self._changed and not self._sends_apply and self._told - self._begun > _APPLY_WITHIN:
             self._finish()
 
     def receiving(self) -> bool:
@@ -160,6 +166,10 @@ class VmcReceiver:
             transform = _transform(arguments)
             if transform is None:
                 return
+            before, self._told = self._told, self._clock()
+            if self._told - before > NO_SIGNAL_AFTER:  # maybe another sender, with other bones and other ways
+                self._begin_anew()
+                self._begun = self._told
             name, position, turn = transform
             if address == "/VMC/Ext/Root/Pos":
                 self._root, self._turn = position, turn

@@ -139,7 +139,7 @@ class Window:
         else:
             self._write(f"no signal on port {self._receiver.port}", (34, 14), colour)
         line = 36
-        if receiving and self._receiver.music.bpm is not None:
+        if receiving and self._receiver.beat_phase() is not None:
             self._write(f"{self._receiver.music.bpm:.0f} BPM", (16, line), _TEXT)
             line += 22
         if self._show_fps:

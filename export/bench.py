@@ -129,7 +129,7 @@ def measure(network: DanceModel, samples: Samples, paced: bool) -> Percentiles:
         on("interpolate", interpolator, "push")
     for sender in senders:
         on("encode", sender, "send")
-        on("send", sender._target, "send", within="encode")
+        on("send", sender.target, "send", within="encode")
     stream.begin()
     watch.frames.clear()
     gc.collect()

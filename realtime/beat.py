@@ -18,7 +18,16 @@ import numpy.typing as npt
 
 from dancerev.model.features import BeatState
 from dancerev.realtime.activation import DELAY, RATE, STEPS, BeatNetwork
-from dancerev.realtime.bar_pointer import BEATS, FASTEST_BPM, PARTS, PRIOR_BPM, PRIOR_OCTAVES, RESTART, SLOWEST_BPM, BarSpace
+from dancerev.realtime.bar_pointer import (
+    BEATS,
+    FASTEST_BPM,
+    PARTS,
+    PRIOR_BPM,
+    PRIOR_OCTAVES,
+    RESTART,
+    SLOWEST_BPM,
+    BarSpace,
+)
 from dancerev.realtime.spectrum import HOP_RATE, HOPS, LAG, MELS, SpectralBlock
 
 FloatArray = npt.NDArray[np.float32]

@@ -119,6 +119,7 @@ class Timeline:
         self.silence = 0.0
         self._silent = False  # silence stands in for the device now
         self._delivered = 0
+        self._offset: int | None = None  # place, among the frames fed to the resampler, of the capture's frame 0
         self._begin(capture)
 
     def advance(self, capture: Capture | None, now: float) -> Samples:
@@ -141,7 +142,7 @@ class Timeline:
         self._resampler = soxr.ResampleStream(self._rate, SAMPLE_RATE, 1, quality="HQ", vr=True)
         self._base = self._delivered / SAMPLE_RATE  # audio time of the first frame fed to the resampler
         self._fed = 0  # frames fed to the resampler
-        self._offset: int | None = None  # place, among those fed, of the capture's frame 0
+        self._offset = None
         self._next = 0  # index of the capture's next frame
         self._lost = 0
         self._astray_since: float | None = None

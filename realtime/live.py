@@ -19,9 +19,9 @@ from dancerev.clients.sink import PerDancer, Sinks
 from dancerev.clients.udp import VMC_PORT, ReceiverError, parse_target
 from dancerev.clients.vmc import VmcSender
 from dancerev.model.command_line import ArgumentParser, seed
-from dancerev.model.features import ENERGY, ONSETS
+from dancerev.model.features import ACTIVITY, ENERGY, ONSETS
 from dancerev.model.pose import Pose
-from dancerev.realtime.beat import MAX_BPM, MIN_BPM
+from dancerev.realtime.beat import FORGET_BELOW, MAX_BPM, MIN_BPM
 from dancerev.realtime.beat_engines import LIVE_ENGINES, bpm_range, make_tracker
 from dancerev.realtime.beat_midi import MidiTracker
 from dancerev.realtime.controls import Controls
@@ -78,6 +78,16 @@ def _parser() -> ArgumentParser:
         help=f"a receiver; repeatable (default 127.0.0.1:{VMC_PORT}); dancer 2 goes to the next port, and so on",
     )
     out.add_argument("--protocol", choices=("vmc", "flat"), default="vmc", help="default vmc")
+    out.add_argument(
+        "--travel",
+        choices=("hips", "root"),
+        default="hips",
+        help="what moves over the stage (default hips; root for receivers that ignore the place of the hips)",
+    )
+    out.add_argument("--no-upper-chest", action="store_true", help="for receivers without that bone, such as VMC4UE")
+    out.add_argument(
+        "--no-bundles", action="store_true", help="flat: one value to a datagram, for receivers without them"
+    )
     out.add_argument("--fps", type=int, choices=(30, 60), default=30, help="poses a second (default %(default)s)")
     out.add_argument(
         "--preview",
@@ -143,11 +153,22 @@ def _preview(wanted: bool | None) -> Iterator[tuple[list[VmcSender], list[FlatSe
             process.wait(2.0)
 
 
-def _senders(targets: list[tuple[str, int]], dancer: int, flat: bool) -> list[VmcSender | FlatSender]:
-    """Who takes the poses of a dancer: VMC knows one avatar to a port; a flat address names the dancer."""
-    if flat:
-        return [FlatSender(host, port, dancer=dancer + 1) for host, port in targets]
-    return [VmcSender(host, port + dancer) for host, port in targets]
+def _senders(arguments: argparse.Namespace) -> list[list[VmcSender | FlatSender]]:
+    """Who takes the poses of each dancer: VMC knows one avatar to a port; a flat address names the dancer."""
+    targets = [parse_target(text) for text in arguments.osc or [f"127.0.0.1:{VMC_PORT}"]]
+    numbers = range(arguments.dancers)
+    if arguments.protocol == "flat":
+        bundles = not arguments.no_bundles
+        return [[FlatSender(host, port, dancer=k + 1, bundles=bundles) for host, port in targets] for k in numbers]
+    taken = sorted((host, port + k) for host, port in targets for k in numbers)
+    for one, next_one in itertools.pairwise(taken):
+        if one == next_one:
+            raise ReceiverError(f"receiver {one[0]}:{one[1]}: would get two dances; dancer 2 goes to the next port")
+    chest = not arguments.no_upper_chest
+    return [
+        [VmcSender(host, port + k, travel=arguments.travel, upper_chest=chest) for host, port in targets]
+        for k in numbers
+    ]
 
 
 def obey(show: Show, command: str, time: float) -> None:
@@ -172,9 +193,8 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         InputError, ModelError, ReceiverError, OSError: something that the user can mend.
     """
-    targets = [parse_target(text) for text in arguments.osc or [f"127.0.0.1:{VMC_PORT}"]]
-    flat = arguments.protocol == "flat"
-    senders = [_senders(targets, dancer, flat) for dancer in range(arguments.dancers)]
+    senders = _senders(arguments)
+    targets = [sender.target for sender in itertools.chain(*senders)]
     if arguments.stats:
         arguments.stats.open("a").close()  # an error now, rather than after the show
     tracker = make_tracker(arguments.beat_engine, arguments.bpm_range, arguments.midi_port)
@@ -201,7 +221,7 @@ def run(arguments: argparse.Namespace) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: show.stop())
         notes = [note for note in (model.note, source.note) if note]
-        status = StatusLine(show, [f"{host}:{port}" for host, port in targets], model.provider, notes)
+        status = StatusLine(show, targets, model.provider, notes)
 
         def each_turn() -> None:
             for command, moment in controls.take():
@@ -212,13 +232,16 @@ def run(arguments: argparse.Namespace) -> None:
             heard = show.stream.heard
             if heard is not None and not pose.dancer:  # once for all dancers
                 onset, energy = float(heard.audio[ONSETS].max()), float(heard.audio[ENERGY])
+                known = heard.audio[ACTIVITY] > 0.0 or heard.beat.confidence >= FORGET_BELOW
+                beat = heard.beat.at(pose.time) if known else None
                 for receiver in music:
-                    receiver.send_music(heard.beat.at(pose.time), onset, energy)
+                    receiver.send_music(beat, onset, energy)
 
         stack.callback(status.close)
         show.run(each_turn, each_pose)
     if arguments.stats:
-        arguments.stats.write_text(json.dumps(show.statistics(), indent=1) + "\n")
+        lost = sum(sender.lost for sender in itertools.chain(*senders))
+        arguments.stats.write_text(json.dumps(show.statistics() | {"poses_lost": lost}, indent=1) + "\n")
 
 
 def main(argv: list[str] | None = None) -> int:

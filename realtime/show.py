@@ -8,8 +8,9 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
+from dancerev.clients.sink import PoseSink
 from dancerev.model.pose import Pose
 from dancerev.realtime.sources import AudioSource
 from dancerev.realtime.stats import Durations
@@ -19,13 +20,6 @@ LATE = 1.0 / 30.0
 """Seconds after which a pose that did not leave in time counts as late."""
 
 _GIVE_UP = 0.1  # seconds: a pose this late is dropped, so that a stall is followed by the present, not by the past
-
-
-class PoseSink(Protocol):
-    """Whoever takes the poses; must neither block nor raise."""
-
-    def send(self, pose: Pose, time: float) -> None:
-        """Take a pose with its time stamp in seconds."""
 
 
 class Show:

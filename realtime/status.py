@@ -7,11 +7,14 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 
+from dancerev.clients.udp import UdpTarget
 from dancerev.model.features import ENERGY
 from dancerev.realtime.show import Show
 
 _EVERY = 0.2  # seconds between updates
+_NAMED = 3  # targets
 _LEVELS = " ▁▂▃▄▅▆▇█"
 
 
@@ -22,9 +25,12 @@ class StatusLine:
     has stopped reading, as one over a network does when the laptop sleeps.
     """
 
-    def __init__(self, show: Show, targets: list[str], provider: str, notes: list[str]) -> None:
+    def __init__(self, show: Show, targets: Sequence[UdpTarget], provider: str, notes: list[str]) -> None:
         self._show = show
-        self._tail = f"{provider.removesuffix('ExecutionProvider')} → {', '.join(targets)}"
+        self._targets = targets
+        self._troubles: list[str] = []
+        names = ", ".join(target.name for target in targets[:_NAMED]) + (" …" if len(targets) > _NAMED else "")
+        self._tail = f"{provider.removesuffix('ExecutionProvider')} → {names}"
         self._shown = sys.stderr.isatty()
         self._terminal = _open_terminal() if self._shown else None
         self._next = time.perf_counter() + _EVERY
@@ -45,6 +51,13 @@ class StatusLine:
             self._note = note
             if note:
                 self._print_note(note)
+        before, self._troubles = (
+            self._troubles,
+            [f"{target.name} gets no poses: {target.trouble}" for target in self._targets if target.trouble],
+        )
+        for trouble in self._troubles:
+            if trouble not in before:
+                self._print_note(trouble)
         if not self._shown:
             return
         rate = (self._show.poses_sent - self._last_sent) / (now - self._last_time)

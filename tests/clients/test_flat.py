@@ -113,6 +113,7 @@ def test_each_beat_is_told_once_with_its_place_in_the_bar(receiver):
         sender.send_music(BeatState(time, beats - whole, period, 1.0, whole % 4), 0.0, 0.5)
         packets = received(receiver)
         assert values(packets)["/dancerev/bpm"] == [120.0]
+        assert values(packets)["/dancerev/confidence"] == [1.0]
         told += [m.params[0] for _, messages in packets for m in messages if m.address == "/dancerev/beat"]
     assert len(told) == 15
     assert told == [1 + (1 + i) % 4 for i in range(15)]

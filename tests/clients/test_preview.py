@@ -1,6 +1,7 @@
 """The preview shows the dancer where the dancer is, and its command answers mistakes in one line."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -259,13 +260,53 @@ def test_the_command_shows_a_dancer_sent_over_loopback(tmp_path):
     assert np.ptp(y) > 250
 
 
+def listens(port):
+    """Whether somebody does within ten seconds."""
+    for _ in range(100):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                return True
+        time.sleep(0.1)
+    return False
+
+
 def test_a_launched_preview_ends_when_told(monkeypatch):
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
-    process = launch_preview(free_port())
-    time.sleep(0.3)
-    assert process.poll() is None
+    port = free_port()
+    process = launch_preview(port)
+    assert listens(port)
     process.terminate()
-    assert process.wait(5.0) != 2
+    process.wait(5.0)
+    process.stdin.close()
+
+
+def test_a_launched_preview_ends_with_who_launched_it_and_not_by_ctrl_c(monkeypatch):
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    port = free_port()
+    script = f"import time, dancerev.clients.preview as p; p.launch_preview({port}); time.sleep(60)"
+    parent = subprocess.Popen([sys.executable, "-c", script], start_new_session=True, stderr=subprocess.PIPE)
+    assert listens(port)
+    os.killpg(parent.pid, signal.SIGINT)  # as the terminal does
+    time.sleep(0.5)
+    parent.kill()
+    assert b"pygame" not in parent.communicate(timeout=10.0)[1]  # which waits until the preview has closed it too
+
+
+def test_leaving_by_ctrl_c_saves_the_picture(tmp_path):
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dancerev.clients.preview", "--port", str(port), "--screenshot", tmp_path / "last.png"],
+        env={**os.environ, "SDL_VIDEODRIVER": "dummy"},
+        stderr=subprocess.PIPE,
+    )
+    assert listens(port)
+    time.sleep(1.0)
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=10.0)[1] == b""
+    assert process.returncode == 0
+    assert pygame.image.load(tmp_path / "last.png").get_size() == SIZE
 
 
 def test_the_parent_of_a_preview_does_not_load_pygame():
@@ -287,6 +328,21 @@ def test_without_a_display_the_command_says_so(monkeypatch, capsys, missing):
     assert display_available()
 
 
+def test_a_display_that_does_not_answer_is_none(tmp_path):
+    others = ("SDL_VIDEODRIVER", "WAYLAND_DISPLAY")
+    alone = {name: value for name, value in os.environ.items() if name not in others}
+    process = subprocess.run(
+        [sys.executable, "-m", "dancerev.clients.preview", "--port", str(free_port()), "--duration", "1"],
+        env={**alone, "DISPLAY": ":7777", "XDG_RUNTIME_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    assert process.returncode == 2
+    assert len(process.stderr.splitlines()) == 1
+    assert "no display" in process.stderr
+
+
 def test_mistakes_found_late_are_told_in_one_line():
     wrong = (["--screenshot", "/no/such/folder/last.png"], ["--listen", "300.1.1.1"])
     processes = [
@@ -303,6 +359,17 @@ def test_mistakes_found_late_are_told_in_one_line():
         assert len(message.splitlines()) == 1
 
 
+def test_ipv6_is_listened_to(monkeypatch):
+    try:
+        receiver = VmcReceiver(0, "::1")
+    except OSError:
+        pytest.skip("no IPv6 here")
+    VmcSender("::1", receiver.port).send(rest_pose(), 0.0)
+    receiver.poll()
+    receiver.close()
+    assert receiver.body is not None
+
+
 def test_a_taken_port_is_told_in_one_line(monkeypatch, capsys):
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
@@ -313,7 +380,15 @@ def test_a_taken_port_is_told_in_one_line(monkeypatch, capsys):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--port", "0"], ["--port", "65536"], ["--port", "x"], ["--size", "10x10"], ["--fps", "0"], ["--duration", "nan"]],
+    [
+        ["--port", "0"],
+        ["--port", "65536"],
+        ["--port", "x"],
+        ["--size", "10x10"],
+        ["--fps", "0"],
+        ["--duration", "nan"],
+        ["--screenshot", "x.gif"],
+    ],
 )
 def test_wrong_options_are_told_in_one_line(monkeypatch, capsys, arguments):
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from pythonosc.osc_bundle import OscBundle
 
+from dancerev.clients.udp import UdpTarget
 from dancerev.clients.vmc import ReceiverError, VmcSender, parse_target, to_unity
 from dancerev.model import rotation
 from dancerev.model.pose import Pose, rest_pose
@@ -235,6 +236,8 @@ def test_targets_are_understood(text, target):
     [
         ("", "no host"),
         (":39539", "no host"),
+        ("39539", "no host"),
+        ("0:39539", "no host"),
         ("localhost:", "not a number"),
         ("localhost:vmc", "not a number"),
         ("localhost:-1", "not a number"),
@@ -258,6 +261,24 @@ def test_a_receiver_that_cannot_exist_is_refused(host, port):
         VmcSender(host, port)
     assert "\n" not in str(error.value)
     assert host in str(error.value) or str(port) in str(error.value)
+
+
+def test_a_broadcast_address_reaches_who_listens_on_every_address():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listening:
+        listening.bind(("0.0.0.0", 0))
+        listening.settimeout(2.0)
+        target = UdpTarget("127.255.255.255", port_of(listening))
+        assert target.send([b"to all"])
+        assert listening.recv(100) == b"to all"
+
+
+def test_why_nothing_is_taken_is_told_until_something_is(receiver):
+    target = UdpTarget("127.0.0.1", port_of(receiver))
+    assert target.trouble is None
+    assert not target.send([bytes(70_000)])
+    assert target.trouble == "Message too long"
+    assert target.send([b"short"])
+    assert target.trouble is None
 
 
 def test_localhost_means_ipv4(receiver):

@@ -76,14 +76,17 @@ def test_a_root_that_turns_carries_the_whole_body(receiver, throw):
     half = float(np.sqrt(0.5))
     throw(osc.encode("/VMC/Ext/Root/Pos", "root", 1.0, 0.0, 0.0, 0.0, half, 0.0, half))
     throw(bone("Hips", 0.0, 1.0, 2.0, 0.0, 0.0, 0.0, 1.0))
+    throw(osc.encode("/VMC/Ext/Blend/Apply"))
     receiver.poll()
     # A quarter turn about Y takes +Z to +X.
     np.testing.assert_allclose(receiver.body.positions[0], [3.0, 1.0, 0.0], atol=1e-6)
 
 
-def test_senders_without_apply_are_understood(receiver, throw):
-    throw(bone("Hips", 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 2.0))
-    receiver.poll()
+def test_senders_without_apply_are_understood(receiver, throw, clock):
+    for _ in range(5):
+        throw(bone("Hips", 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 2.0))
+        receiver.poll()
+        clock.now += 1 / 30
     np.testing.assert_allclose(receiver.body.positions[0], [0.0, 1.0, 0.0])
     np.testing.assert_allclose(receiver.body.rotations[0], [0.0, 0.0, 0.0, 1.0])
 
@@ -115,6 +118,7 @@ def test_what_is_no_bone_changes_nothing(receiver, throw, packet):
     assert receiver.body is None
     VmcSender("127.0.0.1", receiver.port).send(rest_pose(), 0.0)
     throw(packet)
+    throw(osc.encode("/VMC/Ext/Blend/Apply"))
     receiver.poll()
     np.testing.assert_allclose(receiver.body.positions, rest_pose().positions() * [-1, 1, 1], atol=1e-6)
 
@@ -155,6 +159,38 @@ def test_the_signal_is_missed_after_half_a_second_and_found_again(receiver, cloc
     receiver.poll()
     assert receiver.receiving()
     np.testing.assert_allclose(receiver.smooth_body().positions, receiver.body.positions)
+
+
+def test_a_frame_is_shown_whole(receiver):
+    """A poll may fall between the two datagrams of a frame, also of the first."""
+    half, rest = osc.Template([("/VMC/Ext/Bone/Pos", (name, *range(7))) for name in BONES]), rest_pose()
+    assert len(half.datagrams) == 2
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as thrower:
+        thrower.sendto(half.datagrams[0], ("127.0.0.1", receiver.port))
+        receiver.poll()
+        assert receiver.body is None
+    VmcSender("127.0.0.1", receiver.port).send(rest, 0.0)
+    receiver.poll()
+    np.testing.assert_allclose(receiver.body.positions, rest.positions() * [-1, 1, 1], atol=1e-6)
+
+
+def test_of_an_earlier_sender_nothing_stays(receiver, throw, clock):
+    height = rest_pose().positions()[INDEX["Head"], 1]
+    for options in ({"travel": "root"}, {"upper_chest": False}, {}):
+        pose = random_pose()
+        pose.rotations[:] = rest_pose().rotations
+        VmcSender("127.0.0.1", receiver.port, **options).send(pose, 0.0)
+        receiver.poll()
+        clock.now += 10.0
+        assert receiver.body.positions[INDEX["Head"], 1] - receiver.body.positions[0, 1] == pytest.approx(
+            height - rest_pose().root[1], abs=1e-5
+        )
+        np.testing.assert_allclose(receiver.body.positions[0], pose.root * [-1, 1, 1], atol=1e-6)
+    for _ in range(5):  # one who sends no Apply
+        throw(bone("Hips", 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0))
+        receiver.poll()
+        clock.now += 1 / 30
+    np.testing.assert_allclose(receiver.body.positions, np.tile([0.0, 1.0, 0.0], (22, 1)))
 
 
 def test_between_two_poses_the_body_is_on_its_way(receiver, clock):

@@ -386,8 +386,7 @@ def test_time_that_was_slept_through_is_left_out(monkeypatch):
     heard, expected = np.concatenate(pieces), music(4.0, SAMPLE_RATE)[0]
     assert len(heard) == pytest.approx(4.0 * SAMPLE_RATE, abs=0.05 * SAMPLE_RATE)
     assert clock.position(3604.0) == pytest.approx(4.0, abs=0.05)
-    lag, match = alignment(part(heard, 2.5, 3.9), part(expected, 2.5, 3.9), 2000)
-    assert match > 0.98
+    assert alignment(part(heard, 2.5, 3.9), part(expected, 2.5, 3.9), 2000)[1] > 0.98
 
 
 def test_a_reader_that_slept_loses_the_newest_and_counts_it(monkeypatch):

@@ -11,10 +11,12 @@ import sys
 import termios
 import time
 import wave
+from pathlib import Path
 
 import numpy as np
 import pytest
 from audience import Receiver, frames, live
+from pythonosc.osc_message import OscMessage
 
 from dancerev.model.skeleton import BONES
 
@@ -154,6 +156,8 @@ NO_AUDIO = ("--no-preview", "--mute")
         (("--input", "{tmp}/text.mp3", *NO_AUDIO), "text.mp3"),
         (("--input", "{tmp}", *NO_AUDIO), "folder"),
         (("--input", "demo", "--osc", "127.0.0.1:70000", *NO_AUDIO), "70000"),
+        (("--input", "demo", "--osc", "39539", *NO_AUDIO), "no host"),
+        (("--input", "demo", "--osc", "a:1", "--osc", "a:2", "--dancers", "2", *NO_AUDIO), "a:2: would get two dances"),
         (("--input", "demo", "--osc", "127.0.0.1:x", *NO_AUDIO), "'x'"),
         (("--input", "demo", "--osc", "no.such.host.invalid:39539", *NO_AUDIO), "no.such.host.invalid"),
         (("--input", "demo", "--style", "polka", *NO_AUDIO), "unknown style 'polka'; this model has "),
@@ -183,6 +187,58 @@ def test_bad_input_is_answered_in_one_line(tmp_path, arguments, complaint):
     assert err.count("\n") == 1
     assert err.startswith("dancerev-live: ")
     assert out == ""
+
+
+def test_in_silence_no_beat_is_told(tmp_path, receiver):
+    """A song that is silent for its last 14 s; the beat goes on for 5 of them, through what may be a break."""
+    with wave.open(str(tmp_path / "song.wav"), "wb") as song:
+        song.setparams((1, 2, 24000, 0, "NONE", ""))
+        clicks = np.zeros(22 * 24000, dtype=np.int16)
+        for beat in range(16):
+            clicks[12000 * beat :][:600] = np.random.default_rng(beat).normal(size=600) * 6000
+        song.writeframes(clicks.tobytes())
+    process = live(
+        *("--input", tmp_path / "song.wav", "--mute", "--no-preview", "--protocol", "flat", "--no-bundles"),
+        *("--osc", f"127.0.0.1:{receiver.port}"),
+    )
+    assert process.communicate(timeout=60)[1] == ""
+    told = {}
+    for arrival, data in receiver.datagrams:
+        told.setdefault(OscMessage(data).address, []).append(arrival - receiver.datagrams[0][0])
+    assert max(told["/dancerev/energy"]) == pytest.approx(22.0, abs=0.5)
+    for of_the_beat in ("/dancerev/beat", "/dancerev/phase", "/dancerev/bpm", "/dancerev/confidence"):
+        assert 8.0 < max(told[of_the_beat]) < 17.0
+
+
+def test_the_preview_is_shown_and_ends_with_the_show(receiver, monkeypatch):
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    process = live(
+        *("--input", "demo", "--mute", "--preview", "--duration", 4), *("--osc", f"127.0.0.1:{receiver.port}")
+    )
+    previews = []
+    while process.poll() is None:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        with contextlib.suppress(OSError):
+            previews += [int(child) for child in children.read_text().split()]
+        time.sleep(0.1)
+    assert process.communicate()[1] == ""
+    assert len(set(previews)) == 1
+    assert len(previews) > 15
+    assert not Path(f"/proc/{previews[0]}").exists()
+
+
+def test_a_receiver_that_gets_no_poses_is_told(tmp_path):
+    """Datagrams to an address that the system has no way to."""
+    stats = tmp_path / "s.json"
+    process = live(
+        *("--input", "demo", "--mute", "--no-preview", "--duration", 2, "--stats", stats), *("--osc", "[fe80::1%lo]:9")
+    )
+    err = process.communicate(timeout=30)[1]
+    if "no poses" not in err and "Address family" in err:
+        pytest.skip("no IPv6 here")
+    assert err.count("\n") == 1
+    assert err.startswith("note: fe80::1%lo:9 gets no poses: ")
+    assert json.loads(stats.read_text())["poses_lost"] > 50
 
 
 def test_the_live_path_loads_no_torch():
