@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import functools
+import importlib
+import math
+import sys
 from typing import NoReturn
 
 
@@ -12,6 +15,17 @@ def seed(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
     return int(text)
+
+
+def seconds(text: str) -> float:
+    """Seconds from a command line, above 0 and not for ever; ``ArgumentTypeError`` for others."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0.0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return value
 
 
 class ArgumentParser(argparse.ArgumentParser):
@@ -29,3 +43,16 @@ class ArgumentParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """End the program."""
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def run_with_extra(name: str, module: str, extra: str) -> int:
+    """Runs the command ``name``, the ``main`` of a module that needs packages of an ``extra``; its exit code."""
+    try:
+        return int(importlib.import_module(module).main())
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("dancerev"):
+            raise
+        print(f"{name}: {error.name} is missing: pip install 'dancerev[{extra}]'", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130

@@ -111,8 +111,8 @@ class BeatTracker(Protocol):
     def set_downbeat(self, time: float) -> None:
         """ "This is the one": the beat nearest to ``time`` (seconds of audio) begins a bar."""
 
-    def scale_tempo(self, factor: float) -> None:
-        """Half (0.5) or double (2) the tempo, and stay there until the music stops."""
+    def scale_tempo(self, factor: float) -> bool:
+        """Half (0.5) or double (2) the tempo, and stay there until the music stops; False if it is out of range."""
 
 
 class BeatClock:
@@ -263,8 +263,8 @@ class BarPointerTracker:
         self._beat_in_bar = -round(self._phase + (time - self._time) / self._period) % 4
         self._bar_by_hand, self._bar_confidence = True, 1.0
 
-    def scale_tempo(self, factor: float) -> None:
-        """Half (0.5) or double (2) the tempo, and stay there until the music stops.
+    def scale_tempo(self, factor: float) -> bool:
+        """Half (0.5) or double (2) the tempo, and stay there until the music stops; False if it is out of range.
 
         Raises:
             ValueError: if ``factor`` is neither 0.5 nor 2.
@@ -272,8 +272,10 @@ class BarPointerTracker:
         if factor not in (0.5, 2.0):
             raise ValueError(f"the tempo can be halved (0.5) or doubled (2), not scaled by {factor:g}")
         periods = self._space.periods
-        if periods[0] * 0.99 <= self._period / factor <= periods[-1] * 1.01:
-            self._impose(self._period / factor, (self._beat_in_bar + self._phase) * factor)
+        if not periods[0] * 0.99 <= self._period / factor <= periods[-1] * 1.01:
+            return False
+        self._impose(self._period / factor, (self._beat_in_bar + self._phase) * factor)
+        return True
 
     def _set_prior(self, bpm: float, octaves: float) -> None:
         """A preference for tempi around ``bpm``: where a lost beat is looked for, and what near ties are decided by."""

@@ -88,18 +88,20 @@ class AubioTracker:
         """ "This is the one": the beat nearest to ``time`` (seconds of audio) begins a bar."""
         self._downbeat = self._count + round((time - self._beat) / self._period)
 
-    def scale_tempo(self, factor: float) -> None:
-        """Half (0.5) or double (2) the tempo, and stay there until the music stops.
+    def scale_tempo(self, factor: float) -> bool:
+        """Half (0.5) or double (2) the tempo, and stay there until the music stops; False if it is out of range.
 
         Raises:
             ValueError: if ``factor`` is neither 0.5 nor 2.
         """
         if factor not in (0.5, 2.0):
             raise ValueError(f"the tempo can be halved (0.5) or doubled (2), not scaled by {factor:g}")
-        if self._range[0] <= self._period / factor <= self._range[1]:
-            self._scale *= factor
-            self._period /= factor
-            self._downbeat = None
+        if not self._range[0] <= self._period / factor <= self._range[1]:
+            return False
+        self._scale *= factor
+        self._period /= factor
+        self._downbeat = None
+        return True
 
     def _follow(self, beat: float, period: float) -> None:
         period /= self._scale

@@ -241,8 +241,8 @@ class MidiTracker:
             self._downbeat = float(round(self._line.at(self.heard_at(time))))
         self._beat_known = self._bar_known = True
 
-    def scale_tempo(self, factor: float) -> None:
-        """Half (0.5) or double (2) the tempo of the clock, and stay there.
+    def scale_tempo(self, factor: float) -> bool:
+        """Half (0.5) or double (2) the tempo of the clock, and stay there; False if it is out of range.
 
         Raises:
             ValueError: if ``factor`` is neither 0.5 nor 2.
@@ -250,8 +250,10 @@ class MidiTracker:
         if factor not in (0.5, 2.0):
             raise ValueError(f"the tempo can be halved (0.5) or doubled (2), not scaled by {factor:g}")
         bpm = factor * 60.0 / (self._line.period * self._ticks_per_beat)
-        if self._range[0] <= bpm <= self._range[1]:
-            self._scale *= factor
+        if not self._range[0] <= bpm <= self._range[1]:
+            return False
+        self._scale *= factor
+        return True
 
     def close(self) -> None:
         """Lets go of the port."""

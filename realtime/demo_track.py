@@ -7,7 +7,6 @@ wavetables and noise; the same numbers come out each time. Beside OUT.ogg, OUT.b
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,6 +14,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from dancerev.model.command_line import ArgumentParser
 
 Sound = npt.NDArray[np.float32]
 """(n,) mono or (n, 2) stereo."""
@@ -488,9 +489,9 @@ def write(sound: Sound, path: Path) -> None:
 
 def main() -> None:
     """The command."""
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m dancerev.realtime.demo_track OUT.ogg")
-    path = Path(sys.argv[1])
+    parser = ArgumentParser("python -m dancerev.realtime.demo_track", "Make the demo track and its beats.")
+    parser.add_argument("path", type=Path, metavar="OUT.ogg")
+    path: Path = parser.parse_args().path
     write(compose(), path)
     path.with_suffix(".beats.json").write_text(json.dumps(score(), indent=1) + "\n")
 

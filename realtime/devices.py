@@ -26,7 +26,6 @@ class Device:
         api: name of the host API (ALSA, Core Audio, WASAPI…).
         inputs, outputs: how many channels it has.
         rate: its own sample rate, Hz.
-        is_default: whether the system records from it (play through it, for an output) unless told otherwise.
     """
 
     index: int

@@ -133,6 +133,8 @@ def main(argv: list[str] | None = None) -> int:
                 raise InputError(f"{arguments.out}: --format openpose needs a folder, and this is a file")
         elif arguments.out.suffix not in (".npz", ".bvh", ".mp4"):
             raise InputError(f"{arguments.out}: the name of the dance must end in .npz, .bvh or .mp4")
+        elif not arguments.out.parent.is_dir():  # an error now, rather than after the dance
+            raise InputError(f"{arguments.out.parent}: there is no such folder")
         dancer = Dancer(DanceModel(arguments.model, arguments.provider), arguments.style, arguments.seed)
         with Progress(console=Console(stderr=True), transient=True) as progress:
             dance = generate(song, DanceStream(dancer, arguments.fps), arguments.fps, progress)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import math
 import sys
@@ -13,7 +12,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from dancerev.model.command_line import ArgumentParser
+from dancerev.model.command_line import ArgumentParser, seconds
 from dancerev.model.features import AUDIO_FEATURES, BANDS, ENERGY, ONSETS, AcousticFrame
 from dancerev.realtime.beat import MAX_BPM, MIN_BPM
 from dancerev.realtime.beat_engines import LIVE_ENGINES, bpm_range, make_tracker
@@ -48,13 +47,13 @@ class Meter:
         if frames:
             self._frame = frames[-1]
 
-    def picture(self) -> Group:
-        """The lines to show now."""
+    def picture(self, note: str | None = None) -> Group:
+        """The lines to show now, and a ``note`` under them."""
         level = Text(f"level   {_bar(1.0 + self._peak_db / 60.0)} {max(self._peak_db, -120.0):5.0f} dBFS")
         if self._clipped:
             level.append(f"  clipped {self._clipped} times: turn the input down", style="bold red")
         if self._frame is None:
-            return Group(level, Text("waiting for sound"))
+            return Group(level, Text(note or "waiting for sound"))
         audio, beat = self._frame.audio, self._frame.beat
         lines = [level]
         lines += [Text(f"onset {band + 1} {_bar(float(audio[ONSETS][band]))}") for band in range(BANDS)]
@@ -65,6 +64,8 @@ class Meter:
         lines.append(Text(f"beat    {dots}   {beat.bpm:6.1f} BPM", style=style))
         sure = f"{100 * beat.confidence:3.0f} % sure of the beat, {100 * beat.bar_confidence:3.0f} % of the bar"
         lines.append(Text(f"        {sure}" + ("" if audio[ACTIVITY] > 0.0 else "   (silence)")))
+        if note:
+            lines.append(Text(f"note: {note}", style="bold red"))
         return Group(*lines)
 
 
@@ -87,15 +88,8 @@ def listen(source: AudioSource, ear: FeatureExtractor, console: Console) -> Acou
             last = frames[-1] if frames else last
             if time.perf_counter() - shown >= 1.0 / RATE:
                 shown = time.perf_counter()
-                live.update(meter.picture(), refresh=True)
+                live.update(meter.picture(source.note), refresh=True)
     return last
-
-
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0.0 < seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
-    return seconds
 
 
 def _parser() -> ArgumentParser:
@@ -104,10 +98,11 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--device", metavar="NAME|INDEX", help="sound device, by number or part of its name")
     parser.add_argument("--list-devices", action="store_true", help="list sound devices and MIDI inputs, and exit")
     parser.add_argument("--mute", action="store_true", help="do not play a file while hearing it")
-    parser.add_argument("--bpm-range", type=bpm_range, default=(MIN_BPM, MAX_BPM), metavar="MIN-MAX", help="tempi")
+    tempi = f"tempi (default {MIN_BPM:g}-{MAX_BPM:g})"
+    parser.add_argument("--bpm-range", type=bpm_range, default=(MIN_BPM, MAX_BPM), metavar="MIN-MAX", help=tempi)
     parser.add_argument("--beat-engine", choices=LIVE_ENGINES, default="own", help="beat tracker (default own)")
     parser.add_argument("--midi-port", metavar="NAME", help="MIDI clock for --beat-engine midi, by part of its name")
-    parser.add_argument("--duration", type=_seconds, metavar="S", help="end after so many seconds")
+    parser.add_argument("--duration", type=seconds, metavar="S", help="end after so many seconds")
     return parser
 
 

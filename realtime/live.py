@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import itertools
 import json
+import math
 import signal
 import socket
 import subprocess
@@ -18,7 +19,7 @@ from dancerev.clients.preview import display_available, launch_preview
 from dancerev.clients.sink import PerDancer, Sinks
 from dancerev.clients.udp import VMC_PORT, ReceiverError, parse_target
 from dancerev.clients.vmc import VmcSender
-from dancerev.model.command_line import ArgumentParser, seed
+from dancerev.model.command_line import ArgumentParser, seconds, seed
 from dancerev.model.features import ACTIVITY, ENERGY, ONSETS
 from dancerev.model.pose import Pose
 from dancerev.realtime.beat import FORGET_BELOW, MAX_BPM, MIN_BPM
@@ -41,17 +42,13 @@ MAX_DANCERS = 64
 """More than fit into a frame on one processor core."""
 
 
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0.0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
-    return seconds
-
-
 def _milliseconds(text: str) -> float:
-    milliseconds = float(text)
+    try:
+        milliseconds = float(text)
+    except ValueError:
+        milliseconds = math.nan
     if not -500.0 <= milliseconds <= 500.0:
-        raise argparse.ArgumentTypeError(f"{text} is not between -500 and 500 ms")
+        raise argparse.ArgumentTypeError(f"{text!r} is not between -500 and 500 ms")
     return milliseconds
 
 
@@ -106,7 +103,11 @@ def _parser() -> ArgumentParser:
     beat.add_argument("--beat-engine", choices=LIVE_ENGINES, default="own", help="what finds it (default own)")
     beat.add_argument("--midi-port", metavar="NAME", help="MIDI clock for --beat-engine midi, by part of its name")
     beat.add_argument(
-        "--bpm-range", type=bpm_range, default=(MIN_BPM, MAX_BPM), metavar="MIN-MAX", help="tempi to expect"
+        "--bpm-range",
+        type=bpm_range,
+        default=(MIN_BPM, MAX_BPM),
+        metavar="MIN-MAX",
+        help=f"tempi (default {MIN_BPM:g}-{MAX_BPM:g})",
     )
     beat.add_argument(
         "--control", metavar="HOST:PORT", help="where to listen for /dancerev/tap, /one, /half, /double, /quit"
@@ -124,7 +125,7 @@ def _parser() -> ArgumentParser:
     )
     dance.add_argument("--seed", type=seed, default=0, metavar="N", help="another seed, another dance (default 0)")
     show = parser.add_argument_group("show")
-    show.add_argument("--duration", type=_seconds, metavar="S", help="end after so many seconds")
+    show.add_argument("--duration", type=seconds, metavar="S", help="end after so many seconds")
     show.add_argument("--stats", type=Path, metavar="PATH", help="write what was measured, as JSON")
     return parser
 
@@ -171,8 +172,8 @@ def _senders(arguments: argparse.Namespace) -> list[list[VmcSender | FlatSender]
     ]
 
 
-def obey(show: Show, command: str, time: float) -> None:
-    """Do what the performer commanded at ``time`` seconds of audio."""
+def obey(show: Show, command: str, time: float) -> bool:
+    """Do what the performer commanded at ``time`` seconds of audio; whether it could be done."""
     tracker = show.stream.ear.tracker
     match command:
         case "tap":
@@ -180,11 +181,12 @@ def obey(show: Show, command: str, time: float) -> None:
         case "one":
             tracker.set_downbeat(time)
         case "half":
-            tracker.scale_tempo(0.5)
+            return tracker.scale_tempo(0.5)
         case "double":
-            tracker.scale_tempo(2.0)
+            return tracker.scale_tempo(2.0)
         case "quit":
             show.stop()
+    return True
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -225,7 +227,8 @@ def run(arguments: argparse.Namespace) -> None:
 
         def each_turn() -> None:
             for command, moment in controls.take():
-                obey(show, command, source.clock.position(moment))
+                if not obey(show, command, source.clock.position(moment)):
+                    status.tell(f"{command}: that tempo is out of --bpm-range")
             status.update()
 
         def each_pose(pose: Pose) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import os
 import sys
 from pathlib import Path
@@ -37,6 +39,19 @@ def wanted_providers(provider: str) -> list[Provider]:
     if provider == "tensorrt":
         wanted.insert(0, (TENSORRT, _tensorrt_options()))
     return wanted
+
+
+def load_libraries(provider: str) -> None:
+    """Loads what the extras ``cuda`` and ``tensorrt`` bring, where ONNX Runtime does not look, for a provider."""
+    if provider not in ("cuda", "tensorrt"):
+        return
+    import onnxruntime
+
+    with contextlib.suppress(AttributeError):  # before 1.21, and where it is built for the CPU alone
+        onnxruntime.preload_dlls()
+    if provider == "tensorrt":
+        with contextlib.suppress(ImportError):
+            importlib.import_module("tensorrt")
 
 
 def _cuda_options() -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 from collections.abc import Callable
 from importlib import resources
@@ -15,7 +17,7 @@ from dancerev.model.features import FEATURE_NAMES, FEATURE_VERSION
 from dancerev.model.pose import FRAME_RATE, POSE_SIZE, encode, rest_pose
 from dancerev.model.skeleton import BONES
 from dancerev.model.step_format import DANCERS, FORMAT_VERSION, INPUTS, METADATA_KEY, POSE_OUTPUT, state_names
-from dancerev.realtime.providers import CPU, wanted_providers
+from dancerev.realtime.providers import CPU, load_libraries, wanted_providers
 
 THREADS = 1
 """One frame is too small to share out, and a second thread that spins steals time from the rest of the show."""
@@ -80,17 +82,18 @@ class DanceModel:
         options.add_free_dimension_override_by_name(DANCERS, dancers)
         options.log_severity_level = 4
         try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=wanted)
+            with contextlib.redirect_stdout(io.StringIO()):  # both print what fails; the note below says it
+                load_libraries(provider)
+                self._session = onnxruntime.InferenceSession(str(path), options, providers=wanted)
         except Exception as error:  # onnxruntime's own exceptions share no base but this
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ModelError(f"{path}: not a model that ONNX Runtime can load ({reason})") from None
         # It falls back in silence, and lists providers that do not load: what it took is the only thing to go by.
         self.provider: str = self._session.get_providers()[0]
-        self.note = (
-            None
-            if self.provider == wanted[0][0]
-            else f"{wanted[0][0]} does not load here (is the driver installed?): {self.provider} runs instead"
-        )
+        self.note = None
+        if self.provider != wanted[0][0]:
+            asked = f"are the driver and dancerev[{provider}] installed?"
+            self.note = f"{wanted[0][0]} does not load here ({asked}): {self.provider} runs instead"
         metadata = _checked_metadata(path, self._session.get_modelmeta().custom_metadata_map)
         self.styles: tuple[str, ...] = tuple(metadata["styles"])
         self.codes: int = metadata["codes"]

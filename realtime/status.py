@@ -38,7 +38,7 @@ class StatusLine:
         self._rate = 0.0
         self._note = show.source.note
         for note in notes:
-            self._print_note(note)
+            self.tell(note)
 
     def update(self) -> None:
         """Write the line anew where it is time to."""
@@ -50,14 +50,14 @@ class StatusLine:
         if note != self._note:
             self._note = note
             if note:
-                self._print_note(note)
+                self.tell(note)
         before, self._troubles = (
             self._troubles,
             [f"{target.name} gets no poses: {target.trouble}" for target in self._targets if target.trouble],
         )
         for trouble in self._troubles:
             if trouble not in before:
-                self._print_note(trouble)
+                self.tell(trouble)
         if not self._shown:
             return
         rate = (self._show.poses_sent - self._last_sent) / (now - self._last_time)
@@ -72,7 +72,8 @@ class StatusLine:
         if self._terminal is not None:
             os.close(self._terminal)
 
-    def _print_note(self, note: str) -> None:
+    def tell(self, note: str) -> None:
+        """Leave a note above the line."""
         self._write(f"\r\x1b[2Knote: {note}\n" if self._shown else f"note: {note}\n")
 
     def _write(self, text: str) -> None:

@@ -182,12 +182,13 @@ def test_half_double_and_a_range_scale_the_clock():
     for factor in (0.5, 2.0):
         tracker = MidiTracker(40.0, 240.0)
         follow(ticks(100, 8), STARTED, 4.0, tracker)
-        tracker.scale_tempo(factor)
+        assert tracker.scale_tempo(factor)
         state = tracker.update(SimpleNamespace(time=4.0))
         assert state.bpm == pytest.approx(100.0 * factor)
         assert errors([state], 100 * factor).max() < 1e-6
         tracker.scale_tempo(1.0 / factor)
         assert tracker.update(SimpleNamespace(time=4.0)).bpm == pytest.approx(100.0)
+    assert not MidiTracker(90.0, 150.0).scale_tempo(0.5)
     with pytest.raises(ValueError, match=r"halved \(0.5\) or doubled \(2\)"):
         tracker.scale_tempo(3.0)
     assert follow(ticks(220, 8), STARTED, tracker=MidiTracker(80.0, 160.0))[-1].bpm == pytest.approx(110.0)

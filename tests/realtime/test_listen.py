@@ -59,6 +59,7 @@ def test_the_picture_shows_level_clipping_and_beat():
     assert "0 dBFS" in lines[0]
     assert "clipped 1 times" in lines[0]
     assert any("BPM" in line for line in lines)
+    assert meter.picture("the microphone is gone").renderables[-1].plain == "note: the microphone is gone"
 
 
 def test_clicks_are_heard_and_the_table_says_so(clicks, capsys):

@@ -55,7 +55,7 @@ def test_a_cache_that_cannot_be_written_stops_no_show(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_what_runs_is_what_is_said(cache, monkeypatch, provider):
+def test_what_runs_is_what_is_said(cache, monkeypatch, capsys, provider):
     """The session is given the options, and names the provider that the library took, whichever that is here."""
     given = []
     session = onnxruntime.InferenceSession
@@ -71,6 +71,8 @@ def test_what_runs_is_what_is_said(cache, monkeypatch, provider):
     if model.provider == wanted:
         assert model.note is None
     else:
-        assert model.note == f"{wanted} does not load here (is the driver installed?): {model.provider} runs instead"
+        asked = f"are the driver and dancerev[{provider}] installed?"
+        assert model.note == f"{wanted} does not load here ({asked}): {model.provider} runs instead"
+    assert capsys.readouterr().out == ""
     pose = model.step(np.zeros(26), model.style_vector("any"), np.zeros(2), np.zeros(model.codes))
     assert np.isfinite(pose).all()

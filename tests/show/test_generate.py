@@ -38,6 +38,7 @@ def test_openpose_files_show_the_dance_of_the_npz(song, tmp_path):
         (["-o", "keypoints", "--format", "openpose", "--fps", "60"], "30 poses a second"),
         (["-o", "song.wav", "--format", "openpose"], "needs a folder"),
         (["-o", "keypoints"], "must end in"),
+        (["-o", "missing/dance.npz"], "missing: there is no such folder"),
     ],
 )
 def test_what_cannot_be_written_is_told_in_one_line(song, tmp_path, monkeypatch, capsys, arguments, reason):

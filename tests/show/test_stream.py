@@ -118,7 +118,7 @@ def test_poses_are_on_the_grid_one_frame_ahead_and_valid(fps):
 
 
 def test_the_network_speaks(whole):
-    """What leaves is the network's: another network, another dance, and music moves it."""
+    """What leaves is the network's: other music, another dance."""
     silent, _ = dance(np.zeros(SECONDS * SAMPLE_RATE, dtype=np.float32))
     apart = [np.abs(a.positions() - b.positions()).max() for a, b in zip(whole[0], silent, strict=True)]
     assert max(apart) > 0.2
