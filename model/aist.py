@@ -115,5 +115,8 @@ def describe(name: str) -> tuple[str, str, float]:
 
 
 def dance_of(name: str) -> str:
-    """What two takes have in common that show one and the same choreography: they belong in one split."""
-    return re.sub(r"_c\w+?_d\d+", "", name)
+    """What two takes have in common that show one and the same choreography: they belong in one split.
+
+    Several dancers dance it, to several songs.
+    """
+    return re.sub(r"_c\w+?_d\d+_m\w+?_", "_", name)

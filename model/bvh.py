@@ -153,9 +153,12 @@ def _read_hierarchy(head: str) -> tuple[list[str], list[int], Array, list[tuple[
 
 def _number(word: str) -> float:
     try:
-        return float(word)
+        number = float(word)
     except ValueError:
-        raise ValueError(f"'{word}' is not a number") from None
+        number = np.nan
+    if not np.isfinite(number):
+        raise ValueError(f"'{word}' is not a finite number")
+    return number
 
 
 def write_bvh(path: Path | str, rotations: Array, root: Array, fps: float) -> None:

@@ -98,8 +98,10 @@ def load_song(path: Path) -> Song:
     return Song(**values)
 
 
-def read_beats(path: Path) -> tuple[float, Array, str]:
-    """Tempo, beats and source of a ``.beats.json`` file: ``{"bpm": …, "beats": […], "source": …}``.
+def read_beats(path: Path) -> tuple[float, Array, str, Array]:
+    """Tempo, beats, source and silences of ``{"bpm": …, "beats": […], "source": …, "silences": [[start, stop], …]}``.
+
+    Only the beats must be there; a file without a source is its own.
 
     Raises:
         ValueError: it is not such a file.
@@ -107,12 +109,19 @@ def read_beats(path: Path) -> tuple[float, Array, str]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         beats = np.array(content["beats"], dtype=np.float64)
+        silences = np.array(content.get("silences") or np.zeros((0, 2)), dtype=np.float64)
         bpm = float(content.get("bpm") or 60.0 / np.median(np.diff(beats)))
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ValueError(f'{path}: expected JSON with "beats" in seconds') from None
-    if beats.ndim != 1 or len(beats) < 4 or (np.diff(beats) <= 0).any():
+    if beats.ndim != 1 or len(beats) < 4 or not (np.isfinite(beats).all() and (np.diff(beats) > 0.0).all()):
         raise ValueError(f"{path}: beats must be at least four rising numbers of seconds")
-    return bpm, beats, str(content.get("source", path.stem))
+    if silences.ndim != 2 or silences.shape[1] != 2 or not np.isfinite(silences).all():
+        raise ValueError(f"{path}: silences must be pairs of seconds, start and stop")
+    if (silences[:, 1] <= silences[:, 0]).any() or (silences[1:, 0] < silences[:-1, 1]).any():
+        raise ValueError(f"{path}: silences must follow one another, each with its start before its stop")
+    if not 0.0 < bpm < np.inf:
+        raise ValueError(f"{path}: bpm must be above 0, not {bpm}")
+    return bpm, beats, str(content.get("source") or path.stem), silences
 
 
 def find_grid(samples: npt.NDArray[np.float32], bpm: float) -> Array:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .command_line import ArgumentParser, seed
 from .corpus import MANIFEST, DanceSequence
 from .dances import TEST_SHARE, Fit, ShardWriter, Statistics, make_dances, summary
 from .features import FEATURE_VERSION
 from .music import Song
 from .pairs import find_pairs, prepare_pairs
 from .pose import FRAME_RATE
-from .songs import Grooves, find_songs, plan_clips, prepare_songs
+from .songs import Grooves, check_songs, find_songs, plan_clips, prepare_songs
 from .takes import Take, find_motion, ordered_styles, prepare_pulses, prepare_takes, save_real
 
 PROVENANCE = {
@@ -47,20 +49,21 @@ def provenance(origin: str) -> dict[str, str]:
     return known or {"source": origin, "licence": "unknown: ask before you ship what was trained on it"}
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """The command."""
-    options = _parser().parse_args(arguments)
+def main(argv: list[str] | None = None) -> int:
+    """The command; returns the exit code."""
+    options = _parser().parse_args(argv)
     try:
         prepare(options)
     except KeyboardInterrupt:
-        sys.exit(130)
+        return 130
     except (OSError, ValueError) as error:
         print(f"dancerev-prepare: {error}", file=sys.stderr)
-        sys.exit(2)
+        return 2
+    return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(
         prog="dancerev-prepare",
         description="Sets motion capture to music whose beats are known, for dancerev-train. "
         "What an earlier run has left in DIR/work is not made again.",
@@ -77,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--out", type=Path, required=True, metavar="DIR")
     add("--hours", type=float, default=6.0, metavar="H", help="of dance to compose (%(default)s)")
     add("--workers", type=int, default=1, metavar="N", help="processes (%(default)s)")
-    add("--seed", type=int, default=0, metavar="N")
+    add("--seed", type=seed, default=0, metavar="N")
     return parser
 
 
@@ -89,7 +92,7 @@ class Material:
     songs: list[Song]
     pair_takes: list[Take]
     pair_songs: list[Song]
-    pair_sequences: list[DanceSequence]
+    pair_sequences: list[tuple[str, DanceSequence]]
     styles: list[str]
 
 
@@ -101,21 +104,17 @@ def prepare(options: argparse.Namespace) -> None:
     """
     if not options.motion and not options.pairs:
         raise ValueError("nothing to prepare: give motion capture, or --pairs")
-    if options.clips < 1 or options.workers < 1 or not options.hours > 0.0:
-        raise ValueError("--clips, --workers and --hours must be above 0")
+    if options.clips < 1 or options.workers < 1 or not 0.0 < options.hours < math.inf:
+        raise ValueError("--clips, --workers and --hours must be above 0, and hours not for ever")
     out: Path = options.out
     for name in ("takes", "songs", "pulses", "shards"):
         (out / "work" / name).mkdir(parents=True, exist_ok=True)
-    material = _gather(options, out / "work")
-    for split in ("train", "test"):
-        chosen = [take for take in [*material.takes, *material.pair_takes] if take.split == split]
-        save_real(chosen, material.styles, out / f"real_{split}.npz")
-    _write(material, options, out)
+    _write(_gather(options, out / "work"), options, out)
 
 
 def _gather(options: argparse.Namespace, work: Path) -> Material:
     sources = [source for argument in options.motion for source in find_motion(argument)]
-    pairs = [pair for argument in options.pairs for pair in find_pairs(argument)]
+    pairs = find_pairs(*options.pairs)
     styles = ordered_styles({source.style for source in sources} | {pair.style for pair in pairs})
     takes: list[Take] = []
     songs: list[Song] = []
@@ -127,6 +126,7 @@ def _gather(options: argparse.Namespace, work: Path) -> Material:
             pieces += plan_clips(grooves)
         if not any(piece.split == "train" for piece in pieces):
             raise ValueError("no music to dance to: give --music or --grooves")
+        check_songs(pieces, options.held_out_music)
         takes = prepare_takes(sources, work / "takes", options.held_out, options.workers)
         if not any(take.split == "train" and take.segments for take in takes):
             raise ValueError("no usable take is left for training; see --held-out")
@@ -137,12 +137,11 @@ def _gather(options: argparse.Namespace, work: Path) -> Material:
 
 
 def _write(material: Material, options: argparse.Namespace, out: Path) -> None:
-    """Shards and manifest; the old ones stay until the new ones are all there."""
+    """Shards, real dance and manifest; the old ones stay until the new ones are all there."""
     fresh = out / "work" / "shards"
     for left in fresh.iterdir():
         left.unlink()
     statistics = Statistics()
-    splits = {take.name: take.split for take in material.pair_takes}
     counts, hours, rows = {}, {}, []
     for split, share in (("train", 1.0), ("test", TEST_SHARE)):
         writer, fits = ShardWriter(fresh, split), list[Fit]()
@@ -151,7 +150,7 @@ def _write(material: Material, options: argparse.Namespace, out: Path) -> None:
         made = make_dances(
             takes, songs, material.styles, out / "work" / "pulses", share * options.hours, options.seed, options.workers
         )
-        paired = [sequence for sequence in material.pair_sequences if splits[sequence.take] == split]
+        paired = [sequence for part, sequence in material.pair_sequences if part == split]
         for sequence in paired:
             writer.add(sequence)
         for sequences, fit in made:
@@ -166,6 +165,8 @@ def _write(material: Material, options: argparse.Namespace, out: Path) -> None:
         writer.flush()
         counts[split], hours[split] = writer.count, round(writer.seconds / 3600.0, 3)
         rows += [{"split": split, **row} for row in summary(fits, material.styles)]
+        real = [take for take in [*material.takes, *material.pair_takes] if take.split == split]
+        save_real(real, material.styles, fresh / f"real_{split}.npz")
     if counts["train"] == 0:
         raise ValueError("no sequence for training came of it: the tracker follows none of the music")
     manifest = _manifest(material) | {
@@ -175,10 +176,10 @@ def _write(material: Material, options: argparse.Namespace, out: Path) -> None:
         "alignment": rows,
         "seed": options.seed,
     }
-    for old in [*out.glob("train_*.npz"), *out.glob("test_*.npz")]:
-        old.unlink()
-    for shard in sorted(fresh.iterdir()):
-        shard.replace(out / shard.name)
+    for old in [*out.glob("train_*.npz"), *out.glob("test_*.npz"), out / "real_train.npz", out / "real_test.npz"]:
+        old.unlink(missing_ok=True)
+    for new in sorted(fresh.iterdir()):
+        new.replace(out / new.name)
     (out / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     for row in rows:
         print(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import wave
 import zipfile
@@ -22,6 +23,7 @@ Array = npt.NDArray[Any]
 _TEMPI = (70.0, 175.0)
 _PIECE_SECONDS = (35.0, 60.0)
 _ONE_IN = 8  # grooves and songs of which one is kept for the test split
+_FEWEST_BEATS = 4  # to which a dancer can be set
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,35 @@ class Grooves:
 def split_of(source: str) -> str:
     """``test`` for one source in eight, by its name, whatever is made of it; else ``train``."""
     return "test" if zlib.crc32(source.encode()) % _ONE_IN == 0 else "train"
+
+
+def digest(*facts: object) -> str:
+    """Twelve digits that change with the facts, a path standing for what is in its file.
+
+    They are part of the names of files that are kept, so that what was made of something else is not used again.
+    """
+    total = hashlib.sha256()
+    for fact in facts:
+        if isinstance(fact, Path):
+            with fact.open("rb") as file:
+                total.update(hashlib.file_digest(file, "sha256").digest())
+        else:
+            total.update(repr(fact).encode() + b"\n")
+    return total.hexdigest()[:12]
+
+
+def read_member(archive: Path, member: str) -> bytes:
+    """One file of a zip.
+
+    Raises:
+        OSError: there is no such archive.
+        ValueError: it is damaged, encrypted or packed in a way that is not known.
+    """
+    try:
+        with zipfile.ZipFile(archive) as file:
+            return file.read(member)
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+        raise ValueError(f"{archive}/{member}: cannot be unpacked ({error})") from None
 
 
 def find_songs(folder: Path) -> list[Piece]:
@@ -115,37 +146,102 @@ def _source(member: str) -> str:
     return "/".join(Path(member).parts[1:])
 
 
+def check_songs(pieces: list[Piece], held_out: Path | None) -> None:
+    """Refuses music that would be lost: two songs of one name, or one over which the test split would be written.
+
+    Raises:
+        ValueError: so it is; the message names the files.
+    """
+    seen: dict[str, Piece] = {}
+    for piece in pieces:
+        other = seen.setdefault(piece.name, piece)
+        if other is not piece:
+            places = " and ".join(str(p.file or p.origin) for p in (other, piece))
+            raise ValueError(f"{places}: two songs of one name, {piece.name}; rename one")
+        if held_out is not None and piece.file is not None and piece.file.parent.resolve() == held_out.resolve():
+            raise ValueError(f"{held_out}: holds music to dance to; name another folder with --held-out-music")
+
+
 def prepare_songs(
     pieces: list[Piece], grooves: Grooves | None, folder: Path, held_out: Path | None, workers: int
 ) -> list[Song]:
-    """Renders and hears the music that is not in ``folder`` yet; the test split's audio is written to ``held_out``."""
-    missing = [piece for piece in pieces if not (folder / f"{piece.name}.npz").exists()]
-    for _ in in_parallel(partial(_prepare_song, folder, grooves, held_out), missing, workers, "music"):
+    """Renders and hears the music that is not in ``folder`` yet; the test split's audio is written to ``held_out``.
+
+    Raises:
+        OSError: a file cannot be read or written, or FluidSynth fails.
+        ValueError: a file is damaged; the message names it.
+    """
+    soundfont = "" if grooves is None else digest(grooves.soundfont)
+    paths = {piece.name: folder / f"{piece.name}_{_made_of(piece, grooves, soundfont)}.npz" for piece in pieces}
+    # Audio for the test split is written every time: what lies there may be of another run.
+    jobs = [
+        (piece, paths[piece.name], held_out if piece.split == "test" else None)
+        for piece in pieces
+        if not paths[piece.name].exists() or (piece.split == "test" and held_out is not None)
+    ]
+    for _ in in_parallel(partial(_prepare_song, grooves), jobs, workers, "music"):
         pass
-    return [load_song(folder / f"{piece.name}.npz") for piece in pieces]
+    return [load_song(paths[piece.name]) for piece in pieces]
 
 
-def _prepare_song(folder: Path, grooves: Grooves | None, held_out: Path | None, piece: Piece) -> None:
-    silences: list[tuple[float, float]] = []
+def _made_of(piece: Piece, grooves: Grooves | None, soundfont: str) -> str:
+    """Changes with all that a heard song depends on."""
+    if piece.file is not None:
+        return digest(piece.split, piece.origin, piece.file, piece.file.with_suffix(".beats.json"))
+    assert grooves is not None
+    with zipfile.ZipFile(grooves.archive) as archive:
+        groove = archive.getinfo(piece.groove)
+    return digest(piece, groove.CRC, groove.file_size, soundfont)
+
+
+def _prepare_song(grooves: Grooves | None, job: tuple[Piece, Path, Path | None]) -> None:
+    piece, path, held_out = job
     if piece.file is not None:
         audio = decode(piece.file)
-        bpm, beats, _ = read_beats(piece.file.with_suffix(".beats.json"))
+        bpm, beats, source, quiet = read_beats(piece.file.with_suffix(".beats.json"))
     else:
         from .music_render import read_groove, render
 
         assert grooves is not None
-        with zipfile.ZipFile(grooves.archive) as archive:
-            groove = read_groove(archive.read(piece.groove))
+        groove = read_groove(read_member(grooves.archive, piece.groove))
         seconds = float(np.random.default_rng(piece.seed).uniform(*_PIECE_SECONDS))
         # Every second piece begins in silence and pauses once.
         clip = render(groove, piece.bpm, seconds, grooves.soundfont, piece.seed, silences=piece.seed % 2 == 0)
-        audio, bpm, beats, silences = clip.audio, piece.bpm, clip.beats, clip.breaks
+        audio, bpm, beats, source = clip.audio, piece.bpm, clip.beats, _source(piece.groove)
+        quiet = np.array(clip.breaks, dtype=np.float64).reshape(-1, 2)
     beats = beats[beats < len(audio) / SAMPLE_RATE]
-    if piece.split == "test" and held_out is not None:
-        _write_audio(held_out, piece.name, audio, {"bpm": bpm, "beats": beats, "silences": silences})
-    quiet = np.array(silences, dtype=np.float64).reshape(-1, 2)
-    features, _, _ = hear(audio)
-    save_song(folder / f"{piece.name}.npz", Song(piece.name, piece.split, piece.origin, bpm, beats, quiet, features))
+    for start, stop in quiet:
+        beats = beats[(beats < start) | (beats >= stop)]
+    rests = rests_of(quiet, beats, len(audio) / SAMPLE_RATE)
+    danced = beats
+    for start, stop in rests:
+        danced = danced[(danced < start) | (danced >= stop)]
+    if len(danced) < _FEWEST_BEATS:
+        raise ValueError(f"{piece.file or piece.name}: fewer than {_FEWEST_BEATS} beats in a row while music plays")
+    if held_out is not None:
+        facts = {"bpm": round(bpm, 4), "beats": np.round(beats, 4).tolist(), "silences": np.round(quiet, 4).tolist()}
+        _write_audio(held_out, piece.name, audio, {"source": source, **facts})
+    if not path.exists():
+        features, _, _ = hear(audio)
+        save_song(path, Song(piece.name, piece.split, piece.origin, bpm, danced, rests, features))
+
+
+def rests_of(silences: Array, beats: Array, seconds: float) -> Array:
+    """(R, 2) seconds in which the dancer rests: the silences, and what lies between them where it is too short.
+
+    Args:
+        silences: (S, 2) start and stop, one after the other.
+        beats: (N,) of the music, none of them in the silences.
+        seconds: length of the music.
+    """
+    rests: list[tuple[float, float]] = []
+    for start, stop in [*silences.tolist(), (seconds, seconds)]:
+        before = rests[-1][1] if rests else 0.0
+        if len(silences) and ((beats >= before) & (beats < start)).sum() < _FEWEST_BEATS:
+            start = rests.pop()[0] if rests else 0.0
+        if stop > start and start < seconds - 1.0:
+            rests.append((start, min(stop, seconds)))
+    return np.array(rests, dtype=np.float64).reshape(-1, 2)
 
 
 def _write_audio(folder: Path, name: str, audio: Array, facts: dict[str, Any]) -> None:
@@ -155,5 +251,4 @@ def _write_audio(folder: Path, name: str, audio: Array, facts: dict[str, Any]) -
         file.setsampwidth(2)
         file.setframerate(SAMPLE_RATE)
         file.writeframes((np.clip(audio, -1.0, 1.0) * 32767.0).astype("<i2").tobytes())
-    content = {key: np.round(value, 4).tolist() for key, value in facts.items()}
-    (folder / f"{name}.beats.json").write_text(json.dumps(content), encoding="utf-8")
+    (folder / f"{name}.beats.json").write_text(json.dumps(facts), encoding="utf-8")

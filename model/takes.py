@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -19,6 +20,7 @@ from .motion import Motion
 from .motion_beats import Pulse, fit_pulse
 from .parallel import in_parallel
 from .retarget import calibrate, retarget
+from .songs import digest, read_member
 
 Array = npt.NDArray[Any]
 
@@ -32,18 +34,30 @@ _FEWEST_BEATS = 6
 
 @dataclass(frozen=True)
 class Source:
-    """A motion file: its style, its name, where it lies, its true rate if given, and how to read its text."""
+    """A motion file.
+
+    Attributes:
+        style: of the dance.
+        name: unique in its style.
+        origin: the file or folder that the user named.
+        fps: its true rate, where the file's is wrong.
+        place: what messages call it.
+        content: changes with what is in it (:func:`~dancerev.model.songs.digest`).
+        read: gives its text.
+    """
 
     style: str
     name: str
     origin: str
     fps: float | None
+    place: str
+    content: str
     read: Callable[[], str]
 
     @property
     def file(self) -> str:
-        """Name of the file in which the take is kept."""
-        return f"{self.style}_{self.name}.npz"
+        """Name of the file in which the take is kept: another one when the file or its rate has changed."""
+        return f"{self.style}_{self.name}_{digest(self.content, self.fps)}.npz"
 
 
 @dataclass(frozen=True)
@@ -55,6 +69,7 @@ class Take:
         split: ``train`` or ``test``.
         segments: at :data:`~dancerev.model.clean.FPS`.
         report: what its cleaning did (:class:`~dancerev.model.clean.Report`).
+        file: name of the file in which it is kept, and of that in which its pulses are.
     """
 
     name: str
@@ -63,11 +78,7 @@ class Take:
     split: str
     segments: list[Motion]
     report: dict[str, Any]
-
-    @property
-    def file(self) -> str:
-        """Name of the file in which the take's pulses are kept."""
-        return f"{self.style}_{self.name}.npz"
+    file: str
 
 
 def ordered_styles(names: set[str]) -> list[str]:
@@ -92,32 +103,43 @@ def find_motion(argument: str) -> list[Source]:
         fps = float(rate) if rate else None
     except ValueError:
         raise ValueError(f"{argument}: '{rate}' is not a number of frames per second") from None
-    if fps is not None and not fps > 0.0:
-        raise ValueError(f"{argument}: frames per second must be above 0")
+    if fps is not None and not 0.0 < fps < math.inf:
+        raise ValueError(f"{argument}: frames per second must be above 0 and finite")
     path = Path(text)
     if not path.exists():
         raise OSError(f"{path}: there is no such file or folder")
     style = style or next((name for name in _STYLES if name in path.stem), "")
     if not style:
         raise ValueError(f"{path}: style unknown; write STYLE={path}")
-    if path.suffix == ".zip":
+    if path.suffix.lower() == ".zip":
         try:
             with zipfile.ZipFile(path) as archive:
-                members = sorted(name for name in archive.namelist() if name.lower().endswith(".bvh"))
+                members = sorted(archive.infolist(), key=lambda member: member.filename)
         except zipfile.BadZipFile:
             raise ValueError(f"{path}: not a zip file") from None
-        sources = [Source(style, Path(m).stem, path.name, fps, partial(_read_member, path, m)) for m in members]
+        sources = [
+            Source(
+                style, Path(m.filename).stem, path.name, fps, f"{path}/{m.filename}", digest(m.CRC, m.file_size),
+                partial(_read_member, path, m.filename),
+            )
+            for m in members
+            if m.filename.lower().endswith(".bvh")
+        ]  # fmt: skip
     else:
-        files = sorted(path.rglob("*.bvh")) if path.is_dir() else [path]
-        sources = [Source(style, f.stem, path.name, fps, partial(_read_text, f)) for f in files]
+        files = bvh_files(path) if path.is_dir() else [path]
+        sources = [Source(style, f.stem, path.name, fps, str(f), digest(f), partial(_read_text, f)) for f in files]
     if not sources:
         raise ValueError(f"{path}: no BVH file in it")
     return sources
 
 
+def bvh_files(folder: Path) -> list[Path]:
+    """The BVH files in and under a folder."""
+    return sorted(file for file in folder.rglob("*") if file.suffix.lower() == ".bvh" and file.is_file())
+
+
 def _read_member(path: Path, member: str) -> str:
-    with zipfile.ZipFile(path) as archive:
-        return archive.read(member).decode("utf-8", errors="replace")
+    return read_member(path, member).decode("utf-8", errors="replace")
 
 
 def _read_text(path: Path) -> str:
@@ -134,8 +156,13 @@ def prepare_takes(sources: list[Source], folder: Path, held_out: list[str], work
         workers: processes.
 
     Raises:
-        ValueError: a file is damaged or its rig cannot be mapped; the message names it.
+        ValueError: a file is damaged, its rig cannot be mapped or another one has its name; the message names it.
     """
+    seen: dict[str, Source] = {}
+    for source in sources:
+        other = seen.setdefault(f"{source.style}_{source.name}", source)
+        if other is not source:
+            raise ValueError(f"{other.place} and {source.place}: two takes of one name and style; rename one")
     missing = [source for source in sources if not (folder / source.file).exists()]
     if missing:
         origins = sorted({source.origin for source in missing})
@@ -148,7 +175,7 @@ def prepare_takes(sources: list[Source], folder: Path, held_out: list[str], work
     for source in sources:
         segments, report = _load_segments(folder / source.file)
         split = "test" if any(text in source.name for text in held_out) else "train"
-        takes.append(Take(source.name, source.style, source.origin, split, segments, report))
+        takes.append(Take(source.name, source.style, source.origin, split, segments, report, source.file))
     return takes
 
 
@@ -172,12 +199,15 @@ def _read(source: Source) -> Bvh:
     try:
         return parse_bvh(source.read())
     except ValueError as error:
-        raise ValueError(f"{source.origin}/{source.name}: {error}") from None
+        raise ValueError(f"{source.place}: {error}") from None
 
 
 def _prepare_take(folder: Path, calibrations: dict[str, Rigs], source: Source) -> None:
     bvh = _read(source)
-    segments, report = clean(retarget(bvh, source.fps, calibrations[source.origin][bvh.names]))
+    try:
+        segments, report = clean(retarget(bvh, source.fps, calibrations[source.origin][bvh.names]))
+    except ValueError as error:
+        raise ValueError(f"{source.place}: {error}") from None
     save(folder / source.file, {"count": len(segments), "report": json.dumps(asdict(report)), **pack(segments)})
 
 

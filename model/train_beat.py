@@ -31,6 +31,7 @@ from .beat_loss import Truth, locate, tracking_loss
 from .beat_music import Source, compose, read_source
 from .command_line import ArgumentParser
 from .parallel import in_parallel
+from .songs import digest
 
 Array = npt.NDArray[Any]
 
@@ -93,9 +94,14 @@ def label(beats: Array, downbeats: Array, steps: int) -> Array:
 
 
 def make_music(folder: Path, source: Source, clips: int, first_seed: int, workers: int) -> list[Heard]:
-    """So many pieces, heard; those that lie in ``folder`` already are read."""
+    """So many pieces, heard; those that lie in ``folder`` already are read.
+
+    Raises:
+        ValueError: what lies there was made of something else.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     even = min(clips, EVEN)
+    _claim(folder, digest(_content(source), source.soundfont, even))
     jobs = [(first_seed + index, (index % even + 0.5) / even) for index in range(clips)]
     missing = [job for job in jobs if not (folder / f"{job[0]:06d}.npz").exists()]
     for _ in in_parallel(partial(_make_piece, folder, source), missing, workers, "music"):
@@ -105,6 +111,22 @@ def make_music(folder: Path, source: Source, clips: int, first_seed: int, worker
         with np.load(folder / f"{seed:06d}.npz") as data:
             pieces.append(Heard(data["inputs"], data["beats"], data["downbeats"]))
     return pieces
+
+
+def _content(source: Source) -> list[tuple[float, str, bytes, int]]:
+    return [(tempo, style, groove.notes.tobytes(), groove.beats) for tempo, style, groove in source.grooves]
+
+
+def _claim(folder: Path, made_of: str) -> None:
+    """Notes in ``folder`` what its music is made of; refuses one whose music was made of something else."""
+    note = folder / "made_of.txt"
+    before = note.read_text(encoding="utf-8").strip() if note.exists() else ""
+    if before != made_of and (before or any(folder.glob("*.npz"))):
+        raise ValueError(
+            f"{folder}: its music was made of other grooves (archive, --without), with another soundfont or for other "
+            "--clips; name another --folder, or delete this one"
+        )
+    note.write_text(f"{made_of}\n", encoding="utf-8")
 
 
 def _make_piece(folder: Path, source: Source, job: tuple[int, float]) -> None:
@@ -340,11 +362,27 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def grooves_of(folder: Path) -> frozenset[str]:
-    """The grooves, by their paths inside the data set, of which the music in and under ``folder`` was made."""
+    """The grooves, by their paths inside the data set, of which the music in and under ``folder`` was made.
+
+    Music that is no groove may lie among it and names no source.
+
+    Raises:
+        ValueError: none of the music names its source, or a file is damaged.
+    """
     files = sorted(folder.rglob("*.beats.json"))
     if not files:
         raise ValueError(f"{folder}: no .beats.json in it")
-    return frozenset(str(json.loads(file.read_text(encoding="utf-8")).get("source", "")) for file in files)
+    grooves = set()
+    for file in files:
+        try:
+            source = json.loads(file.read_text(encoding="utf-8")).get("source")
+        except (ValueError, AttributeError):
+            raise ValueError(f"{file}: damaged, expected JSON with the source of the music") from None
+        if source:
+            grooves.add(str(source))
+    if not grooves:
+        raise ValueError(f"{folder}: none of its .beats.json names a source, so there is nothing to leave out")
+    return frozenset(grooves)
 
 
 if __name__ == "__main__":

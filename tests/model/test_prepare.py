@@ -2,6 +2,9 @@
 
 import json
 import pickle
+import shutil
+import wave
+import zipfile
 
 import numpy as np
 import pytest
@@ -12,8 +15,9 @@ from dancerev.model.features import FEATURE_NAMES, FEATURE_SIZE
 from dancerev.model.music import find_grid
 from dancerev.model.pairs import find_pairs
 from dancerev.model.prepare import main
-from dancerev.model.songs import split_of
-from dancerev.model.takes import find_motion
+from dancerev.model.songs import Grooves, Piece, check_songs, find_songs, prepare_songs, rests_of, split_of
+from dancerev.model.takes import find_motion, prepare_takes
+from dancerev.model.train_beat import grooves_of
 
 TRAIN, TEST = (next(n for n in map(str, range(99)) if split_of(n) == split) for split in ("train", "test"))
 
@@ -35,7 +39,7 @@ def prepared(material, tmp_path_factory):
     out = tmp_path_factory.mktemp("corpus")
     arguments = [f"waltz={material / 'waltz'}", "--music", str(material / "music"), "--out", str(out)]
     arguments += ["--hours", "0.03", "--held-out", "take_2"]
-    main(arguments)
+    assert main(arguments) == 0
     return out, arguments
 
 
@@ -107,10 +111,9 @@ def test_a_second_run_makes_the_same_and_nothing_twice(prepared):
 def test_bvh_and_song_of_one_name_are_a_pair(dancing, tmp_path):
     folder = tmp_path / "tango"
     folder.mkdir()
-    audio, _ = dancing.clicks(14.0, 100.0)
-    for name in (f"{TRAIN}", f"{TEST}"):
-        dancing.write_dance(folder / f"{name}.bvh", seconds=12.0)
-        dancing.write_wav(folder / f"{name}.wav", audio)
+    for seed, name in enumerate((TRAIN, TEST)):
+        dancing.write_dance(folder / f"{name}.bvh", seconds=12.0, seed=seed)
+        dancing.write_wav(folder / f"{name}.wav", dancing.clicks(14.0, 100.0 + seed)[0])
     main(["--pairs", str(folder), "--out", str(tmp_path / "out")])
     train = load_corpus(tmp_path / "out", "train")
     assert train.styles == ("tango",)
@@ -135,6 +138,95 @@ def test_a_manifest_says_what_belongs_together(dancing, tmp_path):
     (tmp_path / "manifest.json").write_text(json.dumps({"pairs": [entry | {"music": "none.wav"}]}))
     with pytest.raises(OSError, match=r"there is no file none\.wav"):
         find_pairs(str(tmp_path))
+
+
+def write_pairs(dancing, folder, *entries, **motions):
+    """A folder of pairs: BVH of so many seconds and a seed each, and a manifest; songs are named by their tempo."""
+    folder.mkdir()
+    for name, (seconds, seed) in motions.items():
+        dancing.write_dance(folder / f"{name}.bvh", seconds=seconds, seed=seed)
+    for entry in entries:
+        audio, _ = dancing.clicks(14.0, float(entry["music"].removesuffix(".wav")))
+        dancing.write_wav(folder / entry["music"], audio)
+    (folder / "manifest.json").write_text(json.dumps({"pairs": entries}))
+
+
+def test_pairs_of_one_name_in_two_folders_keep_their_own_split(dancing, tmp_path):
+    for place, split, tempo in (("one", "test", 100), ("two", "train", 110)):
+        entry = {"motion": "01.bvh", "music": f"{tempo}.wav", "split": split}
+        write_pairs(dancing, tmp_path / place, entry, **{"01": (12.0, tempo)})
+    main(["--pairs", str(tmp_path / "one"), str(tmp_path / "two"), "--out", str(tmp_path / "out")])
+    styles = {
+        split: [corpus.styles[s.style] for s in corpus.sequences]
+        for split in ("train", "test")
+        for corpus in [load_corpus(tmp_path / "out", split)]
+    }
+    assert styles == {"train": ["two", "two"], "test": ["one", "one"]}
+
+
+def test_pairs_that_share_a_song_or_a_dance_are_of_one_split(dancing, tmp_path):
+    """Also where the song or the dance lies there twice, in another folder and under another name."""
+    songs = [60 + number for number in range(24)]
+    entries = [{"motion": f"a{song}.bvh", "music": f"{song}.wav"} for song in songs]
+    entries += [{"motion": f"b{song}.bvh", "music": f"{song}.wav"} for song in songs]
+    names = [entry["motion"].removesuffix(".bvh") for entry in entries]
+    write_pairs(dancing, tmp_path / "x", *entries, **{name: (0.5, seed) for seed, name in enumerate(names)})
+    by_song = {}
+    for pair in find_pairs(str(tmp_path / "x")):
+        by_song.setdefault(pair.song.name, set()).add(pair.split)
+    assert all(len(splits) == 1 for splits in by_song.values())
+    assert set.union(*by_song.values()) == {"train", "test"}
+
+    (tmp_path / "y").mkdir()
+    shutil.copy(tmp_path / "x" / "60.wav", tmp_path / "y" / "copy.wav")
+    shutil.copy(tmp_path / "x" / "a61.bvh", tmp_path / "y" / "copy.bvh")
+    splits = {(pair.origin, pair.name): pair.split for pair in find_pairs(*(str(tmp_path / folder) for folder in "xy"))}
+    assert len({splits[key] for key in (("x", "a60"), ("x", "b60"), ("x", "a61"), ("x", "b61"), ("y", "copy"))}) == 1
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_pairs_without_a_split_follow_the_one_whose_song_they_share(dancing, tmp_path, split):
+    entries = [{"motion": "a.bvh", "music": "100.wav"}, {"motion": "b.bvh", "music": "100.wav", "split": split}]
+    write_pairs(dancing, tmp_path / "x", *entries, a=(0.5, 0), b=(0.5, 1))
+    assert [pair.split for pair in find_pairs(str(tmp_path / "x"))] == [split, split]
+
+
+def test_pairs_of_one_name_in_one_folder_are_refused(dancing, tmp_path):
+    for place in ("a", "b"):
+        (tmp_path / place).mkdir()
+        dancing.write_dance(tmp_path / place / "x.bvh", seconds=0.5)
+    dancing.write_wav(tmp_path / "x.wav", dancing.clicks(1.0, 100.0)[0])
+    with pytest.raises(ValueError, match=r"a/x\.bvh and .*b/x\.bvh: two dances of one name"):
+        find_pairs(str(tmp_path))
+    (tmp_path / "b" / "x.bvh").unlink()
+    dancing.write_wav(tmp_path / "b" / "x.wav", dancing.clicks(1.0, 100.0)[0])
+    with pytest.raises(ValueError, match=r"b/x\.wav and .*x\.wav: two songs of one name"):
+        find_pairs(str(tmp_path))
+
+
+def test_a_pair_is_made_again_when_motion_song_rate_or_tempo_change(dancing, tmp_path):
+    entry = {"motion": "a.bvh", "music": "100.wav"}
+    write_pairs(dancing, tmp_path / "x", entry, a=(0.5, 0))
+
+    def files(**changes):
+        (tmp_path / "x" / "manifest.json").write_text(json.dumps({"pairs": [entry | changes]}))
+        (pair,) = find_pairs(str(tmp_path / "x"))
+        return pair.take_file, pair.song_file
+
+    before = files()
+    assert files(offset=1.0) == before
+    assert [one == other for one, other in zip(files(fps=30), before, strict=True)] == [False, True]
+    assert [one == other for one, other in zip(files(bpm=90), before, strict=True)] == [True, False]
+    dancing.write_dance(tmp_path / "x" / "a.bvh", seconds=0.5, seed=1)
+    dancing.write_wav(tmp_path / "x" / "100.wav", dancing.clicks(14.0, 90.0)[0])
+    assert not set(files()) & set(before)
+
+
+@pytest.mark.parametrize("wrong", [{"fps": 0}, {"bpm": -90}, {"bpm": float("inf")}, {"offset": float("nan")}])
+def test_numbers_of_a_manifest_that_cannot_be_are_refused(dancing, tmp_path, wrong):
+    write_pairs(dancing, tmp_path / "x", {"motion": "a.bvh", "music": "100.wav", **wrong}, a=(0.5, 0))
+    with pytest.raises(ValueError, match=r"manifest\.json: damaged \(fps and bpm must be above 0"):
+        find_pairs(str(tmp_path / "x"))
 
 
 def write_aist(dancing, folder, name, frames=600):
@@ -191,6 +283,7 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path):
 
 def test_takes_of_one_choreography_stay_together():
     names = ["gBR_sFM_cAll_d04_mBR2_ch01", "gBR_sFM_cAll_d05_mBR2_ch01", "gBR_sFM_c01_d06_mBR2_ch01"]
+    names += ["gBR_sFM_cAll_d04_mBR3_ch01"]  # to another song
     assert len({aist.dance_of(name) for name in names}) == 1
     assert aist.dance_of("gBR_sFM_cAll_d04_mBR2_ch02") != aist.dance_of(names[0])
 
@@ -208,6 +301,154 @@ def test_motion_arguments_name_style_and_rate(dancing, tmp_path):
     assert (source.style, source.name, source.fps, source.origin) == ("salsa", "x", 60.0, "cmu_salsa")
     (source,) = find_motion(f"polka={tmp_path / 'cmu_salsa' / 'x.bvh'}")
     assert (source.style, source.fps) == ("polka", None)
+    (tmp_path / "cmu_salsa" / "x.bvh").rename(tmp_path / "cmu_salsa" / "X.BVH")
+    (source,) = find_motion(str(tmp_path / "cmu_salsa"))
+    assert source.name == "X"
+
+
+def test_a_take_is_made_again_when_its_file_or_its_rate_has_changed(dancing, tmp_path):
+    (tmp_path / "takes").mkdir()
+    dancing.write_dance(tmp_path / "x.bvh", seconds=6.0)
+
+    def seconds(rate=""):
+        (take,) = prepare_takes(find_motion(f"waltz={tmp_path / 'x.bvh'}{rate}"), tmp_path / "takes", [], 1)
+        return sum(segment.seconds for segment in take.segments)
+
+    assert seconds("@60") == pytest.approx(6.0, abs=0.5)
+    assert seconds("@30") == pytest.approx(12.0, abs=1.0)
+    dancing.write_dance(tmp_path / "x.bvh", seconds=4.0)
+    assert seconds("@60") == pytest.approx(4.0, abs=0.5)
+
+
+def test_takes_of_one_name_and_style_are_refused(dancing, tmp_path):
+    for place in ("a", "b"):
+        (tmp_path / place).mkdir()
+        dancing.write_dance(tmp_path / place / "x.bvh", seconds=0.5)
+    with pytest.raises(ValueError, match=r"a/x\.bvh and .*b/x\.bvh: two takes of one name and style"):
+        prepare_takes(find_motion(f"waltz={tmp_path}"), tmp_path, [], 2)
+
+
+def test_songs_of_one_name_are_refused(dancing, tmp_path):
+    for place in ("a", "b"):
+        (tmp_path / place).mkdir()
+        dancing.write_song(tmp_path / place / "x.wav", seconds=3.0)
+    songs = {place: find_songs(tmp_path / place) for place in ("a", "b")}
+    with pytest.raises(ValueError, match=r"a/x\.wav and .*b/x\.wav: two songs of one name"):
+        check_songs(songs["a"] + songs["b"], None)
+    with pytest.raises(ValueError, match="a: holds music to dance to; name another folder"):
+        check_songs(songs["a"], tmp_path / "b" / ".." / "a")
+    check_songs(songs["a"], tmp_path / "b")
+
+
+def test_a_song_is_heard_again_when_its_file_or_its_beats_have_changed(dancing, tmp_path):
+    def tempo():
+        (song,) = prepare_songs(find_songs(tmp_path), None, tmp_path, None, 1)
+        return song.bpm, len(song.features)
+
+    dancing.write_song(tmp_path / "x.wav", seconds=4.0, bpm=100.0)
+    before = tempo()
+    assert before[0] == 100.0
+    dancing.write_song(tmp_path / "x.wav", seconds=4.0, bpm=110.0)
+    assert tempo()[0] == 110.0
+    dancing.write_wav(tmp_path / "x.wav", dancing.clicks(8.0, 100.0)[0])
+    assert tempo()[1] > 1.5 * before[1]
+
+
+def test_a_silent_part_of_a_song_is_not_danced_to(dancing, tmp_path):
+    dancing.write_song(tmp_path / "x.wav", seconds=20.0, bpm=120.0)
+    path = tmp_path / "x.beats.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"silences": [[8.1, 12.0], [13.1, 15.0]]}))
+    (song,) = prepare_songs(find_songs(tmp_path), None, tmp_path, None, 1)
+    # Two beats between two silences are too few to dance to.
+    np.testing.assert_array_equal(song.silences, [[8.1, 15.0]])
+    np.testing.assert_allclose(song.beats, [*np.arange(0.0, 8.1, 0.5), *np.arange(15.0, 19.9, 0.5)])
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"silences": [[1.0, 20.0]]}))
+    with pytest.raises(ValueError, match=r"x\.wav: fewer than 4 beats in a row"):
+        prepare_songs(find_songs(tmp_path), None, tmp_path, None, 1)
+
+
+@pytest.mark.parametrize(
+    ("silences", "rests"),
+    [
+        ([], []),
+        ([[0.0, 2.0]], [[0.0, 2.0]]),
+        ([[1.0, 2.0]], [[0.0, 2.0]]),
+        ([[5.0, 6.0], [12.0, 14.0]], [[5.0, 6.0], [12.0, 14.0]]),
+        ([[5.0, 6.0], [7.0, 8.0], [9.0, 10.0]], [[5.0, 10.0]]),
+        ([[5.0, 6.0], [18.0, 30.0]], [[5.0, 6.0], [18.0, 20.0]]),
+        ([[5.0, 6.0], [19.5, 20.0]], [[5.0, 6.0]]),
+        ([[17.0, 18.5]], [[17.0, 20.0]]),
+    ],
+)
+def test_between_rests_there_is_enough_to_dance_to(silences, rests):
+    silences = np.array(silences).reshape(-1, 2)
+    beats = np.arange(0.0, 20.0, 0.5)
+    for start, stop in silences:
+        beats = beats[(beats < start) | (beats >= stop)]
+    np.testing.assert_array_equal(rests_of(silences, beats, 20.0), np.array(rests).reshape(-1, 2))
+
+
+def test_held_out_music_is_written_whenever_it_is_asked_for(prepared, tmp_path):
+    """Also from a corpus whose songs are all kept already; as what it is, with silences and source."""
+    held_out = tmp_path / "held_out"
+    main([*prepared[1], "--held-out-music", str(held_out)])
+    assert {file.name for file in held_out.iterdir()} == {"two.wav", "two.beats.json"}
+    assert grooves_of(held_out) == {TEST}
+    (piece,) = find_songs(held_out)
+    assert piece.split == "test"
+    with wave.open(str(held_out / "two.wav")) as file:
+        assert file.getnframes() == 30 * 24_000
+
+
+def test_rendered_held_out_music_names_its_groove(tmp_path, monkeypatch):
+    """By its path inside the data set, as the training of the ear leaves it out."""
+    from dancerev.model import music_render
+
+    groove = "drummer1/session1/1_rock_100_beat_4-4.mid"
+    with zipfile.ZipFile(tmp_path / "groove.zip", "w") as archive:
+        archive.writestr(f"groove/{groove}", b"")
+    (tmp_path / "font.sf2").write_bytes(b"")
+    clip = music_render.Clip(np.zeros(240_000, dtype=np.float32), np.arange(2.0, 10.0, 0.5), [(0.0, 2.0)])
+    monkeypatch.setattr(music_render, "read_groove", lambda data: None)
+    monkeypatch.setattr(music_render, "render", lambda *args, **options: clip)
+    grooves = Grooves(tmp_path / "groove.zip", tmp_path / "font.sf2", 1, 0)
+    piece = Piece("clip000_120", "test", "groove.zip", groove=f"groove/{groove}", bpm=120.0)
+    (song,) = prepare_songs([piece], grooves, tmp_path, tmp_path / "music", 1)
+    assert grooves_of(tmp_path / "music") == {groove}
+    content = json.loads((tmp_path / "music" / "clip000_120.beats.json").read_text())
+    assert (content["bpm"], content["silences"], len(content["beats"])) == (120.0, [[0.0, 2.0]], 16)
+    np.testing.assert_array_equal(song.silences, [[0.0, 2.0]])
+
+
+def test_real_dance_of_an_earlier_run_does_not_stay(prepared, tmp_path):
+    out, arguments = tmp_path / "out", prepared[1]
+    shutil.copytree(prepared[0], out)
+    arguments = [str(out) if argument == str(prepared[0]) else argument for argument in arguments]
+    main(arguments[:-2])  # nothing is held out any more
+    assert not (out / "real_test.npz").exists()
+    with np.load(out / "real_train.npz") as real:
+        assert {"take_0", "take_1", "take_2"} == set(real["take"].tolist())
+
+
+def test_what_cannot_be_made_leaves_the_corpus_as_it_was(prepared, monkeypatch):
+    out, arguments = prepared
+    kept = {path: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    monkeypatch.setattr("dancerev.model.prepare.make_dances", lambda *_: iter(()))
+    assert main([*arguments, "--held-out", "take_1"]) == 2
+    assert {path: path.read_bytes() for path in out.iterdir() if path.is_file()} == kept
+
+
+def test_a_damaged_member_of_a_zip_is_named(dancing, material, tmp_path, capsys):
+    dancing.write_dance(tmp_path / "x.bvh", seconds=2.0)
+    path = tmp_path / "salsa.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(tmp_path / "x.bvh", "in/x.bvh")
+    data = bytearray(path.read_bytes())
+    data[60:90] = b"\xff" * 30
+    path.write_bytes(data)
+    assert main([str(path), "--music", str(material / "music"), "--out", str(tmp_path / "out")]) == 2
+    assert "dancerev-prepare: " in (error := capsys.readouterr().err)
+    assert "salsa.zip/in/x.bvh: cannot be unpacked" in error.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
@@ -226,22 +467,33 @@ def test_motion_arguments_name_style_and_rate(dancing, tmp_path):
         (["waltz={m}/waltz", "--music", "{m}/music", "--held-out", "take"], "no usable take is left"),
         (["--pairs", "{m}/music"], "no pairs of motion and music"),
         (["waltz={m}/waltz", "--music", "{m}/music", "--hours", "0"], "must be above 0"),
+        (["waltz={m}/waltz", "--music", "{m}/music", "--hours", "inf"], "must be above 0"),
+        (["waltz={m}/waltz@inf", "--music", "{m}/music"], "must be above 0 and finite"),
+        (["waltz={m}/waltz", "tango={m}/waltz", "--music", "{m}/music", "{m}/music"], "two songs of one name"),
+        (["waltz={m}/waltz", "waltz={m}/waltz/take_0.bvh", "--music", "{m}/music"], "two takes of one name"),
     ],
 )
 def test_bad_input_gets_one_line(material, tmp_path, capsys, arguments, message):
     filled = [argument.format(m=material) for argument in arguments]
-    with pytest.raises(SystemExit) as caught:
-        main([*filled, "--out", str(tmp_path / "out")])
-    assert caught.value.code == 2
+    assert main([*filled, "--out", str(tmp_path / "out")]) == 2
     lines = capsys.readouterr().err.strip().splitlines()
     assert message in lines[-1]
     assert sum("dancerev-prepare:" in line for line in lines) == 1
+
+
+@pytest.mark.parametrize("arguments", [["--nonsense"], ["--hours", "x", "--out", "out"], ["--seed", "-1"]])
+def test_a_bad_option_is_one_line(arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("dancerev-prepare: ")
+    assert error.count("\n") == 1
 
 
 def test_a_rig_that_cannot_be_mapped_is_named(material, tmp_path, capsys):
     text = (material / "waltz" / "take_0.bvh").read_text().replace("LeftHand", "LeftClaw")
     (tmp_path / "odd.bvh").write_text(text)
     arguments = [f"waltz={tmp_path / 'odd.bvh'}", "--music", str(material / "music"), "--out", str(tmp_path / "out")]
-    with pytest.raises(SystemExit):
-        main(arguments)
+    assert main(arguments) == 2
     assert "odd.bvh: no joint found for LeftHand" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """The network that hears the beat: what is trained is what runs on stage, and it is told the beats that sound."""
 
 import shutil
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from dancerev.model import train_beat
 from dancerev.model.beat_music import FASTEST, SLOWEST, Source, compose
 from dancerev.model.music_render import RATE as SAMPLE_RATE
 from dancerev.model.music_render import Groove
@@ -128,6 +130,49 @@ def test_music_has_its_beats_where_it_says():
 def test_grooves_of_the_test_music_are_named(tmp_path):
     (tmp_path / "a.beats.json").write_text('{"beats": [0, 1], "source": "drummer1/x.mid"}')
     assert grooves_of(tmp_path) == {"drummer1/x.mid"}
+    (tmp_path / "demo.beats.json").write_text('{"beats": [0, 1]}')  # music that is no groove
+    assert grooves_of(tmp_path) == {"drummer1/x.mid"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [('{"beats": [0, 1]}', "names a source"), ("[]", "damaged"), ("no", "damaged")]
+)
+def test_leaving_out_nothing_is_refused(tmp_path, text, message):
+    (tmp_path / "a.beats.json").write_text(text)
+    with pytest.raises(ValueError, match=message) as caught:
+        grooves_of(tmp_path)
+    assert str(tmp_path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_music_that_was_made_of_something_else_is_not_used_again(tmp_path, monkeypatch):
+    made = []
+
+    def make(folder, source, job):
+        made.append(job)
+        np.savez(folder / f"{job[0]:06d}.npz", inputs=np.zeros(1), beats=np.zeros(1), downbeats=np.zeros(1))
+
+    monkeypatch.setattr(train_beat, "_make_piece", make)
+    for name in ("font.sf2", "copy.sf2"):
+        (tmp_path / name).write_bytes(b"sound")
+    (tmp_path / "other.sf2").write_bytes(b"other sound")
+    rock, jazz = ((110.0, style, Groove(np.full((1, 4), start), 4)) for start, style in enumerate(("rock", "jazz")))
+    kept = tmp_path / "kept"
+    whole = Source((rock, jazz), tmp_path / "font.sf2")
+    assert len(train_beat.make_music(kept, whole, 3, 0, 1)) == 3
+    assert len(train_beat.make_music(kept, replace(whole, soundfont=tmp_path / "copy.sf2"), 3, 0, 1)) == 3
+    assert len(made) == 3  # the second time they lay there
+    for other, clips in (
+        (Source((rock,), whole.soundfont), 3),
+        (replace(whole, soundfont=tmp_path / "other.sf2"), 3),
+        (whole, 4),
+    ):
+        with pytest.raises(ValueError, match="its music was made of other grooves"):
+            train_beat.make_music(kept, other, clips, 0, 1)
+    (kept / "made_of.txt").unlink()  # as an earlier version left it
+    with pytest.raises(ValueError, match="its music was made of other grooves"):
+        train_beat.make_music(kept, whole, 3, 0, 1)
+    assert len(list(kept.glob("*.npz"))) == 3
 
 
 @pytest.mark.parametrize(
