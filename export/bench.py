@@ -1,7 +1,7 @@
 """``dancerev-bench``: what every stage of the stream costs on this machine, paced as on stage and back to back.
 
 Paced at 15 Hz the processor's caches are cold at every frame and its clock is low, as in a show; back to back tells
-how fast a file XX
+how fast a file is danced to.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import tempfile
 import warnings
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from dancerev.export.parity import prove, rest_vector
-from dancerev.export.precision import PRECISIONS, in_precision
+from dancerev.export.precision import PRECISIONS, in_precision, precision_of, read_model
 from dancerev.export.tensorrt_engine import build_engines
 from dancerev.model.checkpoint import load_checkpoint
 from dancerev.model.command_line import ArgumentParser
@@ -22,7 +23,6 @@ from dancerev.model.network import DanceNetwork, State
 from dancerev.model.pose import FRAME_RATE, POSE_SIZE
 from dancerev.model.skeleton import BONES
 from dancerev.model.step_format import DANCERS, FORMAT_VERSION, INPUTS, METADATA_KEY, POSE_OUTPUT, STATE
-from dancerev.realtime.session import model_path
 
 
 class _Step(nn.Module):
@@ -128,7 +128,7 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--licence", default="unspecified", help="of a checkpoint's weights, written into the file")
     parser.add_argument("--verify", action="store_true", help="prove that the graph does what the checkpoint does")
     parser.add_argument(
-        "--precision", choices=PRECISIONS, default="fp32", help="of the file; a proof is of fp32 (default fp32)"
+        "--precision", choices=PRECISIONS, help="of the file; a proof is of fp32 (default: as the source is, fp32)"
     )
     parser.add_argument("--tensorrt", action="store_true", help="build TensorRT engines as well, where they can be")
     parser.add_argument("--dancers", type=int, default=1, metavar="N", help="that the engines are for (default 1)")
@@ -142,15 +142,24 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if arguments.dancers < 1:
             raise ValueError("--dancers must be at least 1")
-        network = _export(arguments.source, arguments.out, arguments.licence)
-        if arguments.verify:
-            if network is None:
-                raise ValueError(f"--verify needs a checkpoint to compare with, which {arguments.source} is not")
-            if exit_code := verify(network, arguments.out):
-                return exit_code
-        if arguments.precision != "fp32":
-            save(in_precision(onnx.load(arguments.out), arguments.precision), arguments.out)
-        print(f"{arguments.out}: {arguments.precision}, {arguments.out.stat().st_size / 1e6:.1f} MB")
+        if arguments.out.is_dir() or not arguments.out.parent.is_dir():
+            raise ValueError(f"{arguments.out}: not a file in a folder that there is")
+        # Beside it, and moved when all is done: what fails leaves the file that was there.
+        with tempfile.TemporaryDirectory(prefix=".export-", dir=arguments.out.parent) as folder:
+            draft = Path(folder) / arguments.out.name
+            network = _export(arguments.source, draft, arguments.licence)
+            if arguments.verify:
+                if network is None:
+                    raise ValueError(f"--verify needs a checkpoint to compare with, which {arguments.source} is not")
+                if exit_code := verify(network, draft):
+                    return exit_code
+            model = onnx.load(draft)
+            precision = precision_of(model)
+            if arguments.precision not in (None, precision):
+                precision = arguments.precision
+                save(in_precision(model, precision), draft)
+            draft.replace(arguments.out)
+        print(f"{arguments.out}: {precision}, {arguments.out.stat().st_size / 1e6:.1f} MB")
         if arguments.tensorrt:
             engines, reasons = build_engines(arguments.out, arguments.dancers)
             for engine in engines:
@@ -166,12 +175,14 @@ def main(argv: list[str] | None = None) -> int:
 def _export(source: str, out: Path, licence: str) -> DanceNetwork | None:
     """Write the graph of a checkpoint, or copy an exported one; the network of the checkpoint."""
     if source.endswith(".onnx") or not Path(source).exists():
-        model = onnx.load(model_path(source))
-        if METADATA_KEY not in {property.key for property in model.metadata_props}:
-            raise ValueError(f"{source}: an ONNX file, but not one of dancerev-export")
-        save(model, out)
+        save(read_model(source), out)
         return None
     network = load_checkpoint(Path(source))
+    if network.config.look_ahead:
+        raise ValueError(
+            f"{source}: hears music to come (--look-ahead), which no stage can;"
+            " it dances to files by python -m dancerev.model.generate_original --ours"
+        )
     export_step(network, out, licence)
     return network
 

@@ -2,10 +2,11 @@
 
 ``fp16`` computes in half precision where the provider can. ``int8`` has the weights of the large matrix products of
 the decoder in 8 bits, one scale for each output, and quantises what they are multiplied with as it comes. What leads to
-the draw of a code stays as it is: a seed then chooses the same dance in every precision, where it would otherwise part
-from it within seconds. So do inputs, outputs and state, and every variant runs wherever fp32 does. The table tells size
-and time, and how far the bodies part from those of fp32; ``dancerev-generate --model`` with each and
-``dancerev-evaluate`` tell whether it shows.
+the draw of a code stays as it is, so that given the same input the same code is drawn. On stage the input is not the
+same for long: the prior reads where the dancer stands, bodies that differ by millimetres stand elsewhere, and a seed
+dances another dance in each precision after some seconds. Inputs, outputs and state stay as they are too, and every
+variant runs wherever fp32 does. The table tells size and time, and how far the bodies part from those of fp32;
+``dancerev-generate --model`` with each and ``dancerev-evaluate`` tell whether it shows.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import logging
 import sys
 import tempfile
+import textwrap
 import time
 import warnings
 from pathlib import Path
@@ -29,16 +31,48 @@ from dancerev.model import rotation
 from dancerev.model.command_line import ArgumentParser
 from dancerev.model.pose import FRAME_RATE, HEIGHT, ROTATIONS
 from dancerev.model.skeleton import BONES, forward_kinematics
-from dancerev.model.step_format import INPUTS
-from dancerev.realtime.session import DanceModel, ModelError, model_path
+from dancerev.model.step_format import INPUTS, METADATA_KEY
+from dancerev.realtime.session import DanceModel, model_path
 
 PRECISIONS = ("fp32", "fp16", "int8")
 
 _LARGE = 1 << 16  # numbers in a weight: smaller products cost less than to quantise what they are multiplied with
 
 
+def read_model(model: str) -> onnx.ModelProto:
+    """The step graph of a bundled model by its name, or of an exported file.
+
+    Raises:
+        ValueError: no such file, or one of another kind; one line.
+    """
+    path = model_path(model)
+    try:
+        graph = onnx.load(path)
+        onnx.checker.check_model(graph)
+    except Exception as error:  # protobuf's and the checker's own exceptions share no base but this
+        why = textwrap.shorten(str(error) or type(error).__name__, 200, placeholder=" …")
+        raise ValueError(f"{path}: damaged, or not an ONNX file ({why})") from error
+    if METADATA_KEY not in {property.key for property in graph.metadata_props}:
+        raise ValueError(f"{path}: an ONNX file, but not one of dancerev-export")
+    return graph
+
+
+def precision_of(model: onnx.ModelProto) -> str:
+    """Which of :data:`PRECISIONS` a step graph is in, by the type of its weights."""
+    types = {weight.data_type for weight in model.graph.initializer}
+    if onnx.TensorProto.INT8 in types:
+        return "int8"
+    return "fp16" if onnx.TensorProto.FLOAT16 in types else "fp32"
+
+
 def in_precision(model: onnx.ModelProto, precision: str) -> onnx.ModelProto:
-    """A copy of an fp32 step graph in one of :data:`PRECISIONS`."""
+    """A copy of an fp32 step graph in one of :data:`PRECISIONS`.
+
+    Raises:
+        ValueError: the graph is in another precision: what is lost does not come back, nor fit a second loss.
+    """
+    if (found := precision_of(model)) != "fp32":
+        raise ValueError(f"the model is in {found}; a precision is made of one in fp32 alone")
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     if precision == "fp16":
@@ -127,7 +161,9 @@ def _code_table(session: StepSession) -> Array:
 def difference(reference: Path, other: Path, features: Array, seed: int = 0) -> dict[str, float]:
     """How far ``other`` parts from ``reference`` over (T, FEATURE_SIZE) music.
 
-    ``reference`` dances freely. ``other`` is given its poses and its codes, but hears and remembers for itself.
+    ``reference`` dances freely. ``other`` is given its poses and its codes, but hears and remembers for itself. Both
+    are told throughout that they stand in the middle of the stage, so that what they draw from differs in nothing
+    else; on stage it differs in that as well.
 
     Returns:
         ``mean_mm`` and ``max_mm``, of a joint in a pose; and ``other_draws``, the share of frames in which it would
@@ -180,20 +216,20 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("model", metavar="NAME|PATH", help="bundled or exported model, fp32")
     parser.add_argument("-o", "--out", type=Path, metavar="FOLDER", help="keep the variants there")
     arguments = parser.parse_args(argv)
-    features = demo_features(1170)  # all of it
     table = Table(title="against fp32 over the demo track, and ms a step")
     for column in ("", "MB", "paced p50", "p99", "back to back p50", "p99", "mean mm", "max mm", "other draws"):
         table.add_column(column, justify="right")
     with tempfile.TemporaryDirectory() as folder:
         try:
-            graph = onnx.load(model_path(arguments.model))
+            graph = read_model(arguments.model)
+            features = demo_features(1170)  # all of it
             out = arguments.out or Path(folder)
             out.mkdir(parents=True, exist_ok=True)
             paths = [out / f"{precision}.onnx" for precision in PRECISIONS]
             for precision, path in zip(PRECISIONS, paths, strict=True):
                 onnx.save(in_precision(graph, precision), path)
             paced, unpaced = times(paths, features[:225], True), times(paths, features, False)
-        except (ModelError, OSError) as error:
+        except (ValueError, OSError) as error:
             print(f"{parser.prog}: {error}", file=sys.stderr)
             return 2
         for precision, path, slow, fast in zip(PRECISIONS, paths, paced, unpaced, strict=True):

@@ -7,9 +7,11 @@ A folder holds ``manifest.json`` (feature version, styles, statistics, licences 
 from __future__ import annotations
 
 import json
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -86,25 +88,34 @@ def save_shard(path: Path, sequences: list[DanceSequence]) -> None:
 
 
 def load_shard(path: Path) -> list[DanceSequence]:
-    """The sequences of one shard."""
-    with np.load(path, allow_pickle=False) as shard:
-        data = {name: shard[name] for name in shard.files}
-    at = np.cumsum(data["lengths"])[:-1]
-    beats = np.split(data["beats"], np.cumsum(data["beat_counts"])[:-1])
-    parts = [np.split(data[name], at) for name in ("features", "pose", "place", "heading")]
-    return [
-        DanceSequence(features, pose, place, heading, int(style), str(take), bool(mirrored), float(tempo), beat_times)
-        for features, pose, place, heading, style, take, mirrored, tempo, beat_times in zip(
-            *parts, data["style"], data["take"], data["mirrored"], data["tempo"], beats, strict=True
-        )
-    ]
+    """The sequences of one shard.
+
+    Raises:
+        CorpusError: it is damaged, or of another kind.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as shard:
+            data = {name: shard[name] for name in shard.files}
+        at = np.cumsum(data["lengths"])[:-1]
+        beats = np.split(data["beats"], np.cumsum(data["beat_counts"])[:-1])
+        parts = [np.split(data[name], at) for name in ("features", "pose", "place", "heading")]
+        return [
+            DanceSequence(features, pose, place, heading, int(style), str(take), bool(mirrored), float(tempo), times)
+            for features, pose, place, heading, style, take, mirrored, tempo, times in zip(
+                *parts, data["style"], data["take"], data["mirrored"], data["tempo"], beats, strict=True
+            )
+        ]
+    except (OSError, EOFError, KeyError, TypeError, ValueError, BadZipFile, zlib.error) as error:
+        raise CorpusError(
+            f"{path}: damaged, or no shard of a corpus ({error}); make the folder again with dancerev-prepare"
+        ) from error
 
 
 def load_corpus(folder: Path, split: str) -> Corpus:
     """Read the split ``train`` or ``test``.
 
     Raises:
-        CorpusError: nothing there, or made for another definition of features or poses.
+        CorpusError: nothing there, a shard is damaged, or it was made for another definition of features or poses.
     """
     try:
         manifest = json.loads((folder / MANIFEST).read_text())

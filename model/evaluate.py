@@ -11,6 +11,8 @@ import json
 import math
 import re
 import sys
+import zlib
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -44,7 +46,7 @@ _COLUMNS = (
     ("loop", "loop s", 1),
 )
 _COMPARISON = (("fid_k", "FID_k"), ("fid_g", "FID_g"), ("div_k", "Div_k"), ("div_g", "Div_g"))
-_TEMPI = {f"{low}–{low + 20}": (low, low + 20) for low in (80, 100, 120, 140)}  # beats a minute, from and up to
+_TEMPI = {f"{low}–{low + 20}": (low, low + 20) for low in range(60, 180, 20)}  # beats a minute, from and up to
 
 
 class EvaluationError(ValueError):
@@ -80,8 +82,23 @@ def _arrays(path: Path) -> dict[str, Array]:
     try:
         with np.load(path) as file:
             return dict(file)
-    except (OSError, ValueError, BadZipFile) as error:
+    except (OSError, EOFError, ValueError, BadZipFile, zlib.error) as error:
         raise EvaluationError(f"{path}: cannot be read ({error})") from error
+
+
+def _frame_rate(path: Path, fps: Array) -> float:
+    """Frames per second, as a file has them, if they are a positive number."""
+    if fps.shape != () or fps.dtype.kind not in "iuf" or not 0.0 < float(fps) < math.inf:
+        raise EvaluationError(f"{path}: fps is not a number above 0")
+    return float(fps)
+
+
+def _check_frames(path: Path, name: str, frames: Array, shape: tuple[int, ...]) -> None:
+    """Refuses what is not finite numbers of ``shape`` for every frame: no metric of it would mean anything."""
+    if frames.dtype.kind not in "iuf" or frames.ndim == 0 or frames.shape[1:] != shape:
+        raise EvaluationError(f"{path}: {name} are no numbers of shape (frames, {', '.join(map(str, shape))})")
+    if not np.isfinite(frames).all():
+        raise EvaluationError(f"{path}: {name} are not all finite")
 
 
 def read_dance(path: Path, music: Path | None = None) -> Dance:
@@ -101,13 +118,14 @@ def read_dance(path: Path, music: Path | None = None) -> Dance:
         raise EvaluationError(f"{path}: not a dance of dancerev-generate, it lacks {', '.join(sorted(missing))}")
     if tuple(arrays["joint_names"].tolist()) != BONES:
         raise EvaluationError(f"{path}: the joints are not those of this skeleton")
+    _check_frames(path, "positions", arrays["positions"], (len(BONES), 3))
     if len(arrays["positions"]) < 2:
         raise EvaluationError(f"{path}: the dance has fewer than two poses")
     song, *rest = path.stem.split("__")
     dance = Dance(
         path.stem,
         arrays["positions"],
-        float(arrays["fps"]),
+        _frame_rate(path, arrays["fps"]),
         arrays.get("beats"),
         style=next((part for part in rest if not re.fullmatch(r"seed\d+", part)), None),
     )
@@ -150,11 +168,21 @@ def read_real(path: Path) -> list[Dance]:
     missing = {"rotations", "root", "lengths", "take", "fps"} - set(arrays)
     if missing:
         raise EvaluationError(f"{path}: not a set of real dances, it lacks {', '.join(sorted(missing))}")
+    _check_frames(path, "rotations", arrays["rotations"], (len(BONES), 4))
+    _check_frames(path, "root", arrays["root"], (3,))
+    fps, lengths = _frame_rate(path, arrays["fps"]), arrays["lengths"]
+    if lengths.ndim != 1 or not len(lengths) or lengths.dtype.kind not in "iu" or not (lengths >= 2).all():
+        raise EvaluationError(f"{path}: lengths are not whole numbers from 2")
+    if (
+        not int(lengths.sum()) == len(arrays["rotations"]) == len(arrays["root"])
+        or arrays["take"].shape != lengths.shape
+    ):
+        raise EvaluationError(f"{path}: rotations, root, lengths and take do not belong together")
     positions, _ = forward_kinematics(arrays["rotations"], arrays["root"])
-    ends = np.cumsum(arrays["lengths"])
+    ends = np.cumsum(lengths)
     return [
-        Dance(str(take), positions[end - length : end], float(arrays["fps"]))
-        for take, length, end in zip(arrays["take"], arrays["lengths"], ends, strict=True)
+        Dance(str(take), positions[end - length : end], fps)
+        for take, length, end in zip(arrays["take"], lengths, ends, strict=True)
     ]
 
 
@@ -168,7 +196,13 @@ def evaluate(dances: list[Dance], real: list[Dance], rate: float | None = None) 
         ``dances`` (name → results), their ``mean``, ``tempo`` and ``style`` (name → ``dances``, how many, and the means
         of ``bas`` and ``bas_chance``), and with ``real`` not empty: ``real``, the mean over its takes, and
         ``comparison`` (:func:`dancerev.model.metrics.compare_dances`).
+
+    Raises:
+        EvaluationError: two dances have the same name, so that the results of one would be lost.
     """
+    (name, count), *_ = Counter(dance.name for dance in dances).most_common(1) or [("", 0)]
+    if count > 1:
+        raise EvaluationError(f"{count} dances have the same name, {name}; rename their files")
     results = {dance.name: _evaluate(dance) for dance in dances}
     report: dict[str, Any] = {
         "dances": results,

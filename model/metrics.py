@@ -352,7 +352,7 @@ def _window_mean(values: Array, reach: int = 2) -> Array:
 
 
 # Lengths in metres of SMPL's mean body by which the geometric features are scaled.
-_UPPER_ARM, _SHOULDERS, _HIPS = 0.2568, 0.3909, 0.1292
+_UPPER_ARM, _SHOULDERS, _HIPS = 0.25684, 0.39085, 0.11925
 _FEATURE_RATE = 120.0  # the rate by which published code turns displacements into velocities, whatever the true one
 
 # The geometric features: kind, four joints (or points), and the threshold, or range of degrees.
@@ -367,8 +367,9 @@ _GEOMETRIC: tuple[tuple[str, tuple[str, ...], tuple[float, ...]], ...] = (
     ("nmove", ("neck", "lhip", "rhip", "lwrist"), (1.8 * _UPPER_ARM,)),
     ("nplane", ("chest", "neck", "neck", "rwrist"), (0.2 * _UPPER_ARM,)),
     ("nplane", ("chest", "neck", "neck", "lwrist"), (0.2 * _UPPER_ARM,)),
-    ("move", ("belly", "chest", "rwrist"), (1.8 * _UPPER_ARM,)),
-    ("move", ("belly", "chest", "lwrist"), (1.8 * _UPPER_ARM,)),
+    # Published with a wrist as the fourth joint, right and left, which a move does not read: both are the same.
+    ("move", ("belly", "chest", "chest"), (1.8 * _UPPER_ARM,)),
+    ("move", ("belly", "chest", "chest"), (1.8 * _UPPER_ARM,)),
     ("angle", ("relbow", "rshoulder", "relbow", "rwrist"), (0.0, 110.0)),
     ("angle", ("lelbow", "lshoulder", "lelbow", "lwrist"), (0.0, 110.0)),
     ("nplane", ("lshoulder", "rshoulder", "lwrist", "rwrist"), (2.5 * _SHOULDERS,)),

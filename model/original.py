@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import pickle
-import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +17,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from .checkpoint import UNREADABLE, check_feature_version, reason
 
 LAYERS = 3
 """LSTM layers of the decoder."""
@@ -305,7 +306,7 @@ def load_original(path: str | Path) -> OriginalNetwork:
             ``dancerev-train --network original``.
 
     Raises:
-        ValueError: no such checkpoint; one line.
+        ValueError: no such checkpoint, or trained on features of another version; one line.
     """
     try:
         with torch.serialization.safe_globals([argparse.Namespace]):
@@ -321,9 +322,10 @@ def load_original(path: str | Path) -> OriginalNetwork:
         network.load_state_dict(weights)
     except pickle.UnpicklingError as error:
         raise ValueError(f"{path}: not a checkpoint of the original network (no file of tensors alone)") from error
-    except (OSError, EOFError, RuntimeError, KeyError, TypeError, AttributeError, ValueError) as error:
-        reason = textwrap.shorten(str(error), 200, placeholder=" …")
-        raise ValueError(f"{path}: not a checkpoint of the original network ({reason})") from error
+    except UNREADABLE as error:
+        raise ValueError(f"{path}: not a checkpoint of the original network ({reason(error)})") from error
+    if "args" not in checkpoint:  # as published it hears other features altogether
+        check_feature_version(checkpoint["hyper_parameters"], path)
     return network.eval()
 
 

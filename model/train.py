@@ -8,7 +8,7 @@ import logging
 import math
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,11 @@ from .body_loss import body_loss, displacement, joints
 from .checkpoint import load_checkpoint
 from .command_line import ArgumentParser
 from .corpus import Corpus, CorpusError, DanceSequence, load_corpus
+from .features import FEATURE_SIZE, FEATURE_VERSION
 from .free_run import free_run
 from .metrics import evaluate_dance
 from .network import DanceConfig, DanceNetwork
+from .original import OriginalConfig, load_original
 from .pose import FRAME_RATE, ROTATIONS
 from .skeleton import forward_kinematics
 
@@ -58,9 +60,20 @@ class Windows(IterableDataset[Batch]):
     :meth:`DanceNetwork.forward` takes them.
     """
 
-    def __init__(self, sequences: list[DanceSequence], styles: int, frames: int, batch: int, seed: int) -> None:
+    def __init__(
+        self, sequences: list[DanceSequence], styles: int, frames: int, batch: int, seed: int, step: int = 0
+    ) -> None:
+        """``step`` is that at which the training goes on: what it has seen before does not come again in a row.
+
+        Raises:
+            CorpusError: no sequence is as long as a window.
+        """
+        if not sequences:
+            raise CorpusError("no dances to train on; make the folder again with dancerev-prepare")
         self.sequences = [s for s in sequences if len(s.pose) > frames + 1]
-        self.styles, self.frames, self.batch, self.seed = styles, frames, batch, seed
+        if not self.sequences:
+            raise CorpusError(f"no dance has {frames} frames and two more; try fewer --frames")
+        self.styles, self.frames, self.batch, self.seed, self.step = styles, frames, batch, seed, step
         self.stage = [_centre_seen_from(s.place, s.heading) for s in self.sequences]
         length = np.array([len(s.pose) for s in self.sequences], dtype=np.float64)
         style = np.array([s.style for s in self.sequences])
@@ -72,7 +85,8 @@ class Windows(IterableDataset[Batch]):
     def __iter__(self) -> Any:
         worker = torch.utils.data.get_worker_info()
         rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
-        rng = np.random.default_rng([self.seed, rank, worker.id if worker else 0, torch.initial_seed() % 2**31])
+        seeds = [self.seed, self.step, rank, worker.id if worker else 0, torch.initial_seed() % 2**31]
+        rng = np.random.default_rng(seeds)
         while True:
             items = [self._window(rng, i) for i in rng.choice(len(self.sequences), self.batch, p=self.weight)]
             yield tuple(torch.from_numpy(np.stack(part)) for part in zip(*items, strict=True))
@@ -119,8 +133,14 @@ class SongValidation(lightning.LightningModule):
     """Validation by what a network dances to whole songs when it is left to itself."""
 
     def log_dances(self, dances: Iterable[npt.NDArray[Any]], songs: list[DanceSequence]) -> None:
-        """Logs the means of all metrics over ``dances``, each (T, 22, 3) metres at FRAME_RATE, to the ``songs``."""
-        rows = [evaluate_dance(dance, FRAME_RATE, song.beats) for dance, song in zip(dances, songs, strict=True)]
+        """Logs the means of all metrics over ``dances``, each (T, 22, 3) metres at FRAME_RATE, to the ``songs``.
+
+        Of a dance that goes on after its song only the song's part counts.
+        """
+        rows = [
+            evaluate_dance(dance[: len(song.features)], FRAME_RATE, song.beats)
+            for dance, song in zip(dances, songs, strict=True)
+        ]
         for row, song in zip(rows, songs, strict=True):
             # Beat alignment above chance; what hardly moves is on the beat for nothing.
             row["score"] = (row["bas"] - row["bas_chance"]) * min(1.0, row["mean_speed"] / mean_speed(song.pose))
@@ -134,9 +154,30 @@ class SongValidation(lightning.LightningModule):
         return super().transfer_batch_to_device(batch, device, dataloader_idx)
 
 
+def music_of(songs: list[DanceSequence]) -> npt.NDArray[np.float32]:
+    """(B, T, FEATURE_SIZE) the songs in one batch, nothing to be heard after the shorter ones."""
+    music = np.zeros((len(songs), max(len(s.features) for s in songs), FEATURE_SIZE), dtype=np.float32)
+    for heard, song in zip(music, songs, strict=True):
+        heard[: len(song.features)] = song.features
+    return music
+
+
 def stop_early(songs: list[DanceSequence]) -> list[EarlyStopping]:
     """Ends a training whose free-running dances to the held-out ``songs``, if any, get no better."""
     return [EarlyStopping("free_score", mode="max", patience=PATIENCE)] if songs else []
+
+
+def keep_checkpoints(folder: Path) -> ModelCheckpoint:
+    """Writes the latest state to ``last.ckpt`` now and then, over the one before: there a later run looks for it."""
+    return ModelCheckpoint(
+        folder, save_last=True, train_time_interval=timedelta(minutes=3), enable_version_counter=False
+    )
+
+
+def tell_of_resuming(trainer: lightning.Trainer, last: Path, step: int) -> None:
+    """One line, if the training does not begin anew."""
+    if step and trainer.is_global_zero:
+        print(f"going on from {last} at step {step}", flush=True)
 
 
 class Training(SongValidation):
@@ -148,11 +189,15 @@ class Training(SongValidation):
         """``steps`` is the length of the curriculum and of the learning-rate schedule."""
         super().__init__()
         self.save_hyperparameters(
-            {"config": dataclasses.asdict(config), "steps": steps, "learning_rate": learning_rate}
+            {
+                "config": dataclasses.asdict(config),
+                "feature_version": FEATURE_VERSION,
+                "steps": steps,
+                "learning_rate": learning_rate,
+            }
         )
         self.network = DanceNetwork(config)
         self.steps, self.learning_rate = steps, learning_rate
-        self.rng = np.random.default_rng(0)
         if corpus is not None:
             for name in ("feature_mean", "feature_std", "pose_mean", "pose_std"):
                 getattr(self.network, name).copy_(torch.from_numpy(getattr(corpus, name)))
@@ -169,7 +214,7 @@ class Training(SongValidation):
         """
         longest = int(2.0 * frames * min(1.0, self.global_step / (0.3 * self.steps)))
         cycle = longest + 10
-        phase = int(self.rng.integers(cycle))
+        phase = int(np.random.default_rng(self.global_step).integers(cycle))  # the same whether it was resumed or not
         return torch.tensor([(t + phase) % cycle < longest for t in range(frames)])
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
@@ -203,10 +248,8 @@ class Training(SongValidation):
 
     def validation_step(self, batch: list[DanceSequence], index: int) -> None:
         """Free-running dances to music never heard; the metrics are means over them."""
-        frames = min(len(s.features) for s in batch)
-        features = np.stack([s.features[:frames] for s in batch]).astype(np.float32)
         style = np.eye(len(self.network.config.styles), dtype=np.float32)[[s.style for s in batch]]
-        rotations, root = free_run(self.network, features, style)
+        rotations, root = free_run(self.network, music_of(batch), style)
         self.log_dances(forward_kinematics(rotations, root)[0], batch)
 
     def configure_optimizers(self) -> Any:
@@ -225,7 +268,9 @@ class PriorTraining(lightning.LightningModule):
 
     def __init__(self, network: DanceNetwork, steps: int) -> None:
         super().__init__()
-        self.save_hyperparameters({"config": dataclasses.asdict(network.config), "steps": steps})
+        self.save_hyperparameters(
+            {"config": dataclasses.asdict(network.config), "feature_version": FEATURE_VERSION, "steps": steps}
+        )
         self.network, self.steps = network.requires_grad_(False), steps
         for part in (network.prior_code, network.prior_lstm, network.prior_output):
             part.requires_grad_(True)
@@ -241,19 +286,23 @@ class PriorTraining(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         learning = [p for p in self.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(learning, lr=2e-3, weight_decay=1e-2)
-        scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=self.steps, pct_start=0.1)
+        # Not 0.1 sharp: of 10 steps that is a rise of no length, by which the scheduler divides.
+        scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=self.steps, pct_start=0.101)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 
-def train_prior(
-    network: DanceNetwork, corpus: Corpus, out: Path, steps: int, seed: int = 0, precision: Any = "32-true"
-) -> Path:
+def prior_windows(corpus: Corpus, seed: int) -> Windows:
+    """What the prior learns from: stretches of PRIOR_FRAMES, or as long as the longest dance allows."""
+    longest = max((len(s.pose) for s in corpus.sequences), default=0)
+    return Windows(corpus.sequences, len(corpus.styles), min(PRIOR_FRAMES, longest - 2), 24, seed)
+
+
+def train_prior(network: DanceNetwork, windows: Windows, out: Path, steps: int, precision: Any = "32-true") -> Path:
     """Teach the prior of a trained network which codes follow which, to what music.
 
     Returns:
         The checkpoint ``dance.ckpt`` in ``out``, of the whole network.
     """
-    windows = Windows(corpus.sequences, len(corpus.styles), PRIOR_FRAMES, 24, seed)
     trainer = lightning.Trainer(
         max_steps=steps,
         accelerator="auto" if torch.cuda.is_available() else "cpu",
@@ -271,29 +320,73 @@ def train_prior(
     return finished
 
 
+def _whole(least: int) -> Callable[[str], int]:
+    """A parser of whole numbers from ``least``; ``ArgumentTypeError`` for others."""
+
+    def parse(text: str) -> int:
+        if not (text.isascii() and text.isdigit()) or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least}")
+        return int(text)
+
+    return parse
+
+
+def steps_done(last: Path, config: DanceConfig | OriginalConfig) -> int:
+    """The step at which a training of a network of ``config`` goes on from the checkpoint ``last``; 0 without one.
+
+    Raises:
+        ValueError: that is no checkpoint to go on from, or of another network, or on features of another version.
+    """
+    if not last.exists():
+        return 0
+    try:
+        found = (load_checkpoint(last) if isinstance(config, DanceConfig) else load_original(last)).config
+        for name, value in dataclasses.asdict(config).items():
+            if getattr(found, name) != value:
+                raise ValueError(f"{last}: of a network with {name} {getattr(found, name)}, not {value}")
+        checkpoint = torch.load(last, map_location="cpu", weights_only=True)
+        if "optimizer_states" not in checkpoint:
+            raise ValueError(f"{last}: weights alone, from which no training goes on")
+    except ValueError as error:
+        raise ValueError(f"{error}; give another folder with -o") from error
+    return int(checkpoint["global_step"])
+
+
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(prog="dancerev-train", description=__doc__)
     parser.add_argument("data", type=Path, help="folder made by dancerev-prepare")
-    parser.add_argument("-o", "--out", type=Path, help="folder for checkpoints and logs (default runs/NETWORK)")
-    parser.add_argument("--steps", type=int, default=10_000, help="batches to train on (default %(default)s)")
-    parser.add_argument("--prior-steps", type=int, default=600, help="batches for the prior, after those")
-    parser.add_argument("--batch", type=int, help="windows in a batch (default 48; of the original 32)")
-    parser.add_argument("--frames", type=int, help="frames in a window, 15 a second (default 96; of the original 900)")
-    parser.add_argument("--learning-rate", type=float, help="at its height (default 0.001; of the original 0.0001)")
-    parser.add_argument("--validate-every", type=int, default=1000, metavar="STEPS", help="(default %(default)s)")
-    parser.add_argument("--log-every", type=int, default=50, metavar="STEPS", help="(default %(default)s)")
-    parser.add_argument("--devices", type=int, default=1, help="processes or GPUs (default %(default)s)")
-    parser.add_argument("--precision", default="32-true", help="as Lightning names it (default %(default)s)")
-    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--look-ahead", type=int, default=0, metavar="FRAMES", help="music to come that is heard: for offline use only"
+        "-o",
+        "--out",
+        type=Path,
+        help="folder for checkpoints and logs; a training that was stopped there goes on (default runs/NETWORK)",
+    )
+    count = _whole(1)
+    parser.add_argument("--steps", type=count, default=10_000, help="batches to train on (default %(default)s)")
+    parser.add_argument("--prior-steps", type=count, default=600, help="batches for the prior, after those")
+    parser.add_argument("--batch", type=count, help="windows in a batch (default 48; of the original 32)")
+    parser.add_argument(
+        "--frames", type=count, help="frames in a window, 15 a second (default 96; of the original 900)"
+    )
+    parser.add_argument("--learning-rate", type=float, help="at its height (default 0.001; of the original 0.0001)")
+    parser.add_argument("--validate-every", type=count, default=1000, metavar="STEPS", help="(default %(default)s)")
+    parser.add_argument("--log-every", type=count, default=50, metavar="STEPS", help="(default %(default)s)")
+    parser.add_argument("--devices", type=count, default=1, help="processes or GPUs (default %(default)s)")
+    parser.add_argument("--precision", default="32-true", help="as Lightning names it (default %(default)s)")
+    parser.add_argument("--seed", type=_whole(0), default=0)
+    parser.add_argument(
+        "--look-ahead",
+        type=_whole(0),
+        default=0,
+        metavar="FRAMES",
+        help="music to come that is heard: for offline use only",
     )
     parser.add_argument("--network", choices=tuple(_DEFAULTS), default="dance", help="ours, or the original to compare")
     original = parser.add_argument_group("only with --network original")
-    original.add_argument("--hidden", type=int, default=1024, help="width of its LSTM (default %(default)s)")
+    original.add_argument("--hidden", type=count, default=1024, help="width of its LSTM (default %(default)s)")
     original.add_argument(
         "--own-poses",
-        type=int,
+        type=_whole(0),
         default=30,
         metavar="N",
         help="own poses fed in a row at the end of the curriculum; 0 is teacher forcing (default %(default)s)",
@@ -307,7 +400,6 @@ def train(arguments: argparse.Namespace) -> Path:
     Returns:
         The finished checkpoint.
     """
-    lightning.seed_everything(arguments.seed, verbose=False)
     if arguments.network == "original":
         from .train_original import train_original
 
@@ -315,10 +407,14 @@ def train(arguments: argparse.Namespace) -> Path:
     corpus = load_corpus(arguments.data, "train")
     held_out = [s for s in load_corpus(arguments.data, "test").sequences if not s.mirrored]
     config = DanceConfig(styles=tuple(corpus.styles), look_ahead=arguments.look_ahead)
-    windows = Windows(corpus.sequences, len(corpus.styles), arguments.frames, arguments.batch, arguments.seed)
+    last: Path = arguments.out / "last.ckpt"
+    step = steps_done(last, config)
+    styles = len(corpus.styles)
+    windows = Windows(corpus.sequences, styles, arguments.frames, arguments.batch, arguments.seed, step)
+    for_prior = prior_windows(corpus, arguments.seed)
+    lightning.seed_everything(arguments.seed + step, verbose=False)  # noise and dropout do not come again either
     minute = 60 * FRAME_RATE
     songs = [dataclasses.replace(s, features=s.features[:minute]) for s in held_out if len(s.pose) >= minute // 6][:16]
-    checkpoints = ModelCheckpoint(arguments.out, save_last=True, train_time_interval=timedelta(minutes=3))
     trainer = lightning.Trainer(
         max_steps=arguments.steps,
         accelerator="auto" if torch.cuda.is_available() else "cpu",
@@ -326,13 +422,18 @@ def train(arguments: argparse.Namespace) -> Path:
         precision=arguments.precision,
         gradient_clip_val=1.0,
         logger=CSVLogger(arguments.out, name="log"),
-        callbacks=[checkpoints, EMAWeightAveraging(decay=0.995), *stop_early(songs), TQDMProgressBar(refresh_rate=20)],
+        callbacks=[
+            keep_checkpoints(arguments.out),
+            EMAWeightAveraging(decay=0.995),
+            *stop_early(songs),
+            TQDMProgressBar(refresh_rate=20),
+        ],
         val_check_interval=arguments.validate_every,
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
         log_every_n_steps=arguments.log_every,
     )
-    last = arguments.out / "last.ckpt"
+    tell_of_resuming(trainer, last, step)
     trainer.fit(
         Training(config, corpus, arguments.steps, arguments.learning_rate),
         DataLoader(windows, batch_size=None),
@@ -342,29 +443,29 @@ def train(arguments: argparse.Namespace) -> Path:
     trainer.save_checkpoint(last)
     if not trainer.is_global_zero:
         return last
-    return train_prior(
-        load_checkpoint(last), corpus, arguments.out, arguments.prior_steps, arguments.seed, arguments.precision
-    )
+    return train_prior(load_checkpoint(last), for_prior, arguments.out, arguments.prior_steps, arguments.precision)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    arguments = parser.parse_args(argv)
     for name, value in _DEFAULTS[arguments.network].items():
         if getattr(arguments, name) is None:
             setattr(arguments, name, value)
+    if arguments.out.exists() and not arguments.out.is_dir():
+        parser.error(f"-o {arguments.out}: not a folder")
     warnings.filterwarnings("ignore", module="lightning")
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     try:
         finished = train(arguments)
-    except (CorpusError, ValueError) as error:
+    except (ValueError, OSError) as error:
         print(f"dancerev-train: {error}", file=sys.stderr)
         return 2
-    following = {
-        "dance": f"dancerev-export {finished} -o model.onnx",
-        "original": f"python -m dancerev.model.generate_original {finished} --music FOLDER -o DIR",
-    }
-    print(f"trained: {finished}; next: {following[arguments.network]}")
+    following = f"python -m dancerev.model.generate_original {finished} --music FOLDER -o DIR"
+    if arguments.network == "dance":
+        following = f"{following} --ours" if arguments.look_ahead else f"dancerev-export {finished} -o model.onnx"
+    print(f"trained: {finished}; next: {following}")
     return 0
 
 

@@ -4,25 +4,34 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import lightning
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from .corpus import Corpus, CorpusError, DanceSequence, load_corpus
-from .features import FEATURE_SIZE
+from .corpus import Corpus, DanceSequence, load_corpus
+from .features import FEATURE_SIZE, FEATURE_VERSION
 from .generate_original import begin_pose, dance
 from .original import OriginalConfig, OriginalNetwork, own_frames
 from .pose import FRAME_RATE, POSE_SIZE, ROTATIONS
-from .train import Batch, Songs, SongValidation, Windows, stop_early
+from .train import (
+    Batch,
+    Songs,
+    SongValidation,
+    Windows,
+    keep_checkpoints,
+    music_of,
+    steps_done,
+    stop_early,
+    tell_of_resuming,
+)
 
 
 class OriginalTraining(SongValidation):
@@ -42,7 +51,13 @@ class OriginalTraining(SongValidation):
         """
         super().__init__()
         self.save_hyperparameters(
-            {"original": dataclasses.asdict(config), "steps": steps, "own": own, "learning_rate": learning_rate}
+            {
+                "original": dataclasses.asdict(config),
+                "feature_version": FEATURE_VERSION,
+                "steps": steps,
+                "own": own,
+                "learning_rate": learning_rate,
+            }
         )
         self.network = OriginalNetwork(config)
         self.steps, self.own, self.learning_rate = steps, own, learning_rate
@@ -71,9 +86,7 @@ class OriginalTraining(SongValidation):
 
     def validation_step(self, batch: list[DanceSequence], index: int) -> None:
         """Free-running dances to music never heard; the metrics are means over them."""
-        frames = min(len(s.features) for s in batch)
-        features = np.stack([s.features[:frames] for s in batch]).astype(np.float32)
-        dances = [np.array([pose.positions() for pose in poses]) for poses in dance(self.network, features)]
+        dances = [np.array([pose.positions() for pose in poses]) for poses in dance(self.network, music_of(batch))]
         self.log_dances(dances, batch)
 
     def configure_optimizers(self) -> Any:
@@ -89,16 +102,17 @@ def train_original(arguments: argparse.Namespace) -> Path:
 
     Raises:
         CorpusError: the corpus cannot be used, or all its dances are shorter than a window.
+        ValueError: what lies in the folder is not such a training.
     """
     corpus = load_corpus(arguments.data, "train")
-    longest = max((len(s.pose) for s in corpus.sequences), default=0)
-    if longest < arguments.frames + 2:
-        raise CorpusError(f"{arguments.data}: no dance has {arguments.frames} frames and two more; try fewer --frames")
     held_out = [s for s in load_corpus(arguments.data, "test").sequences if not s.mirrored]
-    windows = Windows(corpus.sequences, len(corpus.styles), arguments.frames, arguments.batch, arguments.seed)
     minute = 60 * FRAME_RATE
     songs = [dataclasses.replace(s, features=s.features[:minute]) for s in held_out if len(s.pose) >= minute // 6][:16]
     config = OriginalConfig(features=FEATURE_SIZE, pose=POSE_SIZE, pose_width=POSE_SIZE, hidden=arguments.hidden)
+    last: Path = arguments.out / "last.ckpt"
+    step = steps_done(last, config)
+    windows = Windows(corpus.sequences, len(corpus.styles), arguments.frames, arguments.batch, arguments.seed, step)
+    lightning.seed_everything(arguments.seed + step, verbose=False)  # states and dropout do not come again either
     trainer = lightning.Trainer(
         max_steps=arguments.steps,
         accelerator="auto" if torch.cuda.is_available() else "cpu",
@@ -106,7 +120,7 @@ def train_original(arguments: argparse.Namespace) -> Path:
         precision=arguments.precision,
         logger=CSVLogger(arguments.out, name="log"),
         callbacks=[
-            ModelCheckpoint(arguments.out, save_last=True, train_time_interval=timedelta(minutes=3)),
+            keep_checkpoints(arguments.out),
             *stop_early(songs),
             TQDMProgressBar(refresh_rate=20),
         ],
@@ -115,7 +129,7 @@ def train_original(arguments: argparse.Namespace) -> Path:
         num_sanity_val_steps=0,
         log_every_n_steps=arguments.log_every,
     )
-    last: Path = arguments.out / "last.ckpt"
+    tell_of_resuming(trainer, last, step)
     trainer.fit(
         OriginalTraining(config, corpus, arguments.steps, arguments.own_poses, arguments.learning_rate),
         DataLoader(windows, batch_size=None),

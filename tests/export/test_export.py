@@ -2,15 +2,19 @@
 
 import json
 import pickle
+import shutil
+from dataclasses import asdict, replace
 
 import numpy as np
 import onnx
 import pytest
 import torch
 
+from dancerev.export import export
 from dancerev.export.export import main
 from dancerev.export.parity import rest_vector
-from dancerev.model.features import FEATURE_SIZE
+from dancerev.model.features import FEATURE_SIZE, FEATURE_VERSION
+from dancerev.model.network import DanceNetwork
 from dancerev.model.step_format import METADATA_KEY
 from dancerev.realtime.session import DanceModel, ModelError
 
@@ -122,6 +126,7 @@ def test_files_of_another_kind_are_refused(exported, tmp_path):
     "content",
     [
         b"hello",
+        b"",
         pickle.dumps(slice(3), protocol=2),  # what torch will not load
         {"model": {}},
         {"hyper_parameters": {"config": {"phrase": 4}}, "state_dict": {}},  # of an earlier network
@@ -135,3 +140,64 @@ def test_export_of_no_checkpoint_is_one_line(tmp_path, capsys, content):
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "not a checkpoint of dancerev-train" in error
+
+
+def save_checkpoint(path, network, **hyper_parameters):
+    weights = {f"network.{name}": value for name, value in network.state_dict().items()}
+    torch.save({"state_dict": weights, "hyper_parameters": {"config": asdict(network.config)} | hyper_parameters}, path)
+
+
+def test_weights_of_other_features_are_refused_and_older_checkpoints_are_of_version_2(network, tmp_path, capsys):
+    """Else the graph would say that it knows the features of this program."""
+    path, out = tmp_path / "a.ckpt", tmp_path / "a.onnx"
+    save_checkpoint(path, network, feature_version=FEATURE_VERSION + 1)
+    assert main([str(path), "-o", str(out)]) == 2
+    error = capsys.readouterr().err
+    assert f"features of version {FEATURE_VERSION + 1}, this program has {FEATURE_VERSION}" in error
+    assert error.count("\n") == 1
+    assert not out.exists()
+    save_checkpoint(path, network)
+    assert FEATURE_VERSION == 2, "a checkpoint without a version must be refused from now on: test that instead"
+    assert main([str(path), "-o", str(out)]) == 0
+
+
+def test_a_network_that_looks_ahead_is_refused(network, tmp_path, capsys):
+    save_checkpoint(tmp_path / "ahead.ckpt", DanceNetwork(replace(network.config, look_ahead=5)))
+    assert main([str(tmp_path / "ahead.ckpt"), "-o", str(tmp_path / "x.onnx")]) == 2
+    error = capsys.readouterr().err
+    assert "generate_original --ours" in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("length", [0, 100, 40_000])
+def test_a_damaged_model_is_one_line(exported, tmp_path, capsys, length):
+    path = tmp_path / "damaged.onnx"
+    path.write_bytes(exported.read_bytes()[:length])
+    assert main([str(path), "-o", str(tmp_path / "x.onnx")]) == 2
+    error = capsys.readouterr().err
+    assert f"{path}: " in error
+    assert error.count("\n") == 1
+
+
+def test_what_fails_leaves_the_file_that_was_there(network, exported, tmp_path, monkeypatch, capsys):
+    out, checkpoint = tmp_path / "dance.onnx", tmp_path / "a.ckpt"
+    out.write_text("of yesterday")
+    save_checkpoint(checkpoint, network)
+    monkeypatch.setattr(export, "export_step", lambda network, path, licence: shutil.copyfile(exported, path))
+    monkeypatch.setattr(export, "prove", lambda *_: [("this, that", 1.0, 1e-3)])
+    assert main([str(checkpoint), "-o", str(out), "--verify"]) == 1
+    assert main([str(exported), "-o", str(out), "--verify"]) == 2
+
+    def full(*_):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(export, "in_precision", full)
+    assert main([str(checkpoint), "-o", str(out), "--precision", "int8"]) == 2
+    assert out.read_text() == "of yesterday"
+    assert {path.name for path in tmp_path.iterdir()} == {"dance.onnx", "a.ckpt"}
+    for nowhere in (tmp_path, tmp_path / "none" / "dance.onnx"):
+        capsys.readouterr()
+        assert main([str(checkpoint), "-o", str(nowhere)]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith(f"dancerev-export: {nowhere}: ")
+        assert error.count("\n") == 1

@@ -9,7 +9,8 @@ import pytest
 
 from dancerev.export.export import main, save
 from dancerev.export.parity import demo_features
-from dancerev.export.precision import difference, in_precision, times
+from dancerev.export.precision import difference, in_precision, precision_of, times
+from dancerev.export.precision import main as compare
 from dancerev.export.tensorrt_engine import graph_tensors, with_dancers
 from dancerev.model.step_format import METADATA_KEY
 from dancerev.realtime.generate import main as generate
@@ -35,6 +36,29 @@ def test_smaller_with_the_same_inputs_outputs_and_metadata(variants, precision, 
     assert json.loads(one) == json.loads(other)
 
 
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_a_model_is_copied_in_the_precision_it_has_and_in_no_other(variants, tmp_path, capsys, precision):
+    source, out = variants / f"{precision}.onnx", tmp_path / "copy.onnx"
+    assert precision_of(onnx.load(source)) == precision
+    for arguments in ([], ["--precision", precision]):
+        assert main([str(source), "-o", str(out), *arguments]) == 0
+        assert f"{precision}, " in capsys.readouterr().out
+        assert out.read_bytes() == source.read_bytes()
+    for other in {"fp32", "fp16", "int8"} - {precision} if precision != "fp32" else ():
+        assert main([str(source), "-o", str(out), "--precision", other]) == 2
+        error = capsys.readouterr().err
+        assert f"the model is in {precision}" in error
+        assert error.count("\n") == 1
+        assert out.read_bytes() == source.read_bytes()
+
+
+def test_only_a_model_in_fp32_is_compared_with_its_variants(variants, tmp_path, capsys):
+    (tmp_path / "damaged.onnx").write_bytes((variants / "fp32.onnx").read_bytes()[:1000])
+    for source in (variants / "int8.onnx", tmp_path / "damaged.onnx"):
+        assert compare([str(source)]) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+
+
 def test_the_bundled_variant_is_the_bundled_model_in_8_bits(variants):
     made, bundled = (onnx.load(path) for path in (variants / "int8.onnx", model_path("default", CPU)))
     assert bundled.graph.initializer == made.graph.initializer
@@ -55,7 +79,7 @@ def test_the_bodies_stay_together(variants, precision, mean_mm, max_mm):
     apart = difference(variants / "fp32.onnx", variants / f"{precision}.onnx", demo_features(300))
     assert 0.0 < apart["mean_mm"] < mean_mm
     assert apart["mean_mm"] < apart["max_mm"] < max_mm
-    assert apart["other_draws"] <= (0.003 if precision == "fp16" else 0.0)  # int8 leaves the draws alone
+    assert apart["other_draws"] <= (0.003 if precision == "fp16" else 0.0)  # int8 leaves those of equal input alone
 
 
 def test_a_damaged_variant_is_found_out(variants, tmp_path):

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from dancerev.model.corpus import CorpusError, DanceSequence, load_corpus, save_shard
+from dancerev.model.corpus import CorpusError, DanceSequence, load_corpus, load_shard, save_shard
 from dancerev.model.features import FEATURE_SIZE, FEATURE_VERSION
 from dancerev.model.pose import POSE_SIZE
 
@@ -61,3 +61,23 @@ def test_refusals(tmp_path):
     (tmp_path / "manifest.json").write_text("{")
     with pytest.raises(CorpusError, match="not JSON"):
         load_corpus(tmp_path, "train")
+
+
+def test_damaged_shards_are_told_by_name_in_one_line(tmp_path):
+    path = tmp_path / "train_000.npz"
+    save_shard(path, [made_sequence(np.random.default_rng(0), 40, "take")])
+    whole = path.read_bytes()
+    middle = len(whole) // 2
+    np.savez(tmp_path / "other.npz", x=np.zeros(3))
+    for content in (
+        whole[:3000],  # as a full disk leaves it
+        b"",
+        b"no zip",
+        whole[:middle] + bytes(64) + whole[middle + 64 :],
+        (tmp_path / "other.npz").read_bytes(),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(CorpusError, match="dancerev-prepare") as error:
+            load_shard(path)
+        assert str(error.value).startswith(f"{path}: ")
+        assert "\n" not in str(error.value)

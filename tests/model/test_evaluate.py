@@ -12,6 +12,7 @@ from dancerev.model.pose import rest_pose
 from dancerev.model.skeleton import BONES
 
 REST = rest_pose()
+TEMPI = (60.0, 72.0, 81.0, 159.0, 162.0, 171.0)
 
 
 def swaying(seconds=12.0, fps=30, bpm=120.0, width=0.05):
@@ -209,6 +210,13 @@ def test_mean_of_dances_and_shortest_loop():
         ({"x": 1}, "it lacks"),
         ({"fps": 30, "joint_names": np.array(["Hips"]), "positions": np.zeros((5, 1, 3))}, "skeleton"),
         ({"fps": 30, "joint_names": np.array(BONES), "positions": np.zeros((1, 22, 3))}, "fewer than two"),
+        ({"fps": 30, "joint_names": np.array(BONES), "positions": np.zeros((5, 21, 3))}, "shape (frames, 22, 3)"),
+        ({"fps": 30, "joint_names": np.array(BONES), "positions": np.zeros(())}, "shape (frames, 22, 3)"),
+        ({"fps": 30, "joint_names": np.array(BONES), "positions": np.full((5, 22, 3), "x")}, "no numbers"),
+        ({"fps": 30, "joint_names": np.array(BONES), "positions": np.full((5, 22, 3), np.nan)}, "not all finite"),
+        ({"fps": 0, "joint_names": np.array(BONES), "positions": np.zeros((5, 22, 3))}, "fps"),
+        ({"fps": np.nan, "joint_names": np.array(BONES), "positions": np.zeros((5, 22, 3))}, "fps"),
+        ({"fps": [30, 30], "joint_names": np.array(BONES), "positions": np.zeros((5, 22, 3))}, "fps"),
     ],
 )
 def test_what_is_not_a_dance_is_told_in_one_line(tmp_path, capsys, content, reason):
@@ -222,6 +230,42 @@ def test_what_is_not_a_dance_is_told_in_one_line(tmp_path, capsys, content, reas
     assert error.startswith("dancerev-evaluate: ")
     assert reason in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"lengths": [480, 470]}, "belong together"),
+        ({"lengths": [960]}, "belong together"),
+        ({"lengths": [-480, 1440]}, "lengths"),
+        ({"root": np.zeros((960, 2))}, "root"),
+        ({"root": np.full((960, 3), np.inf)}, "root"),
+        ({"rotations": np.full((960, 22, 4), np.nan)}, "rotations"),
+        ({"fps": -60}, "fps"),
+    ],
+)
+def test_what_is_no_real_dance_is_told_in_one_line(dance_file, real_file, capsys, change, reason):
+    np.savez(real_file, **(dict(np.load(real_file)) | change))
+    assert main([str(dance_file), "--real", str(real_file)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"dancerev-evaluate: {real_file}: ")
+    assert reason in error
+    assert error.count("\n") == 1
+
+
+def test_dances_of_one_name_are_refused_rather_than_dropped(groups, capsys):
+    same = [str(groups / folder / "slow__seed0.npz") for folder in ("other", "again")]
+    write_dance(groups / "again" / "slow__seed0.npz")
+    assert main(same) == 2
+    error = capsys.readouterr().err
+    assert "2 dances have the same name, slow__seed0" in error
+    assert error.count("\n") == 1
+
+
+def test_every_tempo_that_is_heard_has_a_band():
+    dances = [Dance(str(bpm), swaying(bpm=120), 30.0, np.arange(0.0, 12.0, 60 / bpm), bpm=bpm) for bpm in TEMPI]
+    counts = {band: row["dances"] for band, row in evaluate(dances, [])["tempo"].items()}
+    assert counts == {"60–80": 2, "80–100": 1, "140–160": 1, "160–180": 2}
 
 
 def test_bad_beats_and_bad_real_dance_are_told_in_one_line(dance_file, tmp_path, capsys):

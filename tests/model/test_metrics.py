@@ -225,6 +225,38 @@ def test_geometric_features_name_what_the_body_does():
     assert metrics.geometric_features(metrics.smpl_joints(fast))[12] == 1.0
 
 
+# Joints of the mean body by which the published code scales its thresholds (metres).
+PUBLISHED = {
+    "left shoulder": (1.99113488e-01, 2.36807942e-01, -1.80702247e-02),
+    "left elbow": (4.54445392e-01, 2.21158922e-01, -4.10167128e-02),
+    "right shoulder": (-1.91692337e-01, 2.36928746e-01, -1.23055102e-02),
+    "left hip": (5.64076714e-02, -3.23069185e-01, 1.09197125e-02),
+    "right hip": (-6.24834076e-02, -3.31302464e-01, 1.50412619e-02),
+}
+
+
+@pytest.mark.parametrize(
+    ("ours", "one", "other"),
+    [
+        (metrics._UPPER_ARM, "left shoulder", "left elbow"),
+        (metrics._SHOULDERS, "left shoulder", "right shoulder"),
+        (metrics._HIPS, "left hip", "right hip"),
+    ],
+)
+def test_thresholds_are_scaled_by_the_published_body(ours, one, other):
+    assert ours == pytest.approx(np.linalg.norm(np.subtract(PUBLISHED[one], PUBLISHED[other])), abs=1e-5)
+
+
+def test_two_features_tell_of_the_chest_that_leaves_the_belly_whatever_the_wrists_do():
+    """The published calls name a wrist as a fourth joint, which their move does not read."""
+    raised = still(1.0)
+    raised[:, [skeleton.INDEX["RightHand"], skeleton.INDEX["LeftHand"]], 1] += 1.0 * np.arange(61)[:, None] / 60
+    assert metrics.geometric_features(metrics.smpl_joints(raised))[[4, 5]].tolist() == [0.0, 0.0]
+    stretched = still(1.0)
+    stretched[:, skeleton.INDEX["UpperChest"], 1] += 1.0 * np.arange(61) / 60
+    assert metrics.geometric_features(metrics.smpl_joints(stretched))[[4, 5]].tolist() == [1.0, 1.0]
+
+
 def test_smpl_joints_keep_ours_and_add_hands():
     joints = metrics.smpl_joints(still(0.1))
     assert joints.shape == (7, 24, 3)

@@ -2,12 +2,13 @@
 
 import argparse
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 import torch
 
+from dancerev.model.features import FEATURE_VERSION
 from dancerev.model.original import OriginalConfig, OriginalNetwork, load_original, own_frames
 
 TINY = OriginalConfig(
@@ -223,6 +224,20 @@ def test_wrong_checkpoints_are_told_in_one_line(published, tmp_path, spoil, reas
         load_original(path)
     assert str(error.value).startswith(f"{path}: not a checkpoint of the original network")
     assert "\n" not in str(error.value)
+
+
+def test_weights_of_other_features_are_refused_and_older_checkpoints_are_of_version_2(tmp_path):
+    network, path = tiny(), tmp_path / "original.ckpt"
+    weights = {f"network.{name}": value for name, value in network.state_dict().items()}
+    for version in ({"feature_version": FEATURE_VERSION + 1}, {"feature_version": FEATURE_VERSION}, {}):
+        content = {"state_dict": weights, "hyper_parameters": {"original": asdict(network.config)} | version}
+        torch.save(content, path)
+        if version.get("feature_version", 2) == FEATURE_VERSION:
+            assert load_original(path).config == network.config
+        else:
+            with pytest.raises(ValueError, match="this program has") as error:
+                load_original(path)
+            assert "\n" not in str(error.value)
 
 
 def test_files_of_another_kind_are_told_in_one_line(tmp_path):

@@ -1,6 +1,7 @@
 """The original network on our corpus: its curriculum, its training by the command, and its dances as files."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -65,7 +66,12 @@ def test_learns_goes_on_where_it_stopped_and_dances(corpus, dancing, tmp_path, c
     assert command(corpus, out, "--steps", 30, *learning) == 0
     assert torch.load(out / "last.ckpt", weights_only=True)["global_step"] == 30
     assert command(corpus, out, "--steps", 40, *learning) == 0
-    assert torch.load(out / "last.ckpt", weights_only=True)["global_step"] == 40
+    assert f"going on from {out / 'last.ckpt'} at step 30\n" in capsys.readouterr().out
+    saved = torch.load(out / "last.ckpt", weights_only=True)
+    assert saved["global_step"] == 40
+    assert saved["hyper_parameters"]["feature_version"] == FEATURE_VERSION
+    assert command(corpus, out, "--steps", 50, *learning, "--hidden", 16) == 2
+    assert "hidden 24, not 16" in capsys.readouterr().err
     rows = [line.split(",") for line in (out / "log/version_0/metrics.csv").read_text().splitlines()]
     column = rows[0].index("loss")
     losses = [float(row[column]) for row in rows[1:] if row[column]]
@@ -107,6 +113,19 @@ def test_the_curriculum_grows_to_its_end_and_teacher_forcing_never_does(monkeypa
         monkeypatch.setattr(OriginalTraining, "global_step", step)
         in_a_row.append(training.own_in_a_row())
     assert in_a_row == expected
+
+
+def test_every_song_is_danced_to_its_own_end(corpus, monkeypatch):
+    (song,) = load_corpus(corpus, "test").sequences
+    judged = []
+    monkeypatch.setattr(
+        "dancerev.model.train.evaluate_dance",
+        lambda dance, *_: judged.append(dance) or {"bas": 0.5, "bas_chance": 0.2, "mean_speed": 1.0},
+    )
+    training = OriginalTraining(OriginalConfig(FEATURE_SIZE, POSE_SIZE, pose_width=8, hidden=4)).eval()
+    monkeypatch.setattr(training, "log", lambda *_, **__: None)
+    training.validation_step([replace(song, features=song.features[:frames]) for frames in (50, 30)], 0)
+    assert [dance.shape for dance in judged] == [(50, 22, 3), (30, 22, 3)]
 
 
 def test_music_meets_the_pose_one_frame_ahead(corpus):
