@@ -1,0 +1,98 @@
+using System;
+using System.Collections.Generic;
+using UnityEngine;
+
+namespace Dancerev {
+    /// <summary>Moves one humanoid avatar, whatever its proportions and however its bones are turned at rest.</summary>
+    internal sealed class AvatarPuppet : IDisposable {
+        private readonly Animator _animator;
+        private readonly Avatar _avatar;
+        private readonly Transform _hips;
+        private readonly float _scale; // avatar's hips height / dancer's
+        private readonly int[] _muscles; // those that dance; fingers, eyes and jaw are left alone
+        private readonly GhostRig _ghost;
+        private readonly HumanPoseHandler _handler;
+        private HumanPose _dance;
+        private HumanPose _pose;
+
+        /// <summary>A hand on an avatar in which <see cref="ProblemOf"/> finds no problem.</summary>
+        public AvatarPuppet(Animator animator) {
+            _animator = animator;
+            _avatar = animator.avatar;
+            _hips = animator.GetBoneTransform(HumanBodyBones.Hips);
+            _scale = RestHeight(animator, _hips) / Skeleton.RestOffsets[0].Y;
+            _muscles = Muscles();
+            _ghost = new GhostRig(animator);
+            _handler = new HumanPoseHandler(_avatar, animator.transform);
+        }
+
+        /// <summary>Why an animator cannot dance, in words for the user; null if it can.</summary>
+        public static string ProblemOf(Animator animator) {
+            if (animator == null) return "No avatar: drag an Animator into the field.";
+            if (animator.avatar == null || !animator.avatar.isValid || !animator.avatar.isHuman) {
+                return animator.name + " is not humanoid: set Rig > Animation Type to Humanoid in its import settings.";
+            }
+            foreach (HumanBodyBones bone in Numerics.HumanBones) {
+                if (HumanTrait.RequiredBone((int)bone) && animator.GetBoneTransform(bone) == null) {
+                    return animator.name + " hides its bones: switch Optimize Game Objects off in its import settings.";
+                }
+            }
+            return null;
+        }
+
+        /// <summary>Whether this is the hand on that animator, with the avatar it has now.</summary>
+        public bool Holds(Animator animator) => animator != null && _animator == animator && _avatar == animator.avatar;
+
+        /// <summary>Takes the pose of a body, with the hips at a place of its own (metres of the dancer).</summary>
+        public void Apply(WorldBody body, System.Numerics.Vector3 hips) {
+            Transform root = _animator.transform;
+            Vector3 position = root.position;
+            Quaternion rotation = root.rotation;
+            _ghost.Read(body, root, ref _dance);
+            _handler.GetHumanPose(ref _pose);
+            foreach (int muscle in _muscles) {
+                _pose.muscles[muscle] = _dance.muscles[muscle];
+            }
+            _pose.bodyPosition = _dance.bodyPosition;
+            _pose.bodyRotation = _dance.bodyRotation;
+            _handler.SetHumanPose(ref _pose);
+            // Unity places a body by its centre of mass, and may move the root for it. Placed by its hips, the avatar
+            // puts its feet where the dancer does.
+            Quaternion turned = _hips.rotation;
+            root.SetPositionAndRotation(position, rotation);
+            _hips.SetPositionAndRotation(root.TransformPoint(hips.ToUnity() * _scale), turned);
+        }
+
+        /// <summary>Lets the avatar go, in the pose it has.</summary>
+        public void Dispose() {
+            _handler.Dispose();
+            _ghost.Dispose();
+        }
+
+        private static int[] Muscles() {
+            var muscles = new List<int>();
+            foreach (HumanBodyBones bone in Numerics.HumanBones) {
+                for (int axis = 0; axis < 3; axis++) {
+                    int muscle = HumanTrait.MuscleFromBone((int)bone, axis);
+                    if (muscle >= 0) muscles.Add(muscle);
+                }
+            }
+            return muscles.ToArray();
+        }
+
+        /// <summary>Height of the hips above the avatar's origin in its T-pose, in the avatar's own units.</summary>
+        private static float RestHeight(Animator animator, Transform hips) {
+            var rest = new Dictionary<string, SkeletonBone>();
+            foreach (SkeletonBone bone in animator.avatar.humanDescription.skeleton ?? new SkeletonBone[0]) {
+                rest[bone.name] = bone;
+            }
+            Vector3 point = Vector3.zero;
+            for (Transform at = hips; at != null && at != animator.transform; at = at.parent) {
+                point = rest.TryGetValue(at.name, out SkeletonBone bone)
+                    ? bone.position + bone.rotation * Vector3.Scale(bone.scale, point)
+                    : at.localPosition + at.localRotation * Vector3.Scale(at.localScale, point);
+            }
+            return point.y > 0f ? point.y : animator.humanScale; // an origin at the hips says nothing of their height
+        }
+    }
+}
