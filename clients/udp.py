@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 from collections.abc import Iterable
+from typing import Any
 
 VMC_PORT = 39539
 """The port on which receivers of the VMC protocol listen."""
+
+
+_FULL = {errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOBUFS}
+"""What the systems say of a full buffer."""
 
 
 class ReceiverError(ValueError):
@@ -44,12 +50,22 @@ def check_port(port: int) -> None:
         raise ReceiverError(f"port {port} is out of range: 1 to 65535")
 
 
+def resolve(host: str, port: int) -> tuple[socket.AddressFamily, Any]:
+    """Family and address of a UDP port. A name that has both gets IPv4, which more programs speak.
+
+    Raises:
+        OSError, UnicodeError: the host has no address.
+    """
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+    family, _, _, _, address = min(found, key=lambda info: info[0] != socket.AF_INET)
+    return family, address
+
+
 class UdpTarget:
     """One socket, kept for the whole show (some receivers bind themselves anew to every source port).
 
     Args:
-        host: name or address, resolved once. A name that has both gets IPv4, which more receivers listen to.
-            A broadcast address reaches everyone on that network.
+        host: name or address, resolved once (:func:`resolve`). A broadcast address reaches everyone on that network.
         port: 1 to 65535.
 
     Attributes:
@@ -65,12 +81,10 @@ class UdpTarget:
         self.name = f"{host}:{port}"
         self.trouble: str | None = None
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+            family, self._address = resolve(host, port)
         except (OSError, UnicodeError) as error:
             reason = getattr(error, "strerror", None) or "not a host name"
             raise ReceiverError(f"receiver {host}:{port}: {reason}") from None
-        family, _, _, _, address = min(found, key=lambda info: info[0] != socket.AF_INET)
-        self._address = address
         self._socket = socket.socket(family, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
         with contextlib.suppress(OSError):
@@ -84,10 +98,9 @@ class UdpTarget:
         try:
             for datagram in datagrams:
                 self._socket.sendto(datagram, self._address)
-        except BlockingIOError:
-            return False
         except OSError as error:
-            self.trouble = error.strerror or str(error)
+            if error.errno not in _FULL:
+                self.trouble = error.strerror or str(error)
             return False
         self.trouble = None
         return True

@@ -18,6 +18,7 @@ from dancerev.model import rotation
 from dancerev.model.skeleton import BONES, INDEX, PARENTS
 
 from . import osc
+from .udp import resolve
 
 Array = npt.NDArray[Any]
 
@@ -97,7 +98,7 @@ class VmcReceiver:
 
     def __init__(self, port: int, host: str = "127.0.0.1", clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+        family, address = resolve(host, port)
         self._socket = socket.socket(family, socket.SOCK_DGRAM)
         try:
             self._socket.bind(address)

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Any, Self
 
 from dancerev.clients import osc
-from dancerev.clients.udp import ReceiverError
+from dancerev.clients.udp import ReceiverError, resolve
 
 try:
     import termios
@@ -46,8 +46,8 @@ class Controls:
         self._socket: socket.socket | None = None
         if host is not None and port is not None:
             try:
-                family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
-                self._socket = socket.socket(family, kind)
+                family, address = resolve(host, port)
+                self._socket = socket.socket(family, socket.SOCK_DGRAM)
                 self._socket.bind(address)
             except (OSError, UnicodeError) as error:
                 reason = getattr(error, "strerror", None) or "not a host name"

@@ -79,9 +79,11 @@ def _parser() -> ArgumentParser:
         "--travel",
         choices=("hips", "root"),
         default="hips",
-        help="what moves over the stage (default hips; root for receivers that ignore the place of the hips)",
+        help="vmc: what moves over the stage (default hips; root for receivers that ignore the place of the hips)",
     )
-    out.add_argument("--no-upper-chest", action="store_true", help="for receivers without that bone, such as VMC4UE")
+    out.add_argument(
+        "--no-upper-chest", action="store_true", help="vmc: for receivers without that bone, such as VMC4UE"
+    )
     out.add_argument(
         "--no-bundles", action="store_true", help="flat: one value to a datagram, for receivers without them"
     )
@@ -156,7 +158,7 @@ def _preview(wanted: bool | None) -> Iterator[tuple[list[VmcSender], list[FlatSe
 
 def _senders(arguments: argparse.Namespace) -> list[list[VmcSender | FlatSender]]:
     """Who takes the poses of each dancer: VMC knows one avatar to a port; a flat address names the dancer."""
-    targets = [parse_target(text) for text in arguments.osc or [f"127.0.0.1:{VMC_PORT}"]]
+    targets = list(dict.fromkeys(parse_target(text) for text in arguments.osc or [f"127.0.0.1:{VMC_PORT}"]))
     numbers = range(arguments.dancers)
     if arguments.protocol == "flat":
         bundles = not arguments.no_bundles

@@ -29,8 +29,9 @@ class StatusLine:
         self._show = show
         self._targets = targets
         self._troubles: list[str] = []
-        names = ", ".join(target.name for target in targets[:_NAMED]) + (" …" if len(targets) > _NAMED else "")
-        self._tail = f"{provider.removesuffix('ExecutionProvider')} → {names}"
+        names = list(dict.fromkeys(target.name for target in targets))  # of several dancers all may go to one
+        shown = ", ".join(names[:_NAMED]) + (" …" if len(names) > _NAMED else "")
+        self._tail = f"{provider.removesuffix('ExecutionProvider')} → {shown}"
         self._shown = sys.stderr.isatty()
         self._terminal = _open_terminal() if self._shown else None
         self._next = time.perf_counter() + _EVERY
@@ -51,10 +52,8 @@ class StatusLine:
             self._note = note
             if note:
                 self.tell(note)
-        before, self._troubles = (
-            self._troubles,
-            [f"{target.name} gets no poses: {target.trouble}" for target in self._targets if target.trouble],
-        )
+        troubles = (f"{target.name} gets no poses: {target.trouble}" for target in self._targets if target.trouble)
+        before, self._troubles = self._troubles, list(dict.fromkeys(troubles))
         for trouble in self._troubles:
             if trouble not in before:
                 self.tell(trouble)

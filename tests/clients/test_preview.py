@@ -10,9 +10,11 @@ import time
 import numpy as np
 import pytest
 
+from dancerev.clients.flat import FlatSender
 from dancerev.clients.preview import display_available, launch_preview, main
 from dancerev.clients.vmc import VmcSender, to_unity
 from dancerev.model import rotation
+from dancerev.model.features import BeatState
 from dancerev.model.pose import Pose, rest_pose
 from dancerev.model.skeleton import INDEX, REST_OFFSETS
 
@@ -226,6 +228,24 @@ def test_keys_freeze_mirror_reset_and_quit(window):
     assert time.monotonic() - start < 5.0
 
 
+def test_the_tempo_is_shown_while_it_is_told(window, monkeypatch):
+    window, receiver = window
+    written = []
+    monkeypatch.setattr(window, "_write", lambda text, *_, **__: written.append(text))
+    VmcSender("127.0.0.1", receiver.port).send(rest_pose(), 0.0)
+    FlatSender("127.0.0.1", receiver.port).send_music(BeatState(0.0, 0.25, 0.5, 1.0), 0.0, 0.5)
+    receiver.poll()
+    window.show(0.0, 60.0)
+    assert "120 BPM" in written
+    time.sleep(0.6)  # poses go on, but nobody tells of a beat
+    written.clear()
+    VmcSender("127.0.0.1", receiver.port).send(rest_pose(), 0.0)
+    receiver.poll()
+    window.show(0.0, 60.0)
+    assert "120 BPM" not in written
+    assert any("poses/s" in text for text in written)
+
+
 def free_port():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind(("127.0.0.1", 0))
@@ -260,16 +280,18 @@ def test_the_command_shows_a_dancer_sent_over_loopback(tmp_path):
     assert np.ptp(y) > 250
 
 
-def listens(port):
-    """Whether somebody does within ten seconds."""
-    for _ in range(100):
+def listens(port, patience=10.0):
+    """Whether somebody does within so many seconds."""
+    end = time.monotonic() + patience
+    while True:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 return True
+        if time.monotonic() >= end:
+            return False
         time.sleep(0.1)
-    return False
 
 
 def test_a_launched_preview_ends_when_told(monkeypatch):
@@ -285,13 +307,20 @@ def test_a_launched_preview_ends_when_told(monkeypatch):
 def test_a_launched_preview_ends_with_who_launched_it_and_not_by_ctrl_c(monkeypatch):
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     port = free_port()
-    script = f"import time, dancerev.clients.preview as p; p.launch_preview({port}); time.sleep(60)"
+    script = (
+        "import signal, time, dancerev.clients.preview as preview\n"
+        f"preview.launch_preview({port})\n"
+        "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "time.sleep(60)"
+    )
     parent = subprocess.Popen([sys.executable, "-c", script], start_new_session=True, stderr=subprocess.PIPE)
     assert listens(port)
     os.killpg(parent.pid, signal.SIGINT)  # as the terminal does
     time.sleep(0.5)
+    assert listens(port, patience=0.0)
     parent.kill()
-    assert b"pygame" not in parent.communicate(timeout=10.0)[1]  # which waits until the preview has closed it too
+    parent.communicate(timeout=10.0)  # which waits until the preview has closed its stderr too
+    assert not listens(port, patience=0.0)
 
 
 def test_leaving_by_ctrl_c_saves_the_picture(tmp_path):

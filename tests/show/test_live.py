@@ -214,6 +214,21 @@ def test_in_silence_no_beat_is_told(tmp_path, receiver):
         assert 8.0 < max(told[of_the_beat]) < 17.0
 
 
+def test_receivers_get_the_transforms_that_they_understand(receiver):
+    target = ("--osc", f"127.0.0.1:{receiver.port}")
+    process = live(
+        *("--input", "demo", "--mute", "--no-preview", "--duration", 3, "--travel", "root", "--no-upper-chest"),
+        *(*target, *target),  # named twice, it gets one dance all the same
+    )
+    assert process.communicate(timeout=30)[1] == ""
+    shown = [frame for _, frame in frames(receiver.datagrams)]
+    assert len(shown) == pytest.approx(92, abs=4)
+    bones = [{arguments[0]: arguments[1:] for _, arguments in frame["/VMC/Ext/Bone/Pos"]} for frame in shown]
+    assert all(set(bone) == set(BONES) - {"UpperChest"} for bone in bones)
+    assert all(bone["Hips"][0] == bone["Hips"][2] == 0.0 for bone in bones)
+    assert max(abs(frame["/VMC/Ext/Root/Pos"][0][1][1]) for frame in shown) > 0.0
+
+
 def test_what_a_command_cannot_do_is_told(receiver):
     control = Receiver()  # for a port that is free
     control.close()
@@ -222,11 +237,39 @@ def test_what_a_command_cannot_do_is_told(receiver):
         *("--osc", f"127.0.0.1:{receiver.port}", "--control", f"127.0.0.1:{control.port}"),
     )
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as performer:
-        while not receiver.datagrams:
+        while not receiver.datagrams and process.poll() is None:
             time.sleep(0.05)
         for address in (b"/dancerev/tap\0\0\0", b"/dancerev/half\0\0"):
             performer.sendto(address + b",\0\0\0", ("127.0.0.1", control.port))
     assert process.communicate(timeout=30)[1] == "note: half: that tempo is out of --bpm-range\n"
+
+
+PREVIEWED = """
+import socket
+from types import SimpleNamespace
+from dancerev.realtime import live
+preview = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+def launch(port):
+    preview.bind(("127.0.0.1", port))
+    return SimpleNamespace(terminate=lambda: None, wait=lambda _: None)
+live.launch_preview = launch
+assert live.main("--input demo --mute --preview --duration 1 --dancers 2 --osc 127.0.0.1:{port}".split()) == 0
+preview.settimeout(0.1)
+try:
+    while True:
+        print(preview.recv(65536))
+except TimeoutError:
+    pass
+"""
+
+
+def test_the_preview_gets_the_poses_of_one_dancer_and_the_music(receiver):
+    done = subprocess.run(
+        [sys.executable, "-c", PREVIEWED.format(port=receiver.port)], capture_output=True, text=True, timeout=30
+    )
+    assert done.stderr == ""
+    assert done.stdout.count("/VMC/Ext/Blend/Apply") == pytest.approx(32, abs=4)
+    assert done.stdout.count("/dancerev/phase") > 20
 
 
 def test_the_preview_is_shown_and_ends_with_the_show(receiver, monkeypatch):
