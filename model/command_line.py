@@ -7,14 +7,23 @@ import functools
 import importlib
 import math
 import sys
+from collections.abc import Callable
 from typing import NoReturn
 
 
-def seed(text: str) -> int:
-    """A seed of random numbers from a command line: a whole number from 0; ``ArgumentTypeError`` for others."""
-    if not (text.isascii() and text.isdigit()):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
-    return int(text)
+def whole_number(least: int) -> Callable[[str], int]:
+    """A parser of whole numbers from ``least`` on a command line; ``ArgumentTypeError`` for others."""
+
+    def parse(text: str) -> int:
+        if not (text.isascii() and text.isdigit()) or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least}")
+        return int(text)
+
+    return parse
+
+
+seed = whole_number(0)
+"""A seed of random numbers from a command line."""
 
 
 def seconds(text: str) -> float:

@@ -8,7 +8,7 @@ import logging
 import math
 import sys
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from .body_loss import body_loss, displacement, joints
 from .checkpoint import load_checkpoint
-from .command_line import ArgumentParser
+from .command_line import ArgumentParser, seed, whole_number
 from .corpus import Corpus, CorpusError, DanceSequence, load_corpus
 from .features import FEATURE_SIZE, FEATURE_VERSION
 from .free_run import free_run
@@ -320,17 +320,6 @@ def train_prior(network: DanceNetwork, windows: Windows, out: Path, steps: int, 
     return finished
 
 
-def _whole(least: int) -> Callable[[str], int]:
-    """A parser of whole numbers from ``least``; ``ArgumentTypeError`` for others."""
-
-    def parse(text: str) -> int:
-        if not (text.isascii() and text.isdigit()) or int(text) < least:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least}")
-        return int(text)
-
-    return parse
-
-
 def steps_done(last: Path, config: DanceConfig | OriginalConfig) -> int:
     """The step at which a training of a network of ``config`` goes on from the checkpoint ``last``; 0 without one.
 
@@ -361,7 +350,7 @@ def _parser() -> ArgumentParser:
         type=Path,
         help="folder for checkpoints and logs; a training that was stopped there goes on (default runs/NETWORK)",
     )
-    count = _whole(1)
+    count = whole_number(1)
     parser.add_argument("--steps", type=count, default=10_000, help="batches to train on (default %(default)s)")
     parser.add_argument("--prior-steps", type=count, default=600, help="batches for the prior, after those")
     parser.add_argument("--batch", type=count, help="windows in a batch (default 48; of the original 32)")
@@ -373,10 +362,10 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--log-every", type=count, default=50, metavar="STEPS", help="(default %(default)s)")
     parser.add_argument("--devices", type=count, default=1, help="processes or GPUs (default %(default)s)")
     parser.add_argument("--precision", default="32-true", help="as Lightning names it (default %(default)s)")
-    parser.add_argument("--seed", type=_whole(0), default=0)
+    parser.add_argument("--seed", type=seed, default=0)
     parser.add_argument(
         "--look-ahead",
-        type=_whole(0),
+        type=whole_number(0),
         default=0,
         metavar="FRAMES",
         help="music to come that is heard: for offline use only",
@@ -386,7 +375,7 @@ def _parser() -> ArgumentParser:
     original.add_argument("--hidden", type=count, default=1024, help="width of its LSTM (default %(default)s)")
     original.add_argument(
         "--own-poses",
-        type=_whole(0),
+        type=whole_number(0),
         default=30,
         metavar="N",
         help="own poses fed in a row at the end of the curriculum; 0 is teacher forcing (default %(default)s)",

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from packets import NO_BONES, bone
 
 from dancerev.clients import osc
 from dancerev.clients.flat import FlatSender
@@ -49,10 +50,6 @@ def random_pose(seed=0):
     return Pose(0.0, rotations, np.array([0.5, 1.1, -0.7], dtype=np.float32), np.ones(2, dtype=np.float32))
 
 
-def bone(name, *numbers):
-    return osc.encode("/VMC/Ext/Bone/Pos", name, *numbers)
-
-
 @pytest.mark.parametrize("travel", ["hips", "root"])
 def test_the_body_received_is_the_body_sent(receiver, travel):
     pose = random_pose()
@@ -93,24 +90,7 @@ def test_senders_without_apply_are_understood(receiver, throw, clock):
 
 @pytest.mark.parametrize(
     "packet",
-    [
-        b"",
-        b"#bundle\0",
-        bone("Hips"),
-        bone("Hips", 0.0, 1.0, 0.0, 0.0, 0.0, 0.0),
-        bone("Hips", 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0),
-        bone("Hips", float("nan"), 1.0, 0.0, 0.0, 0.0, 0.0, 1.0),
-        bone("Hips", 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, float("inf")),
-        bone("Hips", 3e38, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0),
-        bone("Hips", 0.0, 1.0, 0.0, 0.0, 0.0, "0", 1.0),
-        bone("Tail", 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0),
-        osc.encode("/VMC/Ext/Bone/Pos", 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0),
-        osc.encode("/VMC/Ext/Blend/Apply"),
-        osc.encode("/VMC/Ext/T", "now"),
-        osc.encode("/dancerev/bpm"),
-        osc.encode("/dancerev/phase", float("nan")),
-        osc.encode("/tracking/face", 1, 2.0, "three"),
-    ],
+    NO_BONES,
 )
 def test_what_is_no_bone_changes_nothing(receiver, throw, packet):
     throw(packet)
