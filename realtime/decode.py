@@ -60,10 +60,21 @@ def duration(path: str | Path) -> float | None:
     import av
 
     try:
-        with av.open(str(path), metadata_errors="ignore") as container:
+        with _open(path) as container:
             return container.duration / av.time_base if container.duration else None
     except (av.FFmpegError, OSError):
         return None
+
+
+def _open(path: str | Path) -> av.container.InputContainer:
+    """Open a media file for reading, whatever the encoding of its tags.
+
+    PyAV 14 to 18 raise on tags that are not UTF-8 unless told otherwise; PyAV 19 ignores such tags and has no option.
+    """
+    import av
+
+    options = {} if int(av.__version__.partition(".")[0]) >= 19 else {"metadata_errors": "ignore"}
+    return av.open(str(path), **options)
 
 
 def _frames(path: Path) -> Iterator[av.AudioFrame]:
@@ -71,7 +82,7 @@ def _frames(path: Path) -> Iterator[av.AudioFrame]:
     import av
 
     try:
-        container = av.open(str(path), metadata_errors="ignore")
+        container = _open(path)
     except (av.FFmpegError, ValueError) as error:
         raise InputError(f"{path} is not a music file that can be decoded") from error
     with container:
