@@ -23,15 +23,15 @@ from rich.table import Table
 
 from dancerev.clients.osc import MAX_DATAGRAM
 from dancerev.clients.vmc import VmcSender
-from dancerev.model.command_line import ArgumentParser
+from dancerev.command_line import ArgumentParser
 from dancerev.model.features import FEATURE_SIZE, network_input
 from dancerev.model.pose import FRAME_RATE, POSE_SIZE
+from dancerev.realtime.audio.decode import decode
+from dancerev.realtime.audio.sources import demo_path
 from dancerev.realtime.dancer import side_by_side
-from dancerev.realtime.decode import decode
 from dancerev.realtime.features import FeatureExtractor
 from dancerev.realtime.providers import PROVIDERS
 from dancerev.realtime.session import ANY_STYLE, THREADS, DanceModel, ModelError
-from dancerev.realtime.sources import demo_path
 from dancerev.realtime.spectrum import FRAME_SAMPLES
 from dancerev.realtime.stream import DanceStream
 
@@ -173,7 +173,7 @@ def original_way(samples: Samples) -> dict[str, float]:
     # Not at the top: a stage has no torch.
     import torch
 
-    from dancerev.model.original import OriginalConfig, OriginalNetwork
+    from dancerev.model.network.original import OriginalConfig, OriginalNetwork
 
     threads = torch.get_num_threads()
     torch.set_num_threads(THREADS)

@@ -13,16 +13,17 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from dancerev.export.parity import prove, rest_vector
-from dancerev.export.precision import PRECISIONS, in_precision, precision_of, read_model
-from dancerev.export.tensorrt_engine import build_engines
-from dancerev.model.checkpoint import load_checkpoint
-from dancerev.model.command_line import ArgumentParser
+from dancerev.command_line import ArgumentParser
 from dancerev.model.features import FEATURE_NAMES, FEATURE_VERSION
-from dancerev.model.network import DanceNetwork, State
+from dancerev.model.network.checkpoint import load_checkpoint
+from dancerev.model.network.network import DanceNetwork, State
 from dancerev.model.pose import FRAME_RATE, POSE_SIZE
 from dancerev.model.skeleton import BONES
 from dancerev.model.step_format import DANCERS, FORMAT_VERSION, INPUTS, METADATA_KEY, POSE_OUTPUT, STATE
+
+from .parity import prove, rest_vector
+from .precision import PRECISIONS, in_precision, precision_of, read_model
+from .tensorrt_engine import build_engines
 
 
 class _Step(nn.Module):
@@ -181,7 +182,7 @@ def _export(source: str, out: Path, licence: str) -> DanceNetwork | None:
     if network.config.look_ahead:
         raise ValueError(
             f"{source}: hears music to come (--look-ahead), which no stage can;"
-            " it dances to files by python -m dancerev.model.generate_original --ours"
+            " it dances to files by python -m dancerev.model.evaluation.generate_original --ours"
         )
     export_step(network, out, licence)
     return network

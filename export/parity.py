@@ -19,14 +19,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dancerev.model.corpus.music import hear
 from dancerev.model.features import BEAT, FEATURE_SIZE
-from dancerev.model.free_run import gumbel
-from dancerev.model.music import hear
-from dancerev.model.network import DanceNetwork, State
+from dancerev.model.network.network import DanceNetwork, State
 from dancerev.model.pose import FRAME_RATE, POSE_SIZE, encode, rest_pose
 from dancerev.model.step_format import DANCERS, INPUTS, POSE_OUTPUT, STATE, state_names
-from dancerev.realtime.decode import decode
-from dancerev.realtime.sources import demo_path
+from dancerev.model.training.free_run import gumbel
+from dancerev.realtime.audio.decode import decode
+from dancerev.realtime.audio.sources import demo_path
 
 Array = npt.NDArray[np.float32]
 

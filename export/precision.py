@@ -26,13 +26,14 @@ import onnx
 from rich.console import Console
 from rich.table import Table
 
-from dancerev.export.parity import Array, StepSession, demo_features, rest_vector
+from dancerev.command_line import ArgumentParser
 from dancerev.model import rotation
-from dancerev.model.command_line import ArgumentParser
 from dancerev.model.pose import FRAME_RATE, HEIGHT, ROTATIONS
 from dancerev.model.skeleton import BONES, forward_kinematics
 from dancerev.model.step_format import INPUTS, METADATA_KEY
 from dancerev.realtime.session import DanceModel, model_path
+
+from .parity import Array, StepSession, demo_features, rest_vector
 
 PRECISIONS = ("fp32", "fp16", "int8")
 

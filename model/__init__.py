@@ -1,6 +1,4 @@
-"""What is learned: skeleton, pose representation, feature definition, corpus, network, training, metrics.
+"""What everybody may import, with numpy alone: skeleton, rotations, poses, feature definition, file formats.
 
-Modules that need torch: ``network``, ``body_loss``, ``free_run``, ``checkpoint``, ``train``, ``original``,
-``train_original``, ``generate_original``, ``beat_loss`` and ``train_beat``. All others need numpy alone (those that
-prepare a corpus, scipy too), so that the live path never loads torch.
+The rooms below need more: ``network``, ``training`` and ``beats`` torch, ``corpus`` and ``evaluation`` scipy.
 """

@@ -10,9 +10,10 @@ import numpy.typing as npt
 
 from dancerev.model.features import ACTIVITY, STEP_SIN, AcousticFrame, network_input
 from dancerev.model.pose import FRAME_RATE, Pose, PoseDecoder, encode, rest_pose
-from dancerev.realtime.postprocess import PostProcessor
-from dancerev.realtime.session import ANY_STYLE, DanceModel
-from dancerev.realtime.stage import StageKeeper
+
+from .body.postprocess import PostProcessor
+from .body.stage import StageKeeper
+from .session import ANY_STYLE, DanceModel
 
 STAGE_RADIUS = 2.5
 """Metres that one dancer has around."""

@@ -10,19 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from dancerev.model.features import AUDIO_FEATURES, BANDS, AcousticFrame
-from dancerev.realtime.beat import BarPointerTracker, BeatTracker
-from dancerev.realtime.spectrum import (
-    FRAME_SAMPLES,
-    HIGHEST,
-    LAG,
-    LOWEST,
-    MELS,
-    SAMPLE_RATE,
-    SpectralBlock,
-    Spectrum,
-    mel_centres,
-)
-from dancerev.realtime.steps import StepCounter
+
+from .beat.beat import BarPointerTracker, BeatTracker
+from .beat.steps import StepCounter
+from .spectrum import FRAME_SAMPLES, HIGHEST, LAG, LOWEST, MELS, SAMPLE_RATE, SpectralBlock, Spectrum, mel_centres
 
 __all__ = ["SAMPLE_RATE", "FeatureExtractor"]
 

@@ -11,20 +11,21 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.progress import Progress
 
+from dancerev.command_line import ArgumentParser, seed
+from dancerev.errors import InputError
 from dancerev.model import body25
 from dancerev.model.bvh import write_bvh
-from dancerev.model.command_line import ArgumentParser, seed
+from dancerev.model.evaluation.sheet import render_video
 from dancerev.model.pose import Pose
-from dancerev.model.sheet import render_video
 from dancerev.model.skeleton import BONES, forward_kinematics
-from dancerev.realtime.dancer import Dancer
-from dancerev.realtime.decode import decode, duration
-from dancerev.realtime.errors import InputError
-from dancerev.realtime.providers import PROVIDERS
-from dancerev.realtime.session import ANY_STYLE, DanceModel, ModelError
-from dancerev.realtime.sources import demo_path
-from dancerev.realtime.spectrum import SAMPLE_RATE
-from dancerev.realtime.stream import DanceStream
+
+from .audio.decode import decode, duration
+from .audio.sources import demo_path
+from .dancer import Dancer
+from .providers import PROVIDERS
+from .session import ANY_STYLE, DanceModel, ModelError
+from .spectrum import SAMPLE_RATE
+from .stream import DanceStream
 
 Array = npt.NDArray[np.float32]
 

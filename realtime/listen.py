@@ -12,16 +12,17 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from dancerev.model.command_line import ArgumentParser, seconds
+from dancerev.command_line import ArgumentParser, seconds
+from dancerev.errors import InputError
 from dancerev.model.features import AUDIO_FEATURES, BANDS, ENERGY, ONSETS, AcousticFrame
-from dancerev.realtime.beat import MAX_BPM, MIN_BPM
-from dancerev.realtime.beat_engines import LIVE_ENGINES, bpm_range, make_tracker
-from dancerev.realtime.beat_midi import MidiTracker
-from dancerev.realtime.devices import list_devices, quiet_libraries
-from dancerev.realtime.errors import InputError
-from dancerev.realtime.features import SAMPLE_RATE, FeatureExtractor
-from dancerev.realtime.midi import list_ports
-from dancerev.realtime.sources import AudioSource, open_source
+
+from .audio.devices import list_devices, quiet_libraries
+from .audio.sources import AudioSource, open_source
+from .beat.beat import MAX_BPM, MIN_BPM
+from .beat.beat_engines import LIVE_ENGINES, bpm_range, make_tracker
+from .beat.beat_midi import MidiTracker
+from .beat.midi import list_ports
+from .features import SAMPLE_RATE, FeatureExtractor
 
 BAR = 30  # characters
 RATE = 15  # pictures per second

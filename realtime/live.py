@@ -15,28 +15,29 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dancerev.clients.flat import FlatSender
-from dancerev.clients.preview import display_available, launch_preview
+from dancerev.clients.preview.preview import display_available, launch_preview
 from dancerev.clients.sink import PerDancer, Sinks
 from dancerev.clients.udp import VMC_PORT, ReceiverError, parse_target
 from dancerev.clients.vmc import VmcSender
-from dancerev.model.command_line import ArgumentParser, seconds, seed
+from dancerev.command_line import ArgumentParser, seconds, seed
+from dancerev.errors import InputError
 from dancerev.model.features import ACTIVITY, ENERGY, ONSETS
 from dancerev.model.pose import Pose
-from dancerev.realtime.beat import FORGET_BELOW, MAX_BPM, MIN_BPM
-from dancerev.realtime.beat_engines import LIVE_ENGINES, bpm_range, make_tracker
-from dancerev.realtime.beat_midi import MidiTracker
-from dancerev.realtime.controls import Controls
-from dancerev.realtime.dancer import side_by_side
-from dancerev.realtime.devices import quiet_libraries
-from dancerev.realtime.errors import InputError
-from dancerev.realtime.features import FeatureExtractor
-from dancerev.realtime.midi import list_ports
-from dancerev.realtime.providers import PROVIDERS
-from dancerev.realtime.session import ANY_STYLE, DanceModel, ModelError
-from dancerev.realtime.show import Show
-from dancerev.realtime.sources import list_devices, open_source
-from dancerev.realtime.status import StatusLine
-from dancerev.realtime.stream import DanceStream
+
+from .audio.devices import quiet_libraries
+from .audio.sources import list_devices, open_source
+from .beat.beat import FORGET_BELOW, MAX_BPM, MIN_BPM
+from .beat.beat_engines import LIVE_ENGINES, bpm_range, make_tracker
+from .beat.beat_midi import MidiTracker
+from .beat.midi import list_ports
+from .controls import Controls
+from .dancer import side_by_side
+from .features import FeatureExtractor
+from .providers import PROVIDERS
+from .session import ANY_STYLE, DanceModel, ModelError
+from .show import Show
+from .status import StatusLine
+from .stream import DanceStream
 
 MAX_DANCERS = 64
 """More than fit into a frame on one processor core."""

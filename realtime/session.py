@@ -17,7 +17,8 @@ from dancerev.model.features import FEATURE_NAMES, FEATURE_VERSION
 from dancerev.model.pose import FRAME_RATE, POSE_SIZE, encode, rest_pose
 from dancerev.model.skeleton import BONES
 from dancerev.model.step_format import DANCERS, FORMAT_VERSION, INPUTS, METADATA_KEY, POSE_OUTPUT, state_names
-from dancerev.realtime.providers import CPU, load_libraries, wanted_providers
+
+from .providers import CPU, load_libraries, wanted_providers
 
 THREADS = 1
 """One frame is too small to share out, and a second thread that spins steals time from the rest of the show."""

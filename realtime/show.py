@@ -12,9 +12,10 @@ from typing import Any
 
 from dancerev.clients.sink import PoseSink
 from dancerev.model.pose import Pose
-from dancerev.realtime.sources import AudioSource
-from dancerev.realtime.stats import Durations
-from dancerev.realtime.stream import DanceStream
+
+from .audio.sources import AudioSource
+from .stats import Durations
+from .stream import DanceStream
 
 LATE = 1.0 / 30.0
 """Seconds after which a pose that did not leave in time counts as late."""

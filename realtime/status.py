@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 from dancerev.clients.udp import UdpTarget
 from dancerev.model.features import ENERGY
-from dancerev.realtime.show import Show
+
+from .show import Show
 
 _EVERY = 0.2  # seconds between updates
 _NAMED = 3  # targets

@@ -9,10 +9,11 @@ import numpy.typing as npt
 
 from dancerev.model.features import AcousticFrame
 from dancerev.model.pose import FRAME_RATE, Pose
-from dancerev.realtime.beat import BeatClock
-from dancerev.realtime.dancer import Dancer, hear_together
-from dancerev.realtime.features import FeatureExtractor
-from dancerev.realtime.interpolate import PoseInterpolator
+
+from .beat.beat import BeatClock
+from .body.interpolate import PoseInterpolator
+from .dancer import Dancer, hear_together
+from .features import FeatureExtractor
 
 
 class DanceStream:

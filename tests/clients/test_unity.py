@@ -16,8 +16,8 @@ import pytest
 from packets import NO_BONES, bone
 
 from dancerev.clients import osc
+from dancerev.clients.preview.vmc_receiver import VmcReceiver
 from dancerev.clients.vmc import VmcSender, to_unity
-from dancerev.clients.vmc_receiver import VmcReceiver
 from dancerev.model import rotation
 from dancerev.model.pose import Pose, rest_pose
 from dancerev.model.skeleton import BONES, INDEX, MIRROR, PARENTS, REST_OFFSETS, forward_kinematics

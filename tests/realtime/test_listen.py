@@ -6,7 +6,8 @@ import wave
 import numpy as np
 import pytest
 
-from dancerev.realtime import evaluate_beats, listen
+from dancerev.model.evaluation import evaluate_beats
+from dancerev.realtime import listen
 from dancerev.realtime.features import SAMPLE_RATE
 
 

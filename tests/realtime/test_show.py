@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from dancerev.model.pose import rest_pose
-from dancerev.realtime.clock import AudioClock
+from dancerev.realtime.audio.clock import AudioClock
 from dancerev.realtime.show import Show
 
 DANCERS, FRAME = 3, 1.0 / 15.0

@@ -11,10 +11,10 @@ from pythonosc.osc_message import OscMessage
 
 from dancerev.model.pose import rest_pose
 from dancerev.model.skeleton import BONES
+from dancerev.realtime.audio.decode import decode
+from dancerev.realtime.audio.sources import demo_path
 from dancerev.realtime.dancer import Dancer
-from dancerev.realtime.decode import decode
 from dancerev.realtime.session import DanceModel, model_path
-from dancerev.realtime.sources import demo_path
 from dancerev.realtime.spectrum import SAMPLE_RATE
 from dancerev.realtime.stream import DanceStream
 

@@ -1,0 +1,1 @@
+"""Live dance generation: music in from a microphone, a dancing humanoid out over OSC."""

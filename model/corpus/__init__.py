@@ -1,0 +1,1 @@
+"""From motion capture and music to a training corpus: ``dancerev-prepare``."""

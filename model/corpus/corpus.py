@@ -1,0 +1,139 @@
+"""The prepared corpus on disk: shards of paired music and motion, and what a training reads of them.
+
+A folder holds ``manifest.json`` (feature version, styles, statistics, licences and provenance) and shards
+``train_000.npz``, ``test_000.npz``, … A shard concatenates its sequences; ``lengths`` tells them apart.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import numpy.typing as npt
+
+from ..features import FEATURE_SIZE, FEATURE_VERSION
+from ..pose import POSE_SIZE
+
+MANIFEST = "manifest.json"
+
+
+class CorpusError(ValueError):
+    """A corpus folder that cannot be used; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class DanceSequence:
+    """One dance to one piece of music, at 15 frames a second.
+
+    Attributes:
+        features: (T, FEATURE_SIZE) float16; row t is what the network hears when it makes row t of ``pose``.
+        pose: (T, POSE_SIZE) float32 pose vectors, for one frame later than the music's.
+        place: (T, 2) float32 x and z of the hips on the stage whose centre is (0, 0), metres.
+        heading: (T,) float32 radians.
+        style: index into the corpus's styles.
+        take: name of the motion take.
+        mirrored: whether left and right are exchanged.
+        tempo: of the music, beats per minute.
+        beats: (N,) float32, true times of the music's beats, in seconds of ``pose`` time: row t is for t / 15.
+    """
+
+    features: npt.NDArray[np.float16]
+    pose: npt.NDArray[np.float32]
+    place: npt.NDArray[np.float32]
+    heading: npt.NDArray[np.float32]
+    style: int
+    take: str
+    mirrored: bool
+    tempo: float
+    beats: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """All sequences of one split, and the statistics of the training split, each (FEATURE_SIZE,) or (POSE_SIZE,)."""
+
+    styles: tuple[str, ...]
+    sequences: list[DanceSequence]
+    feature_mean: npt.NDArray[np.float32]
+    feature_std: npt.NDArray[np.float32]
+    pose_mean: npt.NDArray[np.float32]
+    pose_std: npt.NDArray[np.float32]
+    manifest: dict[str, Any]
+
+
+def save_shard(path: Path, sequences: list[DanceSequence]) -> None:
+    """Write one shard, complete or not at all."""
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as file:
+        np.savez_compressed(
+            file,
+            features=np.concatenate([s.features for s in sequences]).astype(np.float16),
+            pose=np.concatenate([s.pose for s in sequences]).astype(np.float32),
+            place=np.concatenate([s.place for s in sequences]).astype(np.float32),
+            heading=np.concatenate([s.heading for s in sequences]).astype(np.float32),
+            beats=np.concatenate([s.beats for s in sequences]).astype(np.float32),
+            lengths=np.array([len(s.pose) for s in sequences]),
+            beat_counts=np.array([len(s.beats) for s in sequences]),
+            style=np.array([s.style for s in sequences]),
+            take=np.array([s.take for s in sequences]),
+            mirrored=np.array([s.mirrored for s in sequences]),
+            tempo=np.array([s.tempo for s in sequences]),
+        )
+    partial.replace(path)
+
+
+def load_shard(path: Path) -> list[DanceSequence]:
+    """The sequences of one shard.
+
+    Raises:
+        CorpusError: it is damaged, or of another kind.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as shard:
+            data = {name: shard[name] for name in shard.files}
+        at = np.cumsum(data["lengths"])[:-1]
+        beats = np.split(data["beats"], np.cumsum(data["beat_counts"])[:-1])
+        parts = [np.split(data[name], at) for name in ("features", "pose", "place", "heading")]
+        return [
+            DanceSequence(features, pose, place, heading, int(style), str(take), bool(mirrored), float(tempo), times)
+            for features, pose, place, heading, style, take, mirrored, tempo, times in zip(
+                *parts, data["style"], data["take"], data["mirrored"], data["tempo"], beats, strict=True
+            )
+        ]
+    except (OSError, EOFError, KeyError, TypeError, ValueError, BadZipFile, zlib.error) as error:
+        raise CorpusError(
+            f"{path}: damaged, or no shard of a corpus ({error}); make the folder again with dancerev-prepare"
+        ) from error
+
+
+def load_corpus(folder: Path, split: str) -> Corpus:
+    """Read the split ``train`` or ``test``.
+
+    Raises:
+        CorpusError: nothing there, a shard is damaged, or it was made for another definition of features or poses.
+    """
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+    except OSError:
+        raise CorpusError(f"{folder}: no {MANIFEST}; make the folder with dancerev-prepare") from None
+    except ValueError:
+        raise CorpusError(f"{folder / MANIFEST}: not JSON; make the folder again with dancerev-prepare") from None
+    if manifest.get("feature_version") != FEATURE_VERSION:
+        raise CorpusError(
+            f"{folder}: features of version {manifest.get('feature_version')}, this program has {FEATURE_VERSION};"
+            " make the folder again with dancerev-prepare"
+        )
+    statistics = {
+        name: np.array(manifest["statistics"][name], dtype=np.float32)
+        for name in ("feature_mean", "feature_std", "pose_mean", "pose_std")
+    }
+    for name, size in (("feature", FEATURE_SIZE), ("pose", POSE_SIZE)):
+        if statistics[f"{name}_mean"].shape != (size,) or statistics[f"{name}_std"].shape != (size,):
+            raise CorpusError(f"{folder}: {name} vectors are not of size {size}")
+    sequences = [s for path in sorted(folder.glob(f"{split}_*.npz")) for s in load_shard(path)]
+    return Corpus(styles=tuple(manifest["styles"]), sequences=sequences, manifest=manifest, **statistics)

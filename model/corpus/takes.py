@@ -1,0 +1,287 @@
+"""Takes of motion capture: found in folders and archives, retargeted, cleaned, and their pulse taken."""
+
+from __future__ import annotations
+
+import json
+import math
+import zipfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..bvh import Bvh, parse_bvh
+from .clean import FPS, clean
+from .motion import Motion
+from .motion_beats import Pulse, fit_pulse
+from .parallel import in_parallel
+from .retarget import calibrate, retarget
+from .songs import digest, read_member
+
+Array = npt.NDArray[Any]
+
+RATES = tuple(float(64.0 * 2 ** (step / 8)) for step in range(9))
+"""Dance beats a minute for which every take's pulse is fitted; between them it is played a little faster or slower."""
+
+_STYLES = ("salsa", "indian", "modern", "martial")
+_STRETCHES = 2.0 ** np.linspace(-0.6, 0.6, 9)
+_FEWEST_BEATS = 6
+
+
+@dataclass(frozen=True)
+class Source:
+    """A motion file.
+
+    Attributes:
+        style: of the dance.
+        name: unique in its style.
+        origin: the file or folder that the user named.
+        fps: its true rate, where the file's is wrong.
+        place: what messages call it.
+        content: changes with what is in it (:func:`~dancerev.model.corpus.songs.digest`).
+        read: gives its text.
+    """
+
+    style: str
+    name: str
+    origin: str
+    fps: float | None
+    place: str
+    content: str
+    read: Callable[[], str]
+
+    @property
+    def file(self) -> str:
+        """Name of the file in which the take is kept: another one when the file or its rate has changed."""
+        return f"{self.style}_{self.name}_{digest(self.content, self.fps)}.npz"
+
+
+@dataclass(frozen=True)
+class Take:
+    """A cleaned take.
+
+    Attributes:
+        name, style, origin: as of its source.
+        split: ``train`` or ``test``.
+        segments: at :data:`~dancerev.model.corpus.clean.FPS`.
+        report: what its cleaning did (:class:`~dancerev.model.corpus.clean.Report`).
+        file: name of the file in which it is kept, and of that in which its pulses are.
+    """
+
+    name: str
+    style: str
+    origin: str
+    split: str
+    segments: list[Motion]
+    report: dict[str, Any]
+    file: str
+
+
+def ordered_styles(names: set[str]) -> list[str]:
+    """The styles in the order in which the network knows them: ours first, then others by name."""
+    return [name for name in _STYLES if name in names] + sorted(names - set(_STYLES))
+
+
+def find_motion(argument: str) -> list[Source]:
+    """The BVH files that one ``[STYLE=]PATH[@FPS]`` names; without STYLE, the first known style in the path's name.
+
+    Raises:
+        OSError: there is no such path.
+        ValueError: it holds no BVH file, its rate is not a number or its style is unknown.
+    """
+    style, found, rest = argument.partition("=")
+    if not found or Path(argument).exists():
+        style, rest = "", argument
+    text, at, rate = rest.rpartition("@")
+    if not at or Path(rest).exists():
+        text, rate = rest, ""
+    try:
+        fps = float(rate) if rate else None
+    except ValueError:
+        raise ValueError(f"{argument}: '{rate}' is not a number of frames per second") from None
+    if fps is not None and not 0.0 < fps < math.inf:
+        raise ValueError(f"{argument}: frames per second must be above 0 and finite")
+    path = Path(text)
+    if not path.exists():
+        raise OSError(f"{path}: there is no such file or folder")
+    style = style or next((name for name in _STYLES if name in path.stem), "")
+    if not style:
+        raise ValueError(f"{path}: style unknown; write STYLE={path}")
+    if path.suffix.lower() == ".zip":
+        try:
+            with zipfile.ZipFile(path) as archive:
+                members = sorted(archive.infolist(), key=lambda member: member.filename)
+        except zipfile.BadZipFile:
+            raise ValueError(f"{path}: not a zip file") from None
+        sources = [
+            Source(
+                style, Path(m.filename).stem, path.name, fps, f"{path}/{m.filename}", digest(m.CRC, m.file_size),
+                partial(_read_member, path, m.filename),
+            )
+            for m in members
+            if m.filename.lower().endswith(".bvh")
+        ]  # fmt: skip
+    else:
+        files = bvh_files(path) if path.is_dir() else [path]
+        sources = [Source(style, f.stem, path.name, fps, str(f), digest(f), partial(_read_text, f)) for f in files]
+    if not sources:
+        raise ValueError(f"{path}: no BVH file in it")
+    return sources
+
+
+def bvh_files(folder: Path) -> list[Path]:
+    """The BVH files in and under a folder."""
+    return sorted(file for file in folder.rglob("*") if file.suffix.lower() == ".bvh" and file.is_file())
+
+
+def _read_member(path: Path, member: str) -> str:
+    return read_member(path, member).decode("utf-8", errors="replace")
+
+
+def _read_text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
+def prepare_takes(sources: list[Source], folder: Path, held_out: list[str], workers: int) -> list[Take]:
+    """Retargets and cleans the takes that are not in ``folder`` yet.
+
+    Args:
+        sources: the files.
+        folder: where cleaned takes are kept.
+        held_out: takes whose name contains one of these texts make the test split.
+        workers: processes.
+
+    Raises:
+        ValueError: a file is damaged, its rig cannot be mapped or another one has its name; the message names it.
+    """
+    seen: dict[str, Source] = {}
+    for source in sources:
+        other = seen.setdefault(f"{source.style}_{source.name}", source)
+        if other is not source:
+            raise ValueError(f"{other.place} and {source.place}: two takes of one name and style; rename one")
+    missing = [source for source in sources if not (folder / source.file).exists()]
+    if missing:
+        origins = sorted({source.origin for source in missing})
+        groups = [[source for source in sources if source.origin == origin] for origin in origins]
+        rigs = list(in_parallel(_calibrate, groups, workers, "rigs"))
+        calibrations = dict(zip(origins, rigs, strict=True))
+        for _ in in_parallel(partial(_prepare_take, folder, calibrations), missing, workers, "motion"):
+            pass
+    takes = []
+    for source in sources:
+        segments, report = _load_segments(folder / source.file)
+        split = "test" if any(text in source.name for text in held_out) else "train"
+        takes.append(Take(source.name, source.style, source.origin, split, segments, report, source.file))
+    return takes
+
+
+Rigs = dict[tuple[str, ...], dict[str, Array]]
+"""Calibrations by the names of a rig's joints."""
+
+
+def _calibrate(sources: list[Source]) -> Rigs:
+    """The calibration of every rig among the takes of one origin, each from all its takes."""
+    rigs: dict[tuple[str, ...], list[Bvh]] = {}
+    for source in sources:
+        bvh = _read(source)
+        rigs.setdefault(bvh.names, []).append(bvh)
+    try:
+        return {names: calibrate(bvhs) for names, bvhs in rigs.items()}
+    except ValueError as error:
+        raise ValueError(f"{sources[0].origin}: {error}") from None
+
+
+def _read(source: Source) -> Bvh:
+    try:
+        return parse_bvh(source.read())
+    except ValueError as error:
+        raise ValueError(f"{source.place}: {error}") from None
+
+
+def _prepare_take(folder: Path, calibrations: dict[str, Rigs], source: Source) -> None:
+    bvh = _read(source)
+    try:
+        segments, report = clean(retarget(bvh, source.fps, calibrations[source.origin][bvh.names]))
+    except ValueError as error:
+        raise ValueError(f"{source.place}: {error}") from None
+    save(folder / source.file, {"count": len(segments), "report": json.dumps(asdict(report)), **pack(segments)})
+
+
+def _load_segments(path: Path) -> tuple[list[Motion], dict[str, Any]]:
+    with np.load(path, allow_pickle=False) as data:
+        arrays = {name: data[name] for name in data.files}
+    return unpack(arrays, int(arrays["count"])), json.loads(str(arrays["report"]))
+
+
+def pack(segments: list[Motion]) -> dict[str, Array]:
+    """Segments as arrays of an ``.npz``."""
+    return {
+        f"{name}_{i}": getattr(segment, name).astype(np.float32)
+        for i, segment in enumerate(segments)
+        for name in ("rotations", "root", "contacts")
+    }
+
+
+def unpack(arrays: dict[str, Array], count: int) -> list[Motion]:
+    """Segments of what :func:`pack` gave."""
+    wide = {name: array.astype(np.float64) for name, array in arrays.items() if array.ndim > 1}
+    return [Motion(wide[f"rotations_{i}"], wide[f"root_{i}"], wide[f"contacts_{i}"], FPS) for i in range(count)]
+
+
+def save(path: Path, arrays: dict[str, Any]) -> None:
+    """Writes an ``.npz``, complete or not at all."""
+    unfinished = path.with_suffix(".partial")
+    with unfinished.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+    unfinished.replace(path)
+
+
+def save_real(takes: list[Take], styles: list[str], path: Path) -> None:
+    """Takes as they were danced, one after the other, for evaluation against real dance.
+
+    Keys: ``rotations`` (T, 22, 4), ``root`` (T, 3), ``contacts`` (T, 2), ``lengths`` (S,) frames of each segment,
+    ``take`` (S,) names, ``style`` (S,) indices, ``styles``, ``fps``.
+    """
+    chosen = [(take, segment) for take in takes for segment in take.segments]
+    if not chosen:
+        return
+    arrays: dict[str, Any] = {
+        name: np.concatenate([getattr(segment, name) for _, segment in chosen]).astype(np.float32)
+        for name in ("rotations", "root", "contacts")
+    }
+    arrays["lengths"] = np.array([len(segment) for _, segment in chosen])
+    arrays["take"] = np.array([take.name for take, _ in chosen])
+    arrays["style"] = np.array([styles.index(take.style) for take, _ in chosen])
+    save(path, arrays | {"styles": np.array(styles), "fps": FPS})
+
+
+def prepare_pulses(takes: list[Take], folder: Path, workers: int) -> None:
+    """Fits the pulse of every segment at every rate, where ``folder`` does not hold it yet."""
+    missing = [take for take in takes if not (folder / take.file).exists()]
+    for _ in in_parallel(partial(_fit_take, folder), missing, workers, "beats of the takes"):
+        pass
+
+
+def _fit_take(folder: Path, take: Take) -> None:
+    arrays: dict[str, Array] = {}
+    for i, segment in enumerate(take.segments):
+        for r, rate in enumerate(RATES):
+            pulse = fit_pulse(segment, rate / 60.0, _STRETCHES)
+            if pulse is not None and len(pulse.beats) >= _FEWEST_BEATS:
+                arrays[f"beats_{i}_{r}"] = pulse.beats
+                arrays[f"fit_{i}_{r}"] = np.array([pulse.stretch, pulse.score, pulse.accent])
+    save(folder / take.file, arrays)
+
+
+def load_pulses(take: Take, folder: Path, rate: int) -> list[Pulse]:
+    """The pulses of a take's segments at ``RATES[rate]``; none of segments that are too short for it."""
+    with np.load(folder / take.file, allow_pickle=False) as data:
+        return [
+            Pulse(segment, data[f"beats_{i}_{rate}"], *(float(value) for value in data[f"fit_{i}_{rate}"]))
+            for i, segment in enumerate(take.segments)
+            if f"beats_{i}_{rate}" in data
+        ]

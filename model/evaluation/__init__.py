@@ -1,0 +1,1 @@
+"""Metrics, tables and contact sheets of dances and beats: ``dancerev-evaluate``."""

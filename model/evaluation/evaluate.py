@@ -1,0 +1,408 @@
+"""``dancerev-evaluate``: dances, or groups of them, against their music and against real dance, in one table.
+
+A dance belongs to the music that its name begins with: ``SONG[__STYLE][__seedN].npz`` was danced to the song whose
+true beats and silences stand in ``SONG.beats.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import re
+import sys
+import zlib
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile, is_zipfile
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+from rich.table import Table
+
+from dancerev.command_line import ArgumentParser
+
+from ..skeleton import BONES, forward_kinematics
+from .metrics import CLIP_SECONDS, compare_dances, evaluate_dance, music_plays, resample, shortest_loop
+
+Array = npt.NDArray[Any]
+
+# name in the results, heading in the table, digits
+_COLUMNS = (
+    ("bas", "BAS", 3),
+    ("bas_chance", "chance", 3),
+    ("bas_motion", "to music", 3),
+    ("motion_beats", "beats/s", 2),
+    ("mean_speed", "m/s", 2),
+    ("max_speed", "max m/s", 1),
+    ("freezing", "frozen", 3),
+    ("foot_skating", "skating", 3),
+    ("pfc", "PFC", 2),
+    ("stage_radius", "stage m", 2),
+    ("floor_penetration", "floor m", 3),
+    ("repetition", "repeats", 2),
+    ("loop", "loop s", 1),
+)
+_COMPARISON = (("fid_k", "FID_k"), ("fid_g", "FID_g"), ("div_k", "Div_k"), ("div_g", "Div_g"))
+_TEMPI = {f"{low}–{low + 20}": (low, low + 20) for low in range(60, 180, 20)}  # beats a minute, from and up to
+
+
+class EvaluationError(ValueError):
+    """A file that cannot be evaluated; the message is one line."""
+
+
+@dataclass(frozen=True)
+class Dance:
+    """One dance.
+
+    Attributes:
+        name: of its file.
+        positions: (T, 22, 3) metres.
+        fps: frames per second.
+        beats: (N,) seconds, where they are known.
+        silences: (S, 2) start and stop in seconds, where they are known.
+        bpm: true tempo of the music, where it is known.
+        style: that the dancer was asked for, where the name says it.
+    """
+
+    name: str
+    positions: Array
+    fps: float
+    beats: Array | None = None
+    silences: Array | None = None
+    bpm: float | None = None
+    style: str | None = None
+
+
+def _arrays(path: Path) -> dict[str, Array]:
+    if not is_zipfile(path):
+        raise EvaluationError(f"{path}: {'not an .npz file' if path.exists() else 'no such file'}")
+    try:
+        with np.load(path) as file:
+            return dict(file)
+    except (OSError, EOFError, ValueError, BadZipFile, zlib.error) as error:
+        raise EvaluationError(f"{path}: cannot be read ({error})") from error
+
+
+def _frame_rate(path: Path, fps: Array) -> float:
+    """Frames per second, as a file has them, if they are a positive number."""
+    if fps.shape != () or fps.dtype.kind not in "iuf" or not 0.0 < float(fps) < math.inf:
+        raise EvaluationError(f"{path}: fps is not a number above 0")
+    return float(fps)
+
+
+def _check_frames(path: Path, name: str, frames: Array, shape: tuple[int, ...]) -> None:
+    """Refuses what is not finite numbers of ``shape`` for every frame: no metric of it would mean anything."""
+    if frames.dtype.kind not in "iuf" or frames.ndim == 0 or frames.shape[1:] != shape:
+        raise EvaluationError(f"{path}: {name} are no numbers of shape (frames, {', '.join(map(str, shape))})")
+    if not np.isfinite(frames).all():
+        raise EvaluationError(f"{path}: {name} are not all finite")
+
+
+def read_dance(path: Path, music: Path | None = None) -> Dance:
+    """A dance of ``dancerev-generate``.
+
+    Args:
+        path: the .npz file.
+        music: a ``.beats.json`` with the true beats and silences of its music, or a folder with those of all songs.
+            Without it the beats are those that the dancer heard.
+
+    Raises:
+        EvaluationError: a file is missing or of another kind.
+    """
+    arrays = _arrays(path)
+    missing = {"fps", "joint_names", "positions"} - set(arrays)
+    if missing:
+        raise EvaluationError(f"{path}: not a dance of dancerev-generate, it lacks {', '.join(sorted(missing))}")
+    if tuple(arrays["joint_names"].tolist()) != BONES:
+        raise EvaluationError(f"{path}: the joints are not those of this skeleton")
+    _check_frames(path, "positions", arrays["positions"], (len(BONES), 3))
+    if len(arrays["positions"]) < 2:
+        raise EvaluationError(f"{path}: the dance has fewer than two poses")
+    song, *rest = path.stem.split("__")
+    dance = Dance(
+        path.stem,
+        arrays["positions"],
+        _frame_rate(path, arrays["fps"]),
+        arrays.get("beats"),
+        style=next((part for part in rest if not re.fullmatch(r"seed\d+", part)), None),
+    )
+    if music is None:
+        return dance
+    return replace(dance, **_read_music(music / f"{song}.beats.json" if music.is_dir() else music))
+
+
+def _read_music(path: Path) -> dict[str, Any]:
+    """``beats``, ``silences`` and ``bpm`` of a ``.beats.json``; it must hold the beats."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        beats = np.sort(np.array(content["beats"], dtype=np.float64).reshape(-1))
+        silences = np.array(content.get("silences", []), dtype=np.float64).reshape(-1, 2)
+        bpm = content.get("bpm") or (60.0 / np.median(np.diff(beats)) if len(beats) > 1 else None)
+        return {"beats": beats, "silences": silences, "bpm": None if bpm is None else float(bpm)}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise EvaluationError(f'{path}: cannot be read as {{"beats": [seconds, …]}} ({error})') from error
+
+
+def read_group(folder: Path, music: Path | None = None) -> list[Dance]:
+    """All dances of a folder; see :func:`read_dance`.
+
+    Raises:
+        EvaluationError: there are none, or one cannot be read.
+    """
+    paths = sorted(folder.glob("*.npz"))
+    if not paths:
+        raise EvaluationError(f"{folder}: no dances (.npz) in it")
+    return [read_dance(path, music) for path in paths]
+
+
+def read_real(path: Path) -> list[Dance]:
+    """The takes of real dance that ``dancerev-prepare`` keeps (``real_test.npz``).
+
+    Raises:
+        EvaluationError: the file is missing or of another kind.
+    """
+    arrays = _arrays(path)
+    missing = {"rotations", "root", "lengths", "take", "fps"} - set(arrays)
+    if missing:
+        raise EvaluationError(f"{path}: not a set of real dances, it lacks {', '.join(sorted(missing))}")
+    _check_frames(path, "rotations", arrays["rotations"], (len(BONES), 4))
+    _check_frames(path, "root", arrays["root"], (3,))
+    fps, lengths = _frame_rate(path, arrays["fps"]), arrays["lengths"]
+    if lengths.ndim != 1 or not len(lengths) or lengths.dtype.kind not in "iu" or not (lengths >= 2).all():
+        raise EvaluationError(f"{path}: lengths are not whole numbers from 2")
+    if (
+        not int(lengths.sum()) == len(arrays["rotations"]) == len(arrays["root"])
+        or arrays["take"].shape != lengths.shape
+    ):
+        raise EvaluationError(f"{path}: rotations, root, lengths and take do not belong together")
+    positions, _ = forward_kinematics(arrays["rotations"], arrays["root"])
+    ends = np.cumsum(lengths)
+    return [
+        Dance(str(take), positions[end - length : end], fps)
+        for take, length, end in zip(arrays["take"], lengths, ends, strict=True)
+    ]
+
+
+def evaluate(dances: list[Dance], real: list[Dance], rate: float | None = None) -> dict[str, Any]:
+    """All results, ready for JSON but for NaN.
+
+    Real dance is brought to ``rate`` first, by default the lowest frame rate among all dances, so that both sides are
+    equally smooth.
+
+    Returns:
+        ``dances`` (name → results), their ``mean``, ``tempo`` and ``style`` (name → ``dances``, how many, and the means
+        of ``bas`` and ``bas_chance``), and with ``real`` not empty: ``real``, the mean over its takes, and
+        ``comparison`` (:func:`dancerev.model.evaluation.metrics.compare_dances`).
+
+    Raises:
+        EvaluationError: two dances have the same name, so that the results of one would be lost.
+    """
+    (name, count), *_ = Counter(dance.name for dance in dances).most_common(1) or [("", 0)]
+    if count > 1:
+        raise EvaluationError(f"{count} dances have the same name, {name}; rename their files")
+    results = {dance.name: _evaluate(dance) for dance in dances}
+    report: dict[str, Any] = {
+        "dances": results,
+        "mean": _mean(list(results.values())),
+        "tempo": _alignment(results, {dance.name: _band(dance.bpm) for dance in dances}),
+        "style": _alignment(results, {dance.name: dance.style for dance in dances}),
+    }
+    if real:
+        rate = rate or min(dance.fps for dance in [*dances, *real])
+        same = [Dance(d.name, resample(d.positions, d.fps, rate), rate) for d in real]
+        report["real"] = _mean([_evaluate(dance) for dance in same])
+        made = [(resample(part, dance.fps, rate), rate) for dance in dances for part in _danced(dance)]
+        report["comparison"] = compare_dances(made, [(d.positions, rate) for d in same])
+    return report
+
+
+def _danced(dance: Dance) -> list[Array]:
+    """Positions of the stretches (frames, 22, 3) in which music plays: real dancers do not rest before the camera."""
+    if dance.silences is None or not len(dance.silences):
+        return [dance.positions]
+    plays = music_plays(np.arange(len(dance.positions)) / dance.fps, dance.silences)
+    edges = np.flatnonzero(np.diff(plays.astype(int), prepend=0, append=0))
+    stretches = [dance.positions[start:stop] for start, stop in zip(edges[::2], edges[1::2], strict=True)]
+    return [stretch for stretch in stretches if len(stretch) >= CLIP_SECONDS * dance.fps]
+
+
+def evaluate_groups(groups: dict[str, list[Dance]], real: list[Dance]) -> dict[str, dict[str, Any]]:
+    """Name → :func:`evaluate` of each group, all of them compared with real dance at one frame rate."""
+    rate = min(dance.fps for dances in [*groups.values(), real] for dance in dances)
+    return {name: evaluate(dances, real, rate) for name, dances in groups.items()}
+
+
+def _evaluate(dance: Dance) -> dict[str, float]:
+    loop = shortest_loop(dance.positions, dance.fps)
+    results = evaluate_dance(dance.positions, dance.fps, dance.beats, dance.silences)
+    return results | {"loop": math.nan if loop is None else loop}
+
+
+def _band(bpm: float | None) -> str | None:
+    """The name of the band of a tempo, where it has one."""
+    return next((name for name, (low, high) in _TEMPI.items() if bpm is not None and low <= bpm < high), None)
+
+
+def _alignment(results: dict[str, dict[str, float]], parts: dict[str, str | None]) -> dict[str, dict[str, float]]:
+    """Part → how many of the dances are of it, and how well on the beat; ``parts`` names that of each dance."""
+    report = {}
+    for part in sorted({part for part in parts.values() if part}):
+        rows = [row for name, row in results.items() if parts[name] == part]
+        means = _mean(rows)
+        report[part] = {"dances": len(rows)} | {name: means[name] for name in ("bas", "bas_chance") if name in means}
+    return report
+
+
+def _mean(rows: list[dict[str, float]]) -> dict[str, float]:
+    """Mean of each result over the rows that have it; of the loop, the shortest."""
+    means = {}
+    for name, _, _ in _COLUMNS:
+        values = [row[name] for row in rows if math.isfinite(row.get(name, math.nan))]
+        if values:
+            means[name] = min(values) if name == "loop" else float(np.mean(values))
+    return means
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_nan(inner) for name, inner in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def print_report(report: dict[str, Any], console: Console) -> None:
+    """Prints the tables of :func:`evaluate`."""
+    rows = dict(report["dances"])
+    if len(rows) > 1:
+        rows["mean"] = report["mean"]
+    if "real" in report:
+        rows["real dance, mean"] = report["real"]
+    console.print(_table("dance", rows, _COLUMNS))
+    if "comparison" in report:
+        compared = report["comparison"]
+        parts = [f"{heading} {compared[name]:.2f}" for name, heading in _COMPARISON]
+        parts += [f"(real {heading} {compared[name + '_real']:.2f})" for name, heading in _COMPARISON[2:]]
+        console.print("  ".join(parts))
+    _print_alignment({"all dances": report}, console)
+
+
+def print_groups(groups: dict[str, dict[str, Any]], console: Console) -> None:
+    """Prints the tables of :func:`evaluate_groups`: a row for each group, and one for real dance."""
+    rows = {name: report["mean"] | report.get("comparison", {}) for name, report in groups.items()}
+    columns: tuple[tuple[str, str, int], ...] = _COLUMNS
+    compared = next(iter(groups.values()))
+    if "real" in compared:
+        columns = (*_COLUMNS, *((name, heading, 2) for name, heading in _COMPARISON))
+        spread = {name: compared["comparison"][f"{name}_real"] for name, _ in _COMPARISON[2:]}
+        rows["real dance"] = compared["real"] | spread
+    console.print(_table("group", rows, columns))
+    _print_alignment(groups, console)
+
+
+def _table(heading: str, rows: dict[str, dict[str, float]], columns: tuple[tuple[str, str, int], ...]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column(heading, no_wrap=True, overflow="ellipsis", max_width=24)
+    for _, title, _ in columns:
+        table.add_column(title, justify="right")
+    for row, results in rows.items():
+        table.add_row(row, *(_cell(results.get(name, math.nan), digits) for name, _, digits in columns))
+    return table
+
+
+def _cell(value: float, digits: int) -> str:
+    return f"{value:.{digits}f}" if math.isfinite(value) else "–"
+
+
+def _print_alignment(groups: dict[str, dict[str, Any]], console: Console) -> None:
+    """BAS and its chance level at every tempo and in every style that there is."""
+    styles = sorted({style for report in groups.values() for style in report["style"]})
+    parts = [("tempo", band) for band in _TEMPI if any(band in report["tempo"] for report in groups.values())]
+    parts += [("style", style) for style in styles]
+    if not parts:
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column("BAS / chance", no_wrap=True, overflow="ellipsis", max_width=24)
+    for kind, part in parts:
+        table.add_column(f"{part} BPM" if kind == "tempo" else part, justify="right")
+    for name, report in groups.items():
+        rows = [report[kind].get(part, {}) for kind, part in parts]
+        table.add_row(
+            name, *(" / ".join(_cell(row.get(key, math.nan), 3) for key in ("bas", "bas_chance")) for row in rows)
+        )
+    console.print()
+    console.print(table)
+
+
+def _group(text: str) -> tuple[str, Path]:
+    name, equals, folder = text.partition("=")
+    if not (name and equals and folder):
+        raise argparse.ArgumentTypeError(f"a group is NAME=FOLDER, not {text}")
+    return name, Path(folder)
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(prog="dancerev-evaluate", description=__doc__)
+    parser.add_argument("dances", nargs="*", type=Path, metavar="DANCE.npz", help="written by dancerev-generate")
+    parser.add_argument(
+        "--group",
+        action="append",
+        default=[],
+        type=_group,
+        metavar="NAME=FOLDER",
+        help="instead: all dances of a folder, as one row of a table of groups; may be repeated",
+    )
+    parser.add_argument(
+        "--music",
+        type=Path,
+        metavar="FOLDER|JSON",
+        help="true beats and silences of the music: SONG.beats.json for every SONG[__STYLE][__seedN].npz, or one file "
+        "for all dances (default: the beats that the dancer heard)",
+    )
+    parser.add_argument("--real", type=Path, metavar="NPZ", help="real dance to compare with, by dancerev-prepare")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all results there")
+    parser.add_argument("--sheets", type=Path, metavar="FOLDER", help="put a contact sheet of each dance there")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if bool(arguments.dances) == bool(arguments.group):
+        parser.error("give either dances or groups of them")
+    try:
+        real = read_real(arguments.real) if arguments.real else []
+        groups = {name: read_group(folder, arguments.music) for name, folder in arguments.group}
+        if len(groups) < len(arguments.group):
+            raise EvaluationError("two groups have the same name")
+        dances = [read_dance(path, arguments.music) for path in arguments.dances]
+        report = evaluate_groups(groups, real) if groups else evaluate(dances, real)
+        if arguments.json:
+            arguments.json.write_text(json.dumps(_without_nan(report), indent=1) + "\n", encoding="utf-8")
+        if arguments.sheets:
+            _draw_sheets({"": dances, **groups}, arguments.sheets)
+    except (ValueError, OSError) as error:
+        print(f"dancerev-evaluate: {error}", file=sys.stderr)
+        return 2
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=180)
+    (print_groups if groups else print_report)(report, console)
+    return 0
+
+
+def _draw_sheets(groups: dict[str, list[Dance]], folder: Path) -> None:
+    """A contact sheet of each dance, in a folder of each group."""
+    from .sheet import contact_sheet
+
+    for group, dances in groups.items():
+        (folder / group).mkdir(parents=True, exist_ok=True)
+        for dance in dances:
+            contact_sheet(dance.positions, folder / group / f"{dance.name}.png", dance.fps, title=dance.name)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""Losses that know the body: joints in space, how they move, and feet that stay put. Torch."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..pose import CONTACTS, HEIGHT, ROTATIONS, TRAVEL, TURN
+from ..skeleton import BONES, FEET, PARENTS, REST_OFFSETS
+
+
+def matrices_from_6d(encoded: Tensor) -> Tensor:
+    """(..., 6) → rotation matrices (..., 3, 3), by Gram–Schmidt (Zhou et al., CVPR 2019)."""
+    x = F.normalize(encoded[..., :3], dim=-1)
+    y = encoded[..., 3:]
+    y = F.normalize(y - (x * y).sum(-1, keepdim=True) * x, dim=-1)
+    return torch.stack([x, y, torch.linalg.cross(x, y)], dim=-1)
+
+
+def joints(vectors: Tensor) -> Tensor:
+    """Pose vectors (..., POSE_SIZE) → joint positions (..., 22, 3) in metres, in the facing frame under the hips."""
+    rotations = matrices_from_6d(vectors[..., ROTATIONS].reshape(*vectors.shape[:-1], len(BONES), 6))
+    offsets = torch.as_tensor(REST_OFFSETS, dtype=vectors.dtype, device=vectors.device)
+    zero = torch.zeros_like(vectors[..., :1])
+    positions = [torch.cat([zero, vectors[..., HEIGHT], zero], dim=-1)]
+    frames = [rotations[..., 0, :, :]]
+    for bone in range(1, len(BONES)):
+        above = frames[PARENTS[bone]]
+        positions.append(positions[PARENTS[bone]] + above @ offsets[bone])
+        frames.append(above @ rotations[..., bone, :, :])
+    return torch.stack(positions, dim=-2)
+
+
+def displacement(joints_before: Tensor, joints_after: Tensor, vectors: Tensor) -> Tensor:
+    """How far every joint moved in the world, (..., 22, 3) metres in the earlier facing frame.
+
+    Args:
+        joints_before, joints_after: (..., 22, 3) from :func:`joints`, of consecutive frames.
+        vectors: (..., POSE_SIZE) of the later frame: its turn and travel lead from one to the other.
+    """
+    sine, cosine = torch.sin(vectors[..., TURN]), torch.cos(vectors[..., TURN])
+    x, y, z = joints_after.unbind(-1)
+    moved = torch.stack([cosine * x + sine * z, y, cosine * z - sine * x], dim=-1)
+    travel = vectors[..., TRAVEL]
+    step = torch.stack([travel[..., 0], torch.zeros_like(travel[..., 0]), travel[..., 1]], dim=-1)
+    return moved + step[..., None, :] - joints_before
+
+
+class BodyLoss(NamedTuple):
+    """Means over joints and frames, in metres.
+
+    Attributes:
+        position: error of positions.
+        velocity: error of movement per frame.
+        speed: error of its length alone. What is unsure of the direction of a movement makes it smaller, by the errors
+            above; this one makes it as large as it should be.
+        pulse: error of the mean speed of all joints. Its dips are what is seen as the beat of a dance.
+        level: error of the mean speed over the whole window, so that a dance is not calmer than it should be.
+        slide: movement of planted feet.
+    """
+
+    position: Tensor
+    velocity: Tensor
+    speed: Tensor
+    pulse: Tensor
+    level: Tensor
+    slide: Tensor
+
+
+def body_loss(made: Tensor, real: Tensor) -> BodyLoss:
+    """Compare pose vectors (B, T, POSE_SIZE), not normalised, with the real ones."""
+    made_joints, real_joints = joints(made), joints(real)
+    made_move = displacement(made_joints[:, :-1], made_joints[:, 1:], made[:, 1:])
+    real_move = displacement(real_joints[:, :-1], real_joints[:, 1:], real[:, 1:])
+    planted = (real[:, 1:, CONTACTS] * real[:, :-1, CONTACTS]).repeat_interleave(2, dim=-1)
+    feet = made_move[:, :, [joint for foot in FEET for joint in foot]].norm(dim=-1)
+    speed_error = _length(made_move) - _length(real_move)
+    return BodyLoss(
+        position=(made_joints - real_joints).abs().mean(),
+        velocity=(made_move - real_move).abs().mean(),
+        speed=speed_error.abs().mean(),
+        pulse=speed_error.mean(dim=-1).abs().mean(),
+        level=speed_error.mean(dim=(-2, -1)).abs().mean(),
+        slide=(feet * planted).mean(),
+    )
+
+
+def _length(vectors: Tensor) -> Tensor:
+    """(..., 3) → (...), with a gradient at zero too."""
+    return (vectors.square().sum(dim=-1) + 1e-8).sqrt()

@@ -1,0 +1,62 @@
+"""Reading back what ``dancerev-train`` wrote. Torch."""
+
+from __future__ import annotations
+
+import pickle
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..features import FEATURE_VERSION
+from .network import DanceConfig, DanceNetwork
+
+UNREADABLE = (
+    OSError,
+    EOFError,
+    RuntimeError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ValueError,
+    pickle.UnpicklingError,
+)
+"""What is raised by reading a checkpoint that is none, is damaged, or is of another network."""
+
+
+def load_checkpoint(path: str | Path) -> DanceNetwork:
+    """The network of a checkpoint of ``dancerev-train``, in evaluation mode, with its averaged weights.
+
+    Raises:
+        ValueError: not such a checkpoint, or trained on features of another version.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        config = checkpoint["hyper_parameters"]["config"]
+        config = {name: tuple(value) if isinstance(value, list) else value for name, value in config.items()}
+        network = DanceNetwork(DanceConfig(**config))
+        network.load_state_dict({k.removeprefix("network."): v for k, v in checkpoint["state_dict"].items()})
+    except UNREADABLE as error:
+        raise ValueError(f"{path}: not a checkpoint of dancerev-train, as it is now ({reason(error)})") from error
+    check_feature_version(checkpoint["hyper_parameters"], path)
+    return network.eval()
+
+
+def check_feature_version(hyper_parameters: dict[str, Any], path: str | Path) -> None:
+    """Refuses weights that were trained on features that no longer mean the same.
+
+    Raises:
+        ValueError: the version is another one.
+    """
+    # Checkpoints from before the field was there are all of version 2.
+    version = hyper_parameters.get("feature_version", 2)
+    if version != FEATURE_VERSION:
+        raise ValueError(
+            f"{path}: trained on features of version {version}, this program has {FEATURE_VERSION}; train it again"
+        )
+
+
+def reason(error: BaseException) -> str:
+    """What an error says, in one line that is not too long."""
+    return textwrap.shorten(str(error) or type(error).__name__, 200, placeholder=" …")

@@ -1,0 +1,349 @@
+"""The network of Dance Revolution (Huang et al., ICLR 2021) as it was published, to compare ours with. Torch.
+
+Its second version: the encoder's self-attention sees a window on both sides and is masked rather than chunked. What
+sets it apart from :mod:`dancerev.model.network.network`: absolute positions, music that reaches only the output, and LSTM
+layers that lag, each reading what the layer below said one frame *before*. Modules bear the names they have in its
+checkpoints, which :func:`load_original` reads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .checkpoint import UNREADABLE, check_feature_version, reason
+
+LAYERS = 3
+"""LSTM layers of the decoder."""
+
+
+@dataclass(frozen=True)
+class OriginalConfig:
+    """Sizes of the network; the defaults are those of its published checkpoint.
+
+    Attributes:
+        features: numbers per frame of music.
+        pose: numbers per pose.
+        width, layers, heads, feed_forward: of the encoder.
+        key_width: of the keys, queries and values of one head.
+        window: frames that attention sees before, and as many after, the present one.
+        positions: the longest music, in frames.
+        pose_width: of a pose once embedded.
+        hidden: of the decoder.
+        dropout: in training, everywhere.
+    """
+
+    features: int = 438
+    pose: int = 50
+    width: int = 200
+    layers: int = 1
+    heads: int = 8
+    feed_forward: int = 1024
+    key_width: int = 64
+    window: int = 900
+    positions: int = 4500
+    pose_width: int = 50
+    hidden: int = 1024
+    dropout: float = 0.1
+
+
+class Memory(NamedTuple):
+    """What the decoder remembers: hidden and cell, each (LAYERS, B, hidden)."""
+
+    hidden: Tensor
+    cell: Tensor
+
+
+class SelfAttention(nn.Module):
+    """Multi-head attention of a sequence to itself, with the residual and the norm after it."""
+
+    def __init__(self, config: OriginalConfig) -> None:
+        super().__init__()
+        self.heads = config.heads
+        inner = config.heads * config.key_width
+        self.w_qs = nn.Linear(config.width, inner)
+        self.w_ks = nn.Linear(config.width, inner)
+        self.w_vs = nn.Linear(config.width, inner)
+        for projection in (self.w_qs, self.w_ks, self.w_vs):
+            nn.init.normal_(projection.weight, std=(2.0 / (config.width + config.key_width)) ** 0.5)
+        self.fc = nn.Linear(inner, config.width)
+        nn.init.xavier_normal_(self.fc.weight)
+        self.layer_norm = nn.LayerNorm(config.width)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor, seen: Tensor) -> Tensor:
+        """(B, T, width), and (T, T) bool: whether the frame of the row sees that of the column → (B, T, width)."""
+        query, key, value = (
+            projection(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for projection in (self.w_qs, self.w_ks, self.w_vs)
+        )
+        dropout = self.dropout.p if self.training else 0.0
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=seen, dropout_p=dropout)
+        return self.layer_norm(x + self.dropout(self.fc(attended.transpose(1, 2).flatten(2))))
+
+
+class FeedForward(nn.Module):
+    """Two layers at every frame, as convolutions of width 1, with the residual and the norm after them."""
+
+    def __init__(self, config: OriginalConfig) -> None:
+        super().__init__()
+        self.w_1 = nn.Conv1d(config.width, config.feed_forward, 1)
+        self.w_2 = nn.Conv1d(config.feed_forward, config.width, 1)
+        self.layer_norm = nn.LayerNorm(config.width)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, width) → (B, T, width)."""
+        made = self.w_2(F.relu(self.w_1(x.transpose(1, 2)))).transpose(1, 2)
+        return self.layer_norm(x + self.dropout(made))
+
+
+class EncoderLayer(nn.Module):
+    """Post-norm transformer layer."""
+
+    def __init__(self, config: OriginalConfig) -> None:
+        super().__init__()
+        self.slf_attn = SelfAttention(config)
+        self.pos_ffn = FeedForward(config)
+
+    def forward(self, x: Tensor, seen: Tensor) -> Tensor:
+        """See :meth:`SelfAttention.forward`."""
+        return self.pos_ffn(self.slf_attn(x, seen))
+
+
+class Encoder(nn.Module):
+    """Whole music to a description of it at every frame, looking back and ahead."""
+
+    def __init__(self, config: OriginalConfig) -> None:
+        super().__init__()
+        self.window = config.window
+        self.src_emb = nn.Linear(config.features, config.width)
+        table = sinusoids(config.positions + 1, config.width)
+        table[0] = 0.0  # of padding; positions count from 1
+        self.position_enc = nn.Embedding(*table.shape)
+        self.position_enc.weight = nn.Parameter(table, requires_grad=False)
+        self.layer_stack = nn.ModuleList(EncoderLayer(config) for _ in range(config.layers))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, T, features) → (B, T, width).
+
+        Raises:
+            ValueError: the music is longer than the table of positions.
+        """
+        frames, longest = features.shape[1], self.position_enc.num_embeddings - 1
+        if frames > longest:
+            raise ValueError(f"the original network knows {longest} positions, too few for music of {frames} frames")
+        at = torch.arange(frames, device=features.device)
+        seen = (at[:, None] - at[None, :]).abs() <= self.window
+        x = self.src_emb(features) + self.position_enc(at + 1)
+        for layer in self.layer_stack:
+            x = layer(x, seen)
+        return x
+
+
+def sinusoids(positions: int, width: int) -> Tensor:
+    """(positions, width) absolute positions as sines and cosines (Vaswani et al., NeurIPS 2017, section 3.5)."""
+    rates = 10_000.0 ** (-2.0 * (torch.arange(width, dtype=torch.float64) // 2) / width)
+    angles = torch.arange(positions, dtype=torch.float64)[:, None] * rates
+    return torch.where(torch.arange(width) % 2 == 0, angles.sin(), angles.cos()).float()
+
+
+class Decoder(nn.Module):
+    """Three LSTM layers fed with the last pose; each layer hears of it one frame later than the one below."""
+
+    def __init__(self, config: OriginalConfig) -> None:
+        super().__init__()
+        self.hidden = config.hidden
+        self.tgt_emb = nn.Linear(config.pose, config.pose_width)
+        self.dropout = nn.Dropout(config.dropout)
+        self.lstm1 = nn.LSTMCell(config.pose_width, config.hidden)
+        self.lstm2 = nn.LSTMCell(config.hidden, config.hidden)
+        self.lstm3 = nn.LSTMCell(config.hidden, config.hidden)
+
+    @property
+    def cells(self) -> tuple[nn.LSTMCell, ...]:
+        """The layers, the first fed with the pose."""
+        return self.lstm1, self.lstm2, self.lstm3
+
+    def step(self, embedded: Tensor, memory: Memory) -> Memory:
+        """One frame, (B, pose_width)."""
+        inputs = (embedded, memory.hidden[0], memory.hidden[1])
+        moved = [
+            cell(x, (memory.hidden[i], memory.cell[i]))
+            for i, (cell, x) in enumerate(zip(self.cells, inputs, strict=True))
+        ]
+        return Memory(torch.stack([hidden for hidden, _ in moved]), torch.stack([cell for _, cell in moved]))
+
+    def forward(self, embedded: Tensor, memory: Memory) -> Tensor:
+        """A whole sequence (B, T, pose_width) → hidden states (B, T, hidden) of the last layer.
+
+        A layer's input is known before it runs, so that each runs over all frames in the library's fused kernel.
+        """
+        x = embedded
+        for i, cell in enumerate(self.cells):
+            weights = [cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh]
+            start = [memory.hidden[i : i + 1], memory.cell[i : i + 1]]
+            said, _, _ = torch.lstm(x, start, weights, True, 1, 0.0, self.training, False, True)
+            x = torch.cat([memory.hidden[i][:, None], said[:, :-1]], dim=1)
+        return said
+
+
+class OriginalNetwork(nn.Module):
+    """Whole music and the last pose in, the pose one frame ahead out.
+
+    Features are normalised inside; poses come and go normalised, by :meth:`normalize_pose`. As published nothing is
+    normalised: the statistics are then 0 and 1.
+    """
+
+    feature_mean: Tensor
+    feature_std: Tensor
+    pose_mean: Tensor
+    pose_std: Tensor
+
+    def __init__(self, config: OriginalConfig) -> None:
+        super().__init__()
+        self.config = config
+        for name, size in (("feature", config.features), ("pose", config.pose)):
+            self.register_buffer(f"{name}_mean", torch.zeros(size))
+            self.register_buffer(f"{name}_std", torch.ones(size))
+        self.encoder = Encoder(config)
+        self.decoder = Decoder(config)
+        self.linear = nn.Linear(config.hidden + config.width, config.pose)
+
+    def normalize_pose(self, pose: Tensor) -> Tensor:
+        """Pose vectors in their own units → zero mean, unit scale."""
+        return (pose - self.pose_mean) / self.pose_std
+
+    def denormalize_pose(self, pose: Tensor) -> Tensor:
+        """Inverse of :meth:`normalize_pose`."""
+        return pose * self.pose_std + self.pose_mean
+
+    def encode(self, features: Tensor) -> Tensor:
+        """Music (B, T, features) in its own units → (B, T, width)."""
+        return self.encoder((features - self.feature_mean) / self.feature_std)
+
+    def initial_memory(self, batch: int, generator: torch.Generator | None = None) -> Memory:
+        """Drawn from N(0, 1): what makes one dance differ from another."""
+        size = (2, LAYERS, batch, self.config.hidden)
+        hidden, cell = torch.randn(size, generator=generator).to(self.feature_mean.device)
+        return Memory(hidden, cell)
+
+    def emit(self, hidden: Tensor, music: Tensor) -> Tensor:
+        """The pose (..., pose), from the last layer (..., hidden) and the encoded music (..., width)."""
+        return self.linear(torch.cat([hidden, music], dim=-1))
+
+    def forward(self, features: Tensor, poses: Tensor, own: Tensor, begin: Tensor, memory: Memory) -> Tensor:
+        """Whole sequences, in training.
+
+        Args:
+            features: (B, T, features) music.
+            poses: (B, T, pose) normalised, the real pose before each frame.
+            own: (T,) bool, True where the decoder is fed what it said last rather than the real pose; without
+                gradient, as in the paper.
+            begin: (pose,) normalised, what it is taken to have said before the first frame.
+            memory: at the start.
+
+        Returns:
+            poses (B, T, pose) normalised; frame t is what hearing frame t made.
+        """
+        music = self.encode(features)
+        # One draw of dropout for both passes: then they agree.
+        keep = self.decoder.dropout(music.new_ones(*poses.shape[:2], self.config.pose_width))
+        fed = self._fed(music, poses, own, begin, memory, keep)
+        return self.emit(self.decoder(self.decoder.tgt_emb(fed) * keep, memory), music)
+
+    @torch.no_grad()
+    def _fed(self, music: Tensor, poses: Tensor, own: Tensor, begin: Tensor, memory: Memory, keep: Tensor) -> Tensor:
+        """What the decoder is fed (B, T, pose): the real poses, or at the frames of ``own`` its own."""
+        choices = own.tolist()
+        fed = poses.clone()
+        said = begin.expand(len(poses), -1)
+        last_own = len(choices) - 1 - choices[::-1].index(True) if True in choices else -1
+        for t in range(last_own + 1):
+            if choices[t]:
+                fed[:, t] = said
+            memory = self.decoder.step(self.decoder.tgt_emb(fed[:, t]) * keep[:, t], memory)
+            said = self.emit(memory.hidden[-1], music[:, t])
+        return fed
+
+    @torch.no_grad()
+    def generate(self, features: Tensor, begin: Tensor, memory: Memory) -> Tensor:
+        """Dances to whole pieces of music, the network fed with nothing but its own poses.
+
+        Args:
+            features: (B, T, features).
+            begin: (pose,) normalised, the fixed pose to begin with.
+            memory: of :meth:`initial_memory`.
+
+        Returns:
+            (B, T, pose) normalised.
+        """
+        said, made = begin.expand(len(features), -1), []
+        for music in self.encode(features).unbind(dim=1):
+            memory = self.decoder.step(self.decoder.tgt_emb(said), memory)
+            said = self.emit(memory.hidden[-1], music)
+            made.append(said)
+        return torch.stack(made, dim=1)
+
+
+def own_frames(frames: int, own: int, real: int = 10) -> Tensor:
+    """(frames,) bool, the dynamic auto-condition of the paper: ``own`` times True, ``real`` times False, and again."""
+    return torch.arange(frames) % (own + real) < own
+
+
+def load_original(path: str | Path) -> OriginalNetwork:
+    """The network of a checkpoint, in evaluation mode.
+
+    Args:
+        path: a checkpoint of the original's training (``model``, ``args``, ``epoch``), or one of
+            ``dancerev-train --network original``.
+
+    Raises:
+        ValueError: no such checkpoint, or trained on features of another version; one line.
+    """
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        if "args" in checkpoint:
+            network = OriginalNetwork(_published_config(checkpoint["args"]))
+            weights = {name.removeprefix("module."): value for name, value in checkpoint["model"].items()}
+            statistics = {name: value for name, value in network.named_buffers() if "." not in name}
+            weights = statistics | weights
+        else:
+            network = OriginalNetwork(OriginalConfig(**checkpoint["hyper_parameters"]["original"]))
+            weights = {name.removeprefix("network."): value for name, value in checkpoint["state_dict"].items()}
+        network.load_state_dict(weights)
+    except pickle.UnpicklingError as error:
+        raise ValueError(f"{path}: not a checkpoint of the original network (no file of tensors alone)") from error
+    except UNREADABLE as error:
+        raise ValueError(f"{path}: not a checkpoint of the original network ({reason(error)})") from error
+    if "args" not in checkpoint:  # as published it hears other features altogether
+        check_feature_version(checkpoint["hyper_parameters"], path)
+    return network.eval()
+
+
+def _published_config(args: Any) -> OriginalConfig:
+    """Sizes from the command line that the original's training keeps in its checkpoints."""
+    if args.d_k != args.d_v:
+        raise ValueError(f"keys of {args.d_k} and values of {args.d_v} numbers a head")
+    return OriginalConfig(
+        features=args.d_frame_vec,
+        pose=args.d_pose_vec,
+        width=args.frame_emb_size,
+        layers=args.n_layers,
+        heads=args.n_head,
+        feed_forward=args.d_inner,
+        key_width=args.d_k,
+        window=args.sliding_windown_size,
+        positions=args.max_seq_len,
+        pose_width=args.pose_emb_size,
+        hidden=args.d_inner,
+        dropout=args.dropout,
+    )

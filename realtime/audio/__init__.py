@@ -1,0 +1,1 @@
+"""Audio sources: microphones and music files, as mono samples at one rate with a clock."""

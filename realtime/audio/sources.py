@@ -1,0 +1,124 @@
+"""Where the sound comes from: a microphone, a music file or the demo track, behind one interface."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from dancerev.errors import InputError
+
+from ..spectrum import SAMPLE_RATE
+from .capture import Microphone
+from .clock import AudioClock
+from .decode import decode
+from .devices import Device, find_device, list_devices
+from .playback import MusicFile
+
+__all__ = ["SAMPLE_RATE", "AudioSource", "InputError", "decode", "demo_path", "list_devices", "open_source"]
+
+
+class AudioSource(Protocol):
+    """A stream of mono sound that is heard now; read by one thread."""
+
+    def start(self) -> None:
+        """Begins; :class:`InputError` where that fails."""
+
+    def read(self, timeout: float) -> npt.NDArray[np.float32]:
+        """(n,) float32 samples at SAMPLE_RATE since the last read; waits up to ``timeout`` seconds, may be empty."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether everything was read."""
+
+    @property
+    def clock(self) -> AudioClock:
+        """When which sample is heard; audio time 0 is the first sample. Ask again after each ``start``."""
+
+    @property
+    def xruns(self) -> int:
+        """Blocks that came too fast to be kept, or too late to be played."""
+
+    @property
+    def note(self) -> str | None:
+        """What the user should know of it now, one line, or None."""
+
+    def close(self) -> None:
+        """Lets go of device and file; harmless when repeated."""
+
+
+class Limited:
+    """A source that ends after ``seconds`` of audio."""
+
+    def __init__(self, source: AudioSource, seconds: float) -> None:
+        self._source = source
+        self._left = round(seconds * SAMPLE_RATE)
+
+    @property
+    def note(self) -> str | None:
+        return self._source.note
+
+    @property
+    def clock(self) -> AudioClock:
+        return self._source.clock
+
+    @property
+    def xruns(self) -> int:
+        return self._source.xruns
+
+    @property
+    def ended(self) -> bool:
+        return self._left == 0 or self._source.ended
+
+    def start(self) -> None:
+        self._source.start()
+
+    def read(self, timeout: float) -> npt.NDArray[np.float32]:
+        if self._left == 0:
+            return np.empty(0, dtype=np.float32)
+        samples = self._source.read(timeout)[: self._left]
+        self._left -= len(samples)
+        return samples
+
+    def close(self) -> None:
+        self._source.close()
+
+
+def demo_path() -> Path:
+    """The bundled demo track."""
+    return Path(str(resources.files("dancerev.realtime") / "demo" / "demo.ogg"))
+
+
+def open_source(
+    input: str, device: str | int | None = None, mute: bool = False, duration: float | None = None
+) -> AudioSource:
+    """The source that ``--input`` names, not yet started.
+
+    Args:
+        input: "mic", "demo" or the path of a music file.
+        device: number or part of a name; the one to record from, or, for music, to play through.
+        mute: music makes no sound, and no sound device is touched.
+        duration: seconds of audio after which the source ends.
+
+    Raises:
+        InputError: the file, the device or the PortAudio library cannot be used. Music for which no device was
+            asked for never fails for want of one: it plays silently, and ``note`` says so.
+    """
+    source: AudioSource = Microphone(device) if input == "mic" else _music(input, device, mute)
+    return source if duration is None else Limited(source, duration)
+
+
+def _music(input: str, device: str | int | None, mute: bool) -> MusicFile:
+    path = demo_path() if input == "demo" else Path(input)
+    if mute:
+        return MusicFile(path)
+    try:
+        player: Device = find_device("output", device)
+    except InputError as error:
+        if device is not None:
+            raise
+        return MusicFile(path, note=f"{error}; the music plays silently")
+    return MusicFile(path, player)

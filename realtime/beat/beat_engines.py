@@ -1,0 +1,51 @@
+"""The beat trackers by name, for the commands that offer ``--beat-engine`` and ``--bpm-range``."""
+
+from __future__ import annotations
+
+import argparse
+
+from dancerev.errors import InputError
+
+from .bar_pointer import FASTEST_BPM, SLOWEST_BPM
+from .beat import MAX_BPM, MIN_BPM, BarPointerTracker, BeatTracker
+from .beat_midi import MidiTracker
+from .midi import MidiInput
+
+BEAT_ENGINES = ("own", "aubio")
+"""Those that hear the beat in the sound."""
+
+LIVE_ENGINES = (*BEAT_ENGINES, "midi")
+"""Those of a show, which can follow a clock too."""
+
+
+def make_tracker(
+    engine: str = "own", bpm_range: tuple[float, float] = (MIN_BPM, MAX_BPM), midi_port: str | None = None
+) -> BeatTracker:
+    """The tracker of that name, for tempi within ``bpm_range``; "midi" listens to a port that ``midi_port`` names.
+
+    Raises:
+        InputError: the engine is not installed, or there is no such port, or no use for one.
+        ValueError: there is no such engine, or it cannot follow such a range.
+    """
+    if midi_port is not None and engine != "midi":
+        raise InputError("a MIDI port is for --beat-engine midi")
+    if engine == "own":
+        return BarPointerTracker(*bpm_range)
+    if engine == "aubio":
+        from .beat_aubio import AubioTracker
+
+        return AubioTracker(*bpm_range)
+    if engine == "midi":
+        return MidiTracker(*bpm_range, MidiInput(midi_port))
+    raise ValueError(f"no beat engine {engine}; there are {', '.join(LIVE_ENGINES)}")
+
+
+def bpm_range(text: str) -> tuple[float, float]:
+    """``MIN-MAX`` as an argument of a command."""
+    try:
+        low, high = (float(part) for part in text.split("-"))
+        BarPointerTracker.check_range(low, high)
+    except ValueError as error:
+        allowed = f"{SLOWEST_BPM:g} to {FASTEST_BPM:g}"
+        raise argparse.ArgumentTypeError(f"{text}: give MIN-MAX in BPM, {allowed}, such as 90-180") from error
+    return low, high
