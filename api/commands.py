@@ -1,4 +1,4 @@
-"""The commands that prepare, train, judge, export and measure; they may need what ``pip install 'dancerev[train]'`` brings."""
+"""The commands that may need what ``pip install 'dancerev[train]'`` brings: prepare, train, judge, export, measure."""
 
 from __future__ import annotations
 

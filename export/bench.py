@@ -28,10 +28,10 @@ from dancerev.model.features import FEATURE_SIZE, network_input
 from dancerev.model.pose import FRAME_RATE, POSE_SIZE
 from dancerev.realtime.audio.decode import decode
 from dancerev.realtime.audio.sources import demo_path
+from dancerev.realtime.dance_model import ANY_STYLE, THREADS, DanceModel, ModelError
 from dancerev.realtime.dancer import side_by_side
 from dancerev.realtime.features import FeatureExtractor
 from dancerev.realtime.providers import PROVIDERS
-from dancerev.realtime.session import ANY_STYLE, THREADS, DanceModel, ModelError
 from dancerev.realtime.spectrum import FRAME_SAMPLES
 from dancerev.realtime.stream import DanceStream
 

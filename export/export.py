@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from dancerev.command_line import ArgumentParser
 from dancerev.model.features import FEATURE_NAMES, FEATURE_VERSION
 from dancerev.model.network.checkpoint import load_checkpoint
-from dancerev.model.network.network import DanceNetwork, State
+from dancerev.model.network.dance_network import DanceNetwork, State
 from dancerev.model.pose import FRAME_RATE, POSE_SIZE
 from dancerev.model.skeleton import BONES
 from dancerev.model.step_format import DANCERS, FORMAT_VERSION, INPUTS, METADATA_KEY, POSE_OUTPUT, STATE
@@ -182,7 +182,7 @@ def _export(source: str, out: Path, licence: str) -> DanceNetwork | None:
     if network.config.look_ahead:
         raise ValueError(
             f"{source}: hears music to come (--look-ahead), which no stage can;"
-            " it dances to files by python -m dancerev.model.evaluation.generate_original --ours"
+            " it dances to files by python -m dancerev.model.evaluation.generate_offline --ours"
         )
     export_step(network, out, licence)
     return network

@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dancerev.model.corpus.music import hear
+from dancerev.model.corpus.song import hear
 from dancerev.model.features import BEAT, FEATURE_SIZE
-from dancerev.model.network.network import DanceNetwork, State
+from dancerev.model.network.dance_network import DanceNetwork, State
 from dancerev.model.pose import FRAME_RATE, POSE_SIZE, encode, rest_pose
 from dancerev.model.step_format import DANCERS, INPUTS, POSE_OUTPUT, STATE, state_names
 from dancerev.model.training.free_run import gumbel

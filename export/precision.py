@@ -31,7 +31,7 @@ from dancerev.model import rotation
 from dancerev.model.pose import FRAME_RATE, HEIGHT, ROTATIONS
 from dancerev.model.skeleton import BONES, forward_kinematics
 from dancerev.model.step_format import INPUTS, METADATA_KEY
-from dancerev.realtime.session import DanceModel, model_path
+from dancerev.realtime.dance_model import DanceModel, model_path
 
 from .parity import Array, StepSession, demo_features, rest_vector
 

@@ -24,7 +24,7 @@ STATE = (
     "prior_cell",
     "processed",
 )
-"""Of :class:`dancerev.model.network.network.State`, in order; each ``x`` comes out as ``new_x``. The stage asks the graph."""
+"""Fields of ``dance_network.State``, in order; each ``x`` comes out as ``new_x``. At run time the graph is asked."""
 
 POSE_OUTPUT = "new_pose_vector"
 """The first output: the pose vector, (dancers, POSE_SIZE)."""

@@ -11,9 +11,9 @@ import numpy.typing as npt
 from dancerev.model.features import ACTIVITY, STEP_SIN, AcousticFrame, network_input
 from dancerev.model.pose import FRAME_RATE, Pose, PoseDecoder, encode, rest_pose
 
-from .body.postprocess import PostProcessor
-from .body.stage import StageKeeper
-from .session import ANY_STYLE, DanceModel
+from .body.post_process import PostProcessor
+from .body.stage_bounds import StageKeeper
+from .dance_model import ANY_STYLE, DanceModel
 
 STAGE_RADIUS = 2.5
 """Metres that one dancer has around."""

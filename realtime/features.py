@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from dancerev.model.features import AUDIO_FEATURES, BANDS, AcousticFrame
 
-from .beat.beat import BarPointerTracker, BeatTracker
-from .beat.steps import StepCounter
+from .beat.step_counter import StepCounter
+from .beat.tracker import BarPointerTracker, BeatTracker
 from .spectrum import FRAME_SAMPLES, HIGHEST, LAG, LOWEST, MELS, SAMPLE_RATE, SpectralBlock, Spectrum, mel_centres
 
 __all__ = ["SAMPLE_RATE", "FeatureExtractor"]

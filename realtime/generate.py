@@ -15,15 +15,15 @@ from dancerev.command_line import ArgumentParser, seed
 from dancerev.errors import InputError
 from dancerev.model import body25
 from dancerev.model.bvh import write_bvh
-from dancerev.model.evaluation.sheet import render_video
+from dancerev.model.evaluation.contact_sheet import render_video
 from dancerev.model.pose import Pose
 from dancerev.model.skeleton import BONES, forward_kinematics
 
 from .audio.decode import decode, duration
 from .audio.sources import demo_path
+from .dance_model import ANY_STYLE, DanceModel, ModelError
 from .dancer import Dancer
 from .providers import PROVIDERS
-from .session import ANY_STYLE, DanceModel, ModelError
 from .spectrum import SAMPLE_RATE
 from .stream import DanceStream
 

@@ -18,10 +18,10 @@ from dancerev.model.features import AUDIO_FEATURES, BANDS, ENERGY, ONSETS, Acous
 
 from .audio.devices import list_devices, quiet_libraries
 from .audio.sources import AudioSource, open_source
-from .beat.beat import MAX_BPM, MIN_BPM
-from .beat.beat_engines import LIVE_ENGINES, bpm_range, make_tracker
-from .beat.beat_midi import MidiTracker
-from .beat.midi import list_ports
+from .beat.engines import LIVE_ENGINES, bpm_range, make_tracker
+from .beat.midi_clock import MidiTracker
+from .beat.midi_input import list_ports
+from .beat.tracker import MAX_BPM, MIN_BPM
 from .features import SAMPLE_RATE, FeatureExtractor
 
 BAR = 30  # characters

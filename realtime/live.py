@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from dancerev.clients.flat import FlatSender
+from dancerev.clients.flat_osc import FlatSender
 from dancerev.clients.preview.preview import display_available, launch_preview
 from dancerev.clients.sink import PerDancer, Sinks
 from dancerev.clients.udp import VMC_PORT, ReceiverError, parse_target
@@ -26,15 +26,15 @@ from dancerev.model.pose import Pose
 
 from .audio.devices import quiet_libraries
 from .audio.sources import list_devices, open_source
-from .beat.beat import FORGET_BELOW, MAX_BPM, MIN_BPM
-from .beat.beat_engines import LIVE_ENGINES, bpm_range, make_tracker
-from .beat.beat_midi import MidiTracker
-from .beat.midi import list_ports
-from .controls import Controls
+from .beat.engines import LIVE_ENGINES, bpm_range, make_tracker
+from .beat.midi_clock import MidiTracker
+from .beat.midi_input import list_ports
+from .beat.tracker import FORGET_BELOW, MAX_BPM, MIN_BPM
+from .dance_model import ANY_STYLE, DanceModel, ModelError
 from .dancer import side_by_side
 from .features import FeatureExtractor
+from .performance import Controls
 from .providers import PROVIDERS
-from .session import ANY_STYLE, DanceModel, ModelError
 from .show import Show
 from .status import StatusLine
 from .stream import DanceStream

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from dancerev.model.features import AcousticFrame
 from dancerev.model.pose import FRAME_RATE, Pose
 
-from .beat.beat import BeatClock
+from .beat.tracker import BeatClock
 from .body.interpolate import PoseInterpolator
 from .dancer import Dancer, hear_together
 from .features import FeatureExtractor

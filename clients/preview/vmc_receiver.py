@@ -52,7 +52,7 @@ class Body:
 
 @dataclass(slots=True)
 class Music:
-    """What the sender tells of the music (``dancerev.clients.flat``); None until told."""
+    """What the sender tells of the music (``dancerev.clients.flat_osc``); None until told."""
 
     bpm: float | None = None
     phase: float | None = None

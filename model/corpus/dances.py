@@ -16,11 +16,11 @@ from ..features import FASTEST_STEP, FEATURE_SIZE
 from ..pose import FRAME_RATE, POSE_SIZE
 from ..rotation import yaw_of
 from ..skeleton import forward_kinematics
-from .corpus import DanceSequence, save_shard
+from .compose import FPS, Body, Repertoire, compose
 from .motion_beats import alignment, joint_speed, kinematic_beats
-from .music import Song, followed, with_middles
-from .pairing import FPS, Body, Repertoire, compose
 from .parallel import in_parallel
+from .shards import DanceSequence, save_shard
+from .song import Song, followed, with_middles
 from .takes import RATES, Take, load_pulses
 
 Array = npt.NDArray[Any]
@@ -135,7 +135,7 @@ def dance_beats(song: Song, steps: Array, rng: np.random.Generator) -> Array:
 
     Args:
         song: the music.
-        steps: (N,) seconds, of :func:`~dancerev.model.corpus.music.followed`.
+        steps: (N,) seconds, of :func:`~dancerev.model.corpus.song.followed`.
         rng: chooses for slow songs.
     """
     slow = song.bpm < RATES[0] or (song.bpm < _SLOWEST_STEP and rng.random() < 0.5)

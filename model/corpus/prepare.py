@@ -14,10 +14,10 @@ from dancerev.command_line import ArgumentParser, seed
 
 from ..features import FEATURE_VERSION
 from ..pose import FRAME_RATE
-from .corpus import MANIFEST, DanceSequence
 from .dances import TEST_SHARE, Fit, ShardWriter, Statistics, make_dances, summary
-from .music import Song
-from .pairs import find_pairs, prepare_pairs
+from .recorded_pairs import find_pairs, prepare_pairs
+from .shards import MANIFEST, DanceSequence
+from .song import Song
 from .songs import Grooves, check_songs, find_songs, plan_clips, prepare_songs
 from .takes import Take, find_motion, ordered_styles, prepare_pulses, prepare_takes, save_real
 

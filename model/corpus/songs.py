@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .music import SAMPLE_RATE, Song, decode, hear, load_song, read_beats, save_song
 from .parallel import in_parallel
+from .song import SAMPLE_RATE, Song, decode, hear, load_song, read_beats, save_song
 
 Array = npt.NDArray[Any]
 
@@ -200,7 +200,7 @@ def _prepare_song(grooves: Grooves | None, job: tuple[Piece, Path, Path | None])
         audio = decode(piece.file)
         bpm, beats, source, quiet = read_beats(piece.file.with_suffix(".beats.json"))
     else:
-        from .music_render import read_groove, render
+        from .render_music import read_groove, render
 
         assert grooves is not None
         groove = read_groove(read_member(grooves.archive, piece.groove))

@@ -396,7 +396,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _draw_sheets(groups: dict[str, list[Dance]], folder: Path) -> None:
     """A contact sheet of each dance, in a folder of each group."""
-    from .sheet import contact_sheet
+    from .contact_sheet import contact_sheet
 
     for group, dances in groups.items():
         (folder / group).mkdir(parents=True, exist_ok=True)

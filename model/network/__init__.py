@@ -1,1 +1,1 @@
-"""The networks: the streaming dance network, the original Dance Revolution, and what their checkpoints hold. Needs torch."""
+"""The networks: the streaming dance network, the original, and what their checkpoints hold. Needs torch."""

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from ..features import FEATURE_VERSION
-from .network import DanceConfig, DanceNetwork
+from .dance_network import DanceConfig, DanceNetwork
 
 UNREADABLE = (
     OSError,

@@ -1,9 +1,9 @@
 """The network of Dance Revolution (Huang et al., ICLR 2021) as it was published, to compare ours with. Torch.
 
 Its second version: the encoder's self-attention sees a window on both sides and is masked rather than chunked. What
-sets it apart from :mod:`dancerev.model.network.network`: absolute positions, music that reaches only the output, and LSTM
-layers that lag, each reading what the layer below said one frame *before*. Modules bear the names they have in its
-checkpoints, which :func:`load_original` reads.
+sets it apart from :mod:`~dancerev.model.network.dance_network`: absolute positions, music that reaches only the
+output, and LSTM layers that lag, each reading what the layer below said one frame *before*. Modules bear the names
+they have in its checkpoints, which :func:`load_original` reads.
 """
 
 from __future__ import annotations

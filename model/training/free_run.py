@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 
 from .. import rotation
-from ..network.network import DanceNetwork
+from ..network.dance_network import DanceNetwork
 from ..pose import HEIGHT, ROTATIONS, TRAVEL, TURN, encode, rest_pose
 from ..skeleton import BONES
 

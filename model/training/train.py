@@ -25,12 +25,12 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from dancerev.command_line import ArgumentParser, seed, whole_number
 
-from ..corpus.corpus import Corpus, CorpusError, DanceSequence, load_corpus
+from ..corpus.shards import Corpus, CorpusError, DanceSequence, load_corpus
 from ..evaluation.metrics import evaluate_dance
 from ..features import FEATURE_SIZE, FEATURE_VERSION
 from ..network.body_loss import body_loss, displacement, joints
 from ..network.checkpoint import load_checkpoint
-from ..network.network import DanceConfig, DanceNetwork
+from ..network.dance_network import DanceConfig, DanceNetwork
 from ..network.original import OriginalConfig, load_original
 from ..pose import FRAME_RATE, ROTATIONS
 from ..skeleton import forward_kinematics
@@ -391,7 +391,7 @@ def train(arguments: argparse.Namespace) -> Path:
         The finished checkpoint.
     """
     if arguments.network == "original":
-        from .train_original import train_original
+        from .original import train_original
 
         return train_original(arguments)
     corpus = load_corpus(arguments.data, "train")
@@ -452,7 +452,7 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"dancerev-train: {error}", file=sys.stderr)
         return 2
-    following = f"python -m dancerev.model.evaluation.generate_original {finished} --music FOLDER -o DIR"
+    following = f"python -m dancerev.model.evaluation.generate_offline {finished} --music FOLDER -o DIR"
     if arguments.network == "dance":
         following = f"{following} --ours" if arguments.look_ahead else f"dancerev-export {finished} -o model.onnx"
     print(f"trained: {finished}; next: {following}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain, groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -74,7 +74,8 @@ def _open(path: str | Path) -> av.container.InputContainer:
     """
     import av
 
-    options = {} if int(av.__version__.partition(".")[0]) >= 19 else {"metadata_errors": "ignore"}
+    newest = int(av.__version__.partition(".")[0]) >= 19
+    options: dict[str, Any] = {} if newest else {"metadata_errors": "ignore"}
     return av.open(str(path), **options)
 
 

@@ -2,8 +2,8 @@
 
 A state is a tempo and a position in a bar of four beats (Whiteley, Cemgil & Godsill, ISMIR 2006); in the efficient
 state space of Krebs, Böck & Widmer (ISMIR 2015) the position moves on by one each step, and the tempo may change at a
-beat only. The tracker of :mod:`~dancerev.realtime.beat.beat` runs it forward on stage, and ``dancerev.model.beats.beat_loss`` in
-training.
+beat only. The tracker of :mod:`~dancerev.realtime.beat.tracker` runs it forward on stage, and
+``dancerev.model.beats.loss`` in training.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from .activation import RATE
+from .beat_network import RATE
 
 FloatArray = npt.NDArray[np.float32]
 

@@ -19,7 +19,7 @@ from dancerev.export.parity import (
     teacher_forced,
 )
 from dancerev.model.step_format import INPUTS, POSE_OUTPUT, state_names
-from dancerev.realtime.session import DanceModel, model_path
+from dancerev.realtime.dance_model import DanceModel, model_path
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from dancerev.export.precision import difference, in_precision, precision_of, ti
 from dancerev.export.precision import main as compare
 from dancerev.export.tensorrt_engine import graph_tensors, with_dancers
 from dancerev.model.step_format import METADATA_KEY
+from dancerev.realtime.dance_model import model_path
 from dancerev.realtime.generate import main as generate
 from dancerev.realtime.providers import CPU, CUDA, TENSORRT
-from dancerev.realtime.session import model_path
 
 
 @pytest.fixture(scope="module")

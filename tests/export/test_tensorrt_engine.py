@@ -9,7 +9,7 @@ import pytest
 from dancerev.export import tensorrt_engine
 from dancerev.export.export import main
 from dancerev.export.tensorrt_engine import BUILDERS, EngineError, build_engine, graph_tensors, with_dancers
-from dancerev.realtime.session import DanceModel, model_path
+from dancerev.realtime.dance_model import DanceModel, model_path
 
 pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX has wheels for x86-64 Linux only")
 

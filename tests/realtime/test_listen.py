@@ -6,7 +6,7 @@ import wave
 import numpy as np
 import pytest
 
-from dancerev.model.evaluation import evaluate_beats
+from dancerev.model.evaluation import beats as evaluate_beats
 from dancerev.realtime import listen
 from dancerev.realtime.features import SAMPLE_RATE
 

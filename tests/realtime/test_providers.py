@@ -8,8 +8,8 @@ import onnxruntime
 import pytest
 
 from dancerev.realtime import providers
+from dancerev.realtime.dance_model import DanceModel
 from dancerev.realtime.providers import CPU, CUDA, PROVIDERS, TENSORRT, cache_folder, wanted_providers
-from dancerev.realtime.session import DanceModel
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import tracemalloc
 import numpy as np
 
 from dancerev.clients.vmc import VmcSender
+from dancerev.realtime.dance_model import DanceModel
 from dancerev.realtime.dancer import Dancer
-from dancerev.realtime.session import DanceModel
 from dancerev.realtime.spectrum import FRAME_SAMPLES
 from dancerev.realtime.stream import DanceStream
 

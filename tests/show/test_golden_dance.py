@@ -12,8 +12,8 @@ import numpy as np
 from dancerev.model.skeleton import INDEX, forward_kinematics
 from dancerev.realtime.audio.decode import decode
 from dancerev.realtime.audio.sources import demo_path
+from dancerev.realtime.dance_model import DanceModel, model_path
 from dancerev.realtime.dancer import Dancer
-from dancerev.realtime.session import DanceModel, model_path
 from dancerev.realtime.spectrum import SAMPLE_RATE
 from dancerev.realtime.stream import DanceStream
 

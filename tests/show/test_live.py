@@ -306,7 +306,7 @@ def test_a_receiver_that_gets_no_poses_is_told(tmp_path):
 def test_the_live_path_loads_no_torch():
     code = (
         "import sys, dancerev.realtime.live, dancerev.realtime.generate, dancerev.clients.preview.preview\n"
-        "from dancerev.realtime.session import DanceModel\n"
+        "from dancerev.realtime.dance_model import DanceModel\n"
         "DanceModel()\n"
         "assert not {'torch', 'lightning', 'onnxscript', 'onnx', 'scipy'} & set(sys.modules)"
     )

@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from dancerev.clients.flat import FlatSender
+from dancerev.clients.flat_osc import FlatSender
 from dancerev.clients.preview.preview import display_available, launch_preview, main
 from dancerev.clients.vmc import VmcSender, to_unity
 from dancerev.model import rotation
@@ -21,8 +21,8 @@ from dancerev.model.skeleton import INDEX, REST_OFFSETS
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 pygame = pytest.importorskip("pygame")
 
-from dancerev.clients.preview import render
-from dancerev.clients.preview.vmc_receiver import Body, VmcReceiver, body_from_local
+from dancerev.clients.preview import render  # noqa: E402
+from dancerev.clients.preview.vmc_receiver import Body, VmcReceiver, body_from_local  # noqa: E402
 
 SIZE = (960, 540)
 

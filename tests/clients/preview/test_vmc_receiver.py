@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from packets import NO_BONES, bone
 
 from dancerev.clients import osc
-from dancerev.clients.flat import FlatSender
+from dancerev.clients.flat_osc import FlatSender
 from dancerev.clients.preview.vmc_receiver import Body, VmcReceiver
 from dancerev.clients.vmc import VmcSender
 from dancerev.model import rotation

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from dancerev.model import pose, skeleton
-from dancerev.model.beats.train_beat import grooves_of
+from dancerev.model.beats.train import grooves_of
 from dancerev.model.corpus import aist
-from dancerev.model.corpus.corpus import load_corpus
-from dancerev.model.corpus.music import find_grid
-from dancerev.model.corpus.pairs import find_pairs
 from dancerev.model.corpus.prepare import main
+from dancerev.model.corpus.recorded_pairs import find_pairs
+from dancerev.model.corpus.shards import load_corpus
+from dancerev.model.corpus.song import find_grid
 from dancerev.model.corpus.songs import Grooves, Piece, check_songs, find_songs, prepare_songs, rests_of, split_of
 from dancerev.model.corpus.takes import find_motion, prepare_takes
 from dancerev.model.features import FEATURE_NAMES, FEATURE_SIZE
@@ -403,7 +403,7 @@ def test_held_out_music_is_written_whenever_it_is_asked_for(prepared, tmp_path):
 
 def test_rendered_held_out_music_names_its_groove(tmp_path, monkeypatch):
     """By its path inside the data set, as the training of the ear leaves it out."""
-    from dancerev.model.corpus import music_render
+    from dancerev.model.corpus import render_music as music_render
 
     groove = "drummer1/session1/1_rock_100_beat_4-4.mid"
     with zipfile.ZipFile(tmp_path / "groove.zip", "w") as archive:

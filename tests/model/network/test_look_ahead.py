@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from dancerev.model.evaluation.generate_original import dance_ours
+from dancerev.model.evaluation.generate_offline import dance_ours
 from dancerev.model.features import FEATURE_SIZE
-from dancerev.model.network.network import DanceConfig, DanceNetwork
+from dancerev.model.network.dance_network import DanceConfig, DanceNetwork
 from dancerev.model.pose import POSE_SIZE
 from dancerev.model.training.free_run import free_run
 

@@ -14,11 +14,11 @@ import pytest
 import torch
 
 from dancerev.model import pose, rotation
-from dancerev.model.corpus.corpus import DanceSequence, load_corpus, save_shard
+from dancerev.model.corpus.shards import DanceSequence, load_corpus, save_shard
 from dancerev.model.features import BEAT_FEATURES, FEATURE_NAMES, FEATURE_SIZE, FEATURE_VERSION
 from dancerev.model.network.body_loss import body_loss, displacement, joints
 from dancerev.model.network.checkpoint import load_checkpoint
-from dancerev.model.network.network import DanceConfig, DanceNetwork
+from dancerev.model.network.dance_network import DanceConfig, DanceNetwork
 from dancerev.model.skeleton import INDEX, forward_kinematics
 from dancerev.model.training.free_run import free_run, gumbel
 from dancerev.model.training.train import PriorTraining, Training, Windows, main, mean_speed, prior_windows

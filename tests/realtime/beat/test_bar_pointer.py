@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from dancerev.realtime.beat.activation import RATE
 from dancerev.realtime.beat.bar_pointer import BEATS, PARTS, BarSpace
+from dancerev.realtime.beat.beat_network import RATE
 
 
 @pytest.fixture(scope="module")

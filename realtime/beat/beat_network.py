@@ -1,7 +1,7 @@
 """How likely it is that a beat or a downbeat falls now, by a small learned network: the bar pointer's observation.
 
 A temporal convolutional network (Bai, Kolter & Koltun, 2018), made causal for the stage: Davies & Böck (EUSIPCO 2019)
-find beats with one as well as with recurrent networks. Plain NumPy; ``dancerev.model.beats.train_beat`` trained the weights
+find beats with one as well as with recurrent networks. Plain NumPy; ``dancerev.model.beats.train`` trained the weights
 in ``beat_network.npz``, and beat_network.md says on what.
 """
 
@@ -48,7 +48,7 @@ class BeatNetwork:
     """The network with what it remembers, one block after another.
 
     Args:
-        weights: what :func:`dancerev.model.beats.train_beat.export` wrote.
+        weights: what :func:`dancerev.model.beats.train.export` wrote.
     """
 
     def __init__(self, weights: Path = WEIGHTS) -> None:

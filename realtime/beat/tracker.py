@@ -1,11 +1,11 @@
 """Where the beat is, heard causally: phase, tempo, the next beat, and the bar where the music shows it.
 
-The tracker is a bar pointer (:mod:`~dancerev.realtime.beat.bar_pointer`) that knows rhythmic patterns too (Whiteley, Cemgil
-& Godsill, ISMIR 2006): a pattern may change at a bar. Only the forward algorithm runs, so nothing waits for the future.
-It observes two things. One are the beats and downbeats that a small learned network hears (Böck, Krebs & Widmer, ISMIR
-2016; :mod:`~dancerev.realtime.beat.activation`), the other is the rise of power (spectral flux) in a low, a middle and a
-high band, of which the PATTERNS say what to expect. What tells a beat from an off-beat, and a tempo from its double, is
-what the network knows of rhythms, and where bass drum and snare fall.
+The tracker is a bar pointer (:mod:`~dancerev.realtime.beat.bar_pointer`) that knows rhythmic patterns too (Whiteley,
+Cemgil & Godsill, ISMIR 2006): a pattern may change at a bar. Only the forward algorithm runs, so nothing waits for
+the future. It observes two things. One are the beats and downbeats that a small learned network hears (Böck, Krebs &
+Widmer, ISMIR 2016; :mod:`~dancerev.realtime.beat.beat_network`), the other is the rise of power (spectral flux) in a
+low, a middle and a high band, of which the PATTERNS say what to expect. What tells a beat from an off-beat, and a
+tempo from its double, is what the network knows of rhythms, and where bass drum and snare fall.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import numpy.typing as npt
 from dancerev.model.features import BeatState
 
 from ..spectrum import HOP_RATE, HOPS, LAG, MELS, SpectralBlock
-from .activation import DELAY, RATE, STEPS, BeatNetwork
 from .bar_pointer import BEATS, FASTEST_BPM, PARTS, PRIOR_BPM, PRIOR_OCTAVES, RESTART, SLOWEST_BPM, BarSpace
+from .beat_network import DELAY, RATE, STEPS, BeatNetwork
 
 FloatArray = npt.NDArray[np.float32]
 

@@ -4,18 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from dancerev.model.beats.beat_loss import (
-    BAR_POWER,
-    BEAT_POWER,
-    PRIOR_RATE,
-    UNLIKELIEST,
-    WIDTH,
-    locate,
-    tracking_loss,
-)
-from dancerev.realtime.beat.activation import DELAY, RATE
+from dancerev.model.beats.loss import BAR_POWER, BEAT_POWER, PRIOR_RATE, UNLIKELIEST, WIDTH, locate, tracking_loss
 from dancerev.realtime.beat.bar_pointer import BEATS, PRIOR_BPM, PRIOR_OCTAVES, RESTART, BarSpace
-from dancerev.realtime.beat.beat import BAR_DOUBT, BEAT_SHARE, MAX_BPM, MIN_BPM
+from dancerev.realtime.beat.beat_network import DELAY, RATE
+from dancerev.realtime.beat.tracker import BAR_DOUBT, BEAT_SHARE, MAX_BPM, MIN_BPM
 
 SECONDS = 8.0
 STEPS_IN_ALL = int(SECONDS * RATE)

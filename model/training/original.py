@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from ..corpus.corpus import Corpus, DanceSequence, load_corpus
-from ..evaluation.generate_original import begin_pose, dance
+from ..corpus.shards import Corpus, DanceSequence, load_corpus
+from ..evaluation.generate_offline import begin_pose, dance
 from ..features import FEATURE_SIZE, FEATURE_VERSION
 from ..network.original import OriginalConfig, OriginalNetwork, own_frames
 from ..pose import FRAME_RATE, POSE_SIZE, ROTATIONS

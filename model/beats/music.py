@@ -1,7 +1,7 @@
 """Music from which the ear learns the beat: grooves played by people and programmed patterns, arranged at random.
 
-Unlike the dancer's music (:mod:`~dancerev.model.corpus.songs`) it is made for variety: tempi of 55 … 215 BPM, sampled and
-synthesised drums, bands with and without them, bars of three, tempi that drift or step, rooms, noise and levels.
+Unlike the dancer's music (:mod:`dancerev.model.corpus.songs`) it is made for variety: tempi of 55 … 215 BPM, sampled
+and synthesised drums, bands with and without them, bars of three, tempi that drift or step, rooms, noise and levels.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.signal import butter, fftconvolve, sosfilt
 
-from ..corpus.music_render import RATE, Groove, arrange, colour, noise, read_groove, synthesise
+from ..corpus.render_music import RATE, Groove, arrange, colour, noise, read_groove, synthesise
 from ..corpus.songs import split_of
 
 Array = npt.NDArray[Any]

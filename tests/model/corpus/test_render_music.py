@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dancerev.model.corpus.music_render import RATE, read_groove, render
+from dancerev.model.corpus.render_music import RATE, read_groove, render
 
 SOUNDFONT = Path("/usr/share/sounds/sf2/FluidR3_GM.sf2")
 

@@ -1,4 +1,4 @@
-"""``python -m dancerev.model.evaluation.generate_original``: offline dances to songs, of the original network and of ours. Torch.
+"""Offline dances of the original network and of ours: ``python -m dancerev.model.evaluation.generate_offline``.
 
 As the original does it: offline, the whole song heard before the first pose, from a fixed first pose and a random
 state of the decoder. Only the ears are ours. Of our own network, trained to look ahead, in no style in particular and
@@ -21,18 +21,18 @@ from torch import Tensor
 from dancerev.command_line import ArgumentParser
 
 from .. import rotation
-from ..corpus.music import decode, hear
+from ..corpus.song import decode, hear
 from ..corpus.songs import find_songs
 from ..features import FEATURE_SIZE
 from ..network.checkpoint import load_checkpoint
-from ..network.network import DanceNetwork
+from ..network.dance_network import DanceNetwork
 from ..network.original import OriginalNetwork, load_original
 from ..pose import FRAME_RATE, POSE_SIZE, Pose, PoseDecoder, encode, rest_pose
 from ..training.free_run import free_run
 
 Array = npt.NDArray[Any]
 
-_NAME = "dancerev.model.evaluation.generate_original"
+_NAME = "dancerev.model.evaluation.generate_offline"
 
 
 def begin_pose(network: OriginalNetwork) -> Tensor:

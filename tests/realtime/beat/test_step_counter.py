@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dancerev.model.features import AUDIO_FEATURES, STEP_COS, STEP_SIN, TEMPO, AcousticFrame, BeatState, network_input
-from dancerev.realtime.beat.steps import StepCounter
+from dancerev.realtime.beat.step_counter import StepCounter
 
 
 def states(bpm, seconds=20.0, bar=0.0, slip=None):

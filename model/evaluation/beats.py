@@ -1,4 +1,4 @@
-"""How well the beat is heard: ``python -m dancerev.model.evaluation.evaluate_beats FOLDER`` on music whose beats are known.
+"""How well the beat is heard: ``python -m dancerev.model.evaluation.beats FOLDER`` on music whose beats are known.
 
 Beside each piece ``song.ogg`` lies ``song.beats.json`` with its ``beats`` in seconds. A beat counts as heard when it
 was announced, no later than it fell, within 70 ms of a true one (F-measure of mir_eval; the first 5 s are left out).
@@ -24,8 +24,8 @@ from rich.table import Table
 from dancerev.command_line import ArgumentParser
 from dancerev.errors import InputError
 from dancerev.realtime.audio.sources import decode
-from dancerev.realtime.beat.beat import BeatClock, BeatTracker
-from dancerev.realtime.beat.beat_engines import BEAT_ENGINES, make_tracker
+from dancerev.realtime.beat.engines import BEAT_ENGINES, make_tracker
+from dancerev.realtime.beat.tracker import BeatClock, BeatTracker
 from dancerev.realtime.features import SAMPLE_RATE, FeatureExtractor
 
 from ..features import AcousticFrame
@@ -186,7 +186,7 @@ def _songs_of(beats: Path) -> list[Path]:
 
 def main(argv: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    parser = ArgumentParser(prog="dancerev.model.evaluation.evaluate_beats", description=__doc__.split("\n")[0])
+    parser = ArgumentParser(prog="dancerev.model.evaluation.beats", description=__doc__.split("\n")[0])
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="music with .beats.json files")
     parser.add_argument("--engine", choices=BEAT_ENGINES, default="own", help="which tracker (default own)")
     parser.add_argument(
@@ -214,7 +214,7 @@ def main(argv: list[str] | None = None) -> int:
                         f"octave {hearing.octave:.2f} off-beat {int(hearing.offbeat)}"
                     )
     except (InputError, OSError, ImportError, ValueError, KeyError) as error:
-        print(f"dancerev.model.evaluation.evaluate_beats: {error}", file=sys.stderr)
+        print(f"dancerev.model.evaluation.beats: {error}", file=sys.stderr)
         return 2
     console.print(_table(arguments.engine, results))
     return 0

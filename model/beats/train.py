@@ -1,9 +1,9 @@
-"""Trains the network that hears the beat: ``python -m dancerev.model.beats.train_beat GROOVES.zip -o beat_network.npz``.
+"""Trains the network that hears the beat: ``python -m dancerev.model.beats.train GROOVES.zip -o beat_network.npz``.
 
-It listens to rendered music whose beats are known (:mod:`~dancerev.model.beats.beat_music`) through the front end of the
+It listens to rendered music whose beats are known (:mod:`~dancerev.model.beats.music`) through the front end of the
 live ear, so that on stage it hears nothing it was not trained on. The music is made once and kept in ``--folder``.
 It learns first what a beat sounds like, step by step, and then, through the tracker itself, what the tracker has to
-hear to follow the beat (:mod:`~dancerev.model.beats.beat_loss`).
+hear to follow the beat (:mod:`~dancerev.model.beats.loss`).
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ import torch
 from torch import Tensor, nn
 
 from dancerev.command_line import ArgumentParser
-from dancerev.realtime.beat.activation import CLASSES, DELAY, INPUTS, RATE, network_input
 from dancerev.realtime.beat.bar_pointer import BarSpace
-from dancerev.realtime.beat.beat import MAX_BPM, MIN_BPM
+from dancerev.realtime.beat.beat_network import CLASSES, DELAY, INPUTS, RATE, network_input
+from dancerev.realtime.beat.tracker import MAX_BPM, MIN_BPM
 from dancerev.realtime.spectrum import FRAME_SAMPLES, Spectrum
 
 from ..corpus.parallel import in_parallel
 from ..corpus.songs import digest
-from .beat_loss import Truth, locate, tracking_loss
-from .beat_music import Source, compose, read_source
+from .loss import Truth, locate, tracking_loss
+from .music import Source, compose, read_source
 
 Array = npt.NDArray[Any]
 
@@ -139,7 +139,7 @@ def _make_piece(folder: Path, source: Source, job: tuple[int, float]) -> None:
 
 
 class BeatNet(nn.Module):
-    """The network of :class:`~dancerev.realtime.beat.activation.BeatNetwork`, for whole sequences.
+    """The network of :class:`~dancerev.realtime.beat.beat_network.BeatNetwork`, for whole sequences.
 
     What batch normalisation learns in training goes into the weights on export.
 
@@ -179,7 +179,7 @@ class BeatNet(nn.Module):
 
 @torch.no_grad()
 def export(net: BeatNet, path: Path) -> None:
-    """Writes what :class:`~dancerev.realtime.beat.activation.BeatNetwork` reads."""
+    """Writes what :class:`~dancerev.realtime.beat.beat_network.BeatNetwork` reads."""
     gain, shift = _normalisation(net.scale)
     weight, bias = _matrix(net.input)
     content: dict[str, Any] = {
@@ -331,7 +331,7 @@ def evaluate(net: BeatNet, pieces: list[Heard], space: BarSpace | None = None) -
 
 def main(argv: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    parser = ArgumentParser(prog="dancerev.model.beats.train_beat", description=__doc__.split("\n")[0])
+    parser = ArgumentParser(prog="dancerev.model.beats.train", description=__doc__.split("\n")[0])
     parser.add_argument("archive", type=Path, metavar="GROOVES.zip", help="the Groove MIDI Dataset (MIDI only)")
     parser.add_argument("-o", "--output", type=Path, required=True, help="weights to write (.npz)")
     parser.add_argument("--folder", type=Path, default=Path("beat_music"), help="where the music heard is kept")
@@ -356,7 +356,7 @@ def main(argv: list[str] | None = None) -> int:
         train(pieces, held_out, net, arguments.tracking_epochs, arguments.seed, arguments.bfloat16, space)
         export(net.eval(), arguments.output)
     except (OSError, ValueError) as error:
-        print(f"dancerev.model.beats.train_beat: {error}", file=sys.stderr)
+        print(f"dancerev.model.beats.train: {error}", file=sys.stderr)
         return 2
     return 0
 

@@ -7,9 +7,9 @@ import argparse
 from dancerev.errors import InputError
 
 from .bar_pointer import FASTEST_BPM, SLOWEST_BPM
-from .beat import MAX_BPM, MIN_BPM, BarPointerTracker, BeatTracker
-from .beat_midi import MidiTracker
-from .midi import MidiInput
+from .midi_clock import MidiTracker
+from .midi_input import MidiInput
+from .tracker import MAX_BPM, MIN_BPM, BarPointerTracker, BeatTracker
 
 BEAT_ENGINES = ("own", "aubio")
 """Those that hear the beat in the sound."""
@@ -32,7 +32,7 @@ def make_tracker(
     if engine == "own":
         return BarPointerTracker(*bpm_range)
     if engine == "aubio":
-        from .beat_aubio import AubioTracker
+        from .aubio import AubioTracker
 
         return AubioTracker(*bpm_range)
     if engine == "midi":

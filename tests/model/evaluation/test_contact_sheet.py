@@ -7,7 +7,7 @@ import numpy as np
 import pygame
 import pytest
 
-from dancerev.model.evaluation.sheet import contact_sheet, render_video
+from dancerev.model.evaluation.contact_sheet import contact_sheet, render_video
 from dancerev.model.pose import rest_pose
 
 

@@ -8,7 +8,7 @@ import pytest
 from pythonosc.osc_bundle import OscBundle
 from pythonosc.osc_message import OscMessage
 
-from dancerev.clients.flat import FlatSender
+from dancerev.clients.flat_osc import FlatSender
 from dancerev.clients.udp import ReceiverError
 from dancerev.model import rotation
 from dancerev.model.features import BeatState

@@ -5,9 +5,9 @@ import pytest
 
 from dancerev.model import rotation
 from dancerev.model.corpus.clean import clean
+from dancerev.model.corpus.compose import FPS, Repertoire, compose
 from dancerev.model.corpus.motion import Motion
 from dancerev.model.corpus.motion_beats import alignment, fit_pulse, joint_speed, kinematic_beats
-from dancerev.model.corpus.pairing import FPS, Repertoire, compose
 from dancerev.model.corpus.retarget import sole_heights
 from dancerev.model.skeleton import FEET, forward_kinematics
 

@@ -11,10 +11,10 @@ from hypothesis.extra import numpy as hnp
 from dancerev.model import rotation, skeleton
 from dancerev.model.corpus.ik import place_ankles
 from dancerev.model.pose import POSE_SIZE, TRAVEL, TURN, Pose, PoseDecoder, encode, rest_pose
-from dancerev.realtime.body import body
+from dancerev.realtime.body import scalar_kinematics as body
 from dancerev.realtime.body.interpolate import PoseInterpolator
-from dancerev.realtime.body.postprocess import MAX_JOINT_SPEED, PostProcessor, limit_joints
-from dancerev.realtime.body.stage import StageKeeper
+from dancerev.realtime.body.post_process import MAX_JOINT_SPEED, PostProcessor, limit_joints
+from dancerev.realtime.body.stage_bounds import StageKeeper
 
 ANKLES = [ankle for ankle, _ in skeleton.FEET]
 TOES = [toe for _, toe in skeleton.FEET]

@@ -18,9 +18,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from dancerev.realtime.beat.activation import DELAY, RATE
 from dancerev.realtime.beat.bar_pointer import BEATS, NEAR_TEMPO, PRIOR_BPM, PRIOR_OCTAVES, RESTART, BarSpace
-from dancerev.realtime.beat.beat import BAR_DOUBT, BEAT_SHARE
+from dancerev.realtime.beat.beat_network import DELAY, RATE
+from dancerev.realtime.beat.tracker import BAR_DOUBT, BEAT_SHARE
 
 Array = npt.NDArray[Any]
 

@@ -13,9 +13,9 @@ import pytest
 from dancerev.errors import InputError
 from dancerev.realtime import listen, live
 from dancerev.realtime.audio.clock import AudioClock
-from dancerev.realtime.beat import midi
-from dancerev.realtime.beat.beat_midi import MidiTracker
-from dancerev.realtime.beat.midi import MidiInput
+from dancerev.realtime.beat import midi_input as midi
+from dancerev.realtime.beat.midi_clock import MidiTracker
+from dancerev.realtime.beat.midi_input import MidiInput
 
 START = 1.0  # seconds; the first tick
 FRAME = 1.0 / 15.0

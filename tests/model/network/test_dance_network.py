@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dancerev.model.features import FEATURE_SIZE, STEP_COS, STEP_SIN
-from dancerev.model.network.network import Codebook, DanceConfig, DanceNetwork
+from dancerev.model.network.dance_network import Codebook, DanceConfig, DanceNetwork
 from dancerev.model.pose import POSE_SIZE
 from dancerev.model.training.free_run import gumbel
 

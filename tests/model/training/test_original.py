@@ -8,15 +8,15 @@ import pytest
 import torch
 
 from dancerev.model import pose
-from dancerev.model.corpus.corpus import DanceSequence, load_corpus, save_shard
-from dancerev.model.evaluation import generate_original
+from dancerev.model.corpus.shards import DanceSequence, load_corpus, save_shard
+from dancerev.model.evaluation import generate_offline as generate_original
 from dancerev.model.evaluation.evaluate import read_dance
-from dancerev.model.evaluation.generate_original import begin_pose, dance, doubled
+from dancerev.model.evaluation.generate_offline import begin_pose, dance, doubled
 from dancerev.model.features import FEATURE_SIZE, FEATURE_VERSION
 from dancerev.model.network.original import OriginalConfig, OriginalNetwork, load_original
 from dancerev.model.pose import FRAME_RATE, POSE_SIZE, Pose, rest_pose
 from dancerev.model.training import train
-from dancerev.model.training.train_original import OriginalTraining
+from dancerev.model.training.original import OriginalTraining
 
 FRAMES = 200
 

@@ -21,11 +21,11 @@ from ..bvh import Bvh, read_bvh
 from ..pose import FRAME_RATE
 from . import aist
 from .clean import clean_in_time
-from .corpus import DanceSequence
 from .motion import Motion
-from .music import Song, decode, find_grid, hear, load_song, save_song
 from .parallel import in_parallel
 from .retarget import calibrate, retarget
+from .shards import DanceSequence
+from .song import Song, decode, find_grid, hear, load_song, save_song
 from .songs import digest, split_of
 from .takes import Take, bvh_files, pack, save, unpack
 
@@ -288,7 +288,7 @@ def _load_take(path: Path) -> tuple[list[float], list[Motion], dict[str, Any]]:
 
 
 def lay(motion: Motion, start: float, song: Song) -> dict[str, Any] | None:
-    """What a :class:`~dancerev.model.corpus.corpus.DanceSequence` says of a motion that begins at ``start`` of a song.
+    """What a :class:`~dancerev.model.corpus.shards.DanceSequence` says of a motion that begins at ``start`` of a song.
 
     The stage centre is the middle of the dancer's way, and the way the dancer mostly faces is +Z.
 

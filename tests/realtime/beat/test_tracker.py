@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from dancerev.model.features import BeatState
+from dancerev.realtime.beat.aubio import AubioTracker
 from dancerev.realtime.beat.bar_pointer import BarSpace
-from dancerev.realtime.beat.beat import BarPointerTracker, BeatClock, TapTempo
-from dancerev.realtime.beat.beat_aubio import AubioTracker
-from dancerev.realtime.beat.beat_engines import bpm_range, make_tracker
+from dancerev.realtime.beat.engines import bpm_range, make_tracker
+from dancerev.realtime.beat.tracker import BarPointerTracker, BeatClock, TapTempo
 from dancerev.realtime.features import SAMPLE_RATE, FeatureExtractor
 
 FRAME = SAMPLE_RATE // 15

@@ -17,7 +17,7 @@ import numpy as np
 from dancerev.model.features import BeatState
 
 from ..spectrum import SpectralBlock
-from .beat import MAX_BPM, MIN_BPM, TapTempo
+from .tracker import MAX_BPM, MIN_BPM, TapTempo
 
 TICKS = 24  # per beat of the clock
 TICKS_PER_SIXTEENTH = 6
@@ -39,7 +39,7 @@ class Message(Protocol):
 
 
 class Port(Protocol):
-    """Where messages come from, such as :class:`~dancerev.realtime.beat.midi.MidiInput`."""
+    """Where messages come from, such as :class:`~dancerev.realtime.beat.midi_input.MidiInput`."""
 
     def take(self) -> Iterable[tuple[Message, float]]:
         """Those since the last call, each with the moment it came."""

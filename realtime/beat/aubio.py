@@ -13,7 +13,7 @@ from dancerev.errors import InputError
 from dancerev.model.features import BeatState
 
 from ..spectrum import SAMPLE_RATE, SpectralBlock
-from .beat import MAX_BPM, MIN_BPM, TapTempo
+from .tracker import MAX_BPM, MIN_BPM, TapTempo
 
 HOP = 320
 BUFFER = 1024

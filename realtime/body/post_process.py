@@ -2,8 +2,8 @@
 
 The stages, in order: a pose that is not finite is replaced by the last good one; joints stay within their limits,
 and none moves faster than :data:`MAX_JOINT_SPEED`; the body is lifted out of the floor; planted feet stay where they
-were put down and no foot is below the floor (:mod:`dancerev.realtime.body.feet`). The stage's radius is kept before the
-decoder (:mod:`dancerev.realtime.body.stage`).
+were put down and no foot is below the floor (:mod:`~dancerev.realtime.body.foot_planting`). The stage's radius is kept
+before the decoder (:mod:`~dancerev.realtime.body.stage_bounds`).
 
 Causal, of constant state, and at any rate of poses: all times are in seconds. Its place is before the interpolator,
 at 15 Hz: on seven takes of motion capture, feet skated in 2.8 % of the shown frames with a foot on the floor, and in
@@ -20,8 +20,8 @@ import numpy as np
 from dancerev.model.pose import FRAME_RATE, Pose, rest_pose
 from dancerev.model.skeleton import BONES, FEET, INDEX
 
-from .body import Body, Quaternion, Vector, blend, multiply
-from .feet import FootPlanter
+from .foot_planting import FootPlanter
+from .scalar_kinematics import Body, Quaternion, Vector, blend, multiply
 
 MAX_JOINT_SPEED = 8.0
 """Metres a second from pose to pose. Joints of the cleaned motion capture exceed 9 in 7 of 19,297 frames at 15 Hz;

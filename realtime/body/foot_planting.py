@@ -16,7 +16,7 @@ import math
 
 from dancerev.model.skeleton import ANKLE_HEIGHT, TOE_HEIGHT
 
-from .body import OFFSETS, Body, Leg, Quaternion, Vector, conjugate, exp, log, multiply, rotate, yaw
+from .scalar_kinematics import OFFSETS, Body, Leg, Quaternion, Vector, conjugate, exp, log, multiply, rotate, yaw
 
 _ZERO: Vector = (0.0, 0.0, 0.0)
 _IDENTITY: Quaternion = (0.0, 0.0, 0.0, 1.0)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dancerev.model.corpus.dances import dance_beats, usable
-from dancerev.model.corpus.music import Song, followed, load_song, read_beats, save_song
+from dancerev.model.corpus.song import Song, followed, load_song, read_beats, save_song
 from dancerev.model.features import FEATURE_SIZE, STEP_COS, STEP_SIN, TEMPO
 
 SECONDS = 40.0

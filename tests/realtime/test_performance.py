@@ -11,7 +11,7 @@ import pytest
 from pythonosc.udp_client import SimpleUDPClient
 
 from dancerev.clients.udp import ReceiverError
-from dancerev.realtime.controls import Controls
+from dancerev.realtime.performance import Controls
 
 
 def free_port():

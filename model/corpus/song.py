@@ -67,7 +67,7 @@ def hear(samples: npt.NDArray[np.float32]) -> tuple[Array, Array, Array]:
     Args:
         samples: (samples,) float32 at :data:`SAMPLE_RATE`.
     """
-    from dancerev.realtime.beat.beat import BeatClock
+    from dancerev.realtime.beat.tracker import BeatClock
     from dancerev.realtime.features import FeatureExtractor
 
     extractor, clock = FeatureExtractor(), BeatClock()
