@@ -165,7 +165,7 @@ def test_a_network_that_looks_ahead_is_refused(network, tmp_path, capsys):
     save_checkpoint(tmp_path / "ahead.ckpt", DanceNetwork(replace(network.config, look_ahead=5)))
     assert main([str(tmp_path / "ahead.ckpt"), "-o", str(tmp_path / "x.onnx")]) == 2
     error = capsys.readouterr().err
-    assert "generate_original --ours" in error
+    assert "generate_offline --ours" in error
     assert error.count("\n") == 1
 
 
