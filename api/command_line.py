@@ -1,14 +1,21 @@
-"""What the commands share: a parser whose errors are one line, and how a user's mistake ends."""
+"""What all commands share: argument types, a parser whose errors are one line, and how a command ends."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
-import importlib
+import io
 import math
+import os
 import sys
-from collections.abc import Callable
-from typing import NoReturn
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from typing import NoReturn, ParamSpec
+
+from .errors import DancerevError
+
+Parameters = ParamSpec("Parameters")
 
 
 def whole_number(least: int) -> Callable[[str], int]:
@@ -38,30 +45,74 @@ def seconds(text: str) -> float:
 
 
 class ArgumentParser(argparse.ArgumentParser):
-    """An ``argparse`` parser that answers a mistake with one line on stderr and exit code 2, without the usage."""
+    """An ``argparse`` parser with ``--version`` that answers a mistake with one line on stderr and exit code 2."""
 
     def __init__(self, prog: str, description: str | None) -> None:
-        """``description`` may be a module docstring: its first paragraph is shown, without marks of markup."""
+        """Make a parser.
+
+        Args:
+            prog: name of the command.
+            description: may be a module docstring: its first paragraph is shown, without marks of markup.
+        """
         text = (description or "").split("\n\n")[0].replace("``", "").removeprefix(f"{prog}: ")
         super().__init__(
             prog=prog,
             description=text[:1].upper() + text[1:],
             formatter_class=functools.partial(argparse.HelpFormatter, max_help_position=36),
         )
+        self.add_argument("--version", action=_Version, help="show the version and exit")
 
     def error(self, message: str) -> NoReturn:
         """End the program."""
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
-def run_with_extra(name: str, module: str, extra: str) -> int:
-    """Runs the command ``name``, the ``main`` of a module that needs packages of an ``extra``; its exit code."""
-    try:
-        return int(importlib.import_module(module).main())
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("dancerev"):
-            raise
-        print(f"{name}: {error.name} is missing: pip install 'dancerev[{extra}]'", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+class _Version(argparse.Action):
+    """Prints the version. It is looked up only then, since the look-up takes longer than the parsing."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str) -> None:
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        print(f"dancerev {metadata.version('dancerev')}")
+        parser.exit()
+
+
+def command(prog: str) -> Callable[[Callable[Parameters, int]], Callable[Parameters, int]]:
+    """Make the decorated ``main`` end as every command does.
+
+    A :class:`~dancerev.errors.DancerevError` or an ``OSError`` is the user's to mend: one line on stderr, exit code 2.
+    Ctrl-C ends silently with 130. A reader of stdout that has gone, as in ``| head``, ends with 1. Any other exception
+    is a bug and keeps its traceback. Text that the terminal's encoding lacks is printed escaped.
+
+    Args:
+        prog: name of the command, which starts the line.
+    """
+
+    def decorate(main: Callable[Parameters, int]) -> Callable[Parameters, int]:
+        @functools.wraps(main)
+        def ended(*args: Parameters.args, **kwargs: Parameters.kwargs) -> int:
+            for stream in (sys.stdout, sys.stderr):
+                if isinstance(stream, io.TextIOWrapper):
+                    stream.reconfigure(errors="backslashreplace")
+            try:
+                return main(*args, **kwargs)
+            except BrokenPipeError:
+                with contextlib.suppress(OSError, ValueError):  # or Python complains when it flushes at exit
+                    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                return 1
+            except (DancerevError, OSError) as error:
+                print_error(prog, error)
+                return 2
+            except KeyboardInterrupt:
+                return 130
+
+        return ended
+
+    return decorate
+
+
+def print_error(prog: str, error: object) -> None:
+    """Print one line on stderr; nothing where stderr is closed or full."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        print(f"{prog}: {error}", file=sys.stderr, flush=True)

@@ -1,5 +1,24 @@
-"""What can be wrong with what the user gave."""
+"""Errors that the user can mend. Commands print their message, one line, and exit with code 2.
+
+Anything else that a command raises is a bug of dancerev and shows its traceback.
+"""
 
 
-class InputError(ValueError):
-    """The audio input cannot be used; the message is one line that says why and, where it helps, what to do."""
+class DancerevError(ValueError):
+    """Base of all errors below. The message is one line: what is wrong and, where it helps, what to do."""
+
+
+class InputError(DancerevError):
+    """An audio device, a music file, a motion file or an argument that cannot be used."""
+
+
+class ModelError(DancerevError):
+    """A model, checkpoint or engine that cannot be loaded, exported or run."""
+
+
+class ReceiverError(DancerevError):
+    """A receiver that cannot exist: its host has no address, or its port is out of range."""
+
+
+class CorpusError(DancerevError):
+    """Motion, music or a prepared folder that cannot be trained on."""

@@ -8,16 +8,14 @@ import socket
 from collections.abc import Iterable
 from typing import Any
 
+from dancerev.errors import ReceiverError
+
 VMC_PORT = 39539
 """The port on which receivers of the VMC protocol listen."""
 
 
 _FULL = {errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOBUFS}
 """What the systems say of a full buffer."""
-
-
-class ReceiverError(ValueError):
-    """A receiver that cannot exist: its host has no address, or its port is out of range."""
 
 
 def parse_target(text: str, default_port: int = VMC_PORT) -> tuple[str, int]:

@@ -16,12 +16,13 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from dancerev.errors import ReceiverError
 from dancerev.model import rotation
 from dancerev.model.pose import Pose
 from dancerev.model.skeleton import BONES, INDEX, PARENTS, REST_OFFSETS
 
 from . import osc
-from .udp import VMC_PORT, ReceiverError, UdpTarget, parse_target
+from .udp import VMC_PORT, UdpTarget, parse_target
 
 __all__ = ["VMC_PORT", "ReceiverError", "VmcSender", "parse_target", "to_unity"]
 

@@ -23,12 +23,13 @@ from rich.table import Table
 
 from dancerev.clients.osc import MAX_DATAGRAM
 from dancerev.clients.vmc import VmcSender
-from dancerev.command_line import ArgumentParser
+from dancerev.command_line import ArgumentParser, command
+from dancerev.errors import ModelError
 from dancerev.model.features import FEATURE_SIZE, network_input
 from dancerev.model.pose import FRAME_RATE, POSE_SIZE
 from dancerev.realtime.audio.decode import decode
 from dancerev.realtime.audio.sources import demo_path
-from dancerev.realtime.dance_model import ANY_STYLE, THREADS, DanceModel, ModelError
+from dancerev.realtime.dance_model import ANY_STYLE, THREADS, DanceModel
 from dancerev.realtime.dancer import side_by_side
 from dancerev.realtime.features import FeatureExtractor
 from dancerev.realtime.providers import PROVIDERS
@@ -300,19 +301,16 @@ def _parser() -> ArgumentParser:
     return parser
 
 
+@command("dancerev-bench")
 def main(argv: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = _parser()
     arguments = parser.parse_args(argv)
     if not 1.0 <= arguments.seconds <= 60.0:
         parser.error(f"--seconds {arguments.seconds:g} is not from 1 to 60")
-    try:
-        report = bench(arguments.model, arguments.provider, arguments.seconds, arguments.hour)
-        if arguments.json:
-            arguments.json.write_text(json.dumps(report, indent=1) + "\n")
-    except (ModelError, OSError) as error:
-        print(f"dancerev-bench: {error}", file=sys.stderr)
-        return 2
+    report = bench(arguments.model, arguments.provider, arguments.seconds, arguments.hour)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(report, indent=1) + "\n")
     console = Console()
     print_report(report, console if console.is_terminal else Console(width=100))
     return 0

@@ -13,7 +13,8 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from dancerev.command_line import ArgumentParser
+from dancerev.command_line import ArgumentParser, command
+from dancerev.errors import ModelError
 from dancerev.model.features import FEATURE_NAMES, FEATURE_VERSION
 from dancerev.model.network.checkpoint import load_checkpoint
 from dancerev.model.network.dance_network import DanceNetwork, State
@@ -136,40 +137,37 @@ def _parser() -> ArgumentParser:
     return parser
 
 
+@command("dancerev-export")
 def main(argv: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
     arguments = _parser().parse_args(argv)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    try:
-        if arguments.dancers < 1:
-            raise ValueError("--dancers must be at least 1")
-        if arguments.out.is_dir() or not arguments.out.parent.is_dir():
-            raise ValueError(f"{arguments.out}: not a file in a folder that there is")
-        # Beside it, and moved when all is done: what fails leaves the file that was there.
-        with tempfile.TemporaryDirectory(prefix=".export-", dir=arguments.out.parent) as folder:
-            draft = Path(folder) / arguments.out.name
-            network = _export(arguments.source, draft, arguments.licence)
-            if arguments.verify:
-                if network is None:
-                    raise ValueError(f"--verify needs a checkpoint to compare with, which {arguments.source} is not")
-                if exit_code := verify(network, draft):
-                    return exit_code
-            model = onnx.load(draft)
-            precision = precision_of(model)
-            if arguments.precision not in (None, precision):
-                precision = arguments.precision
-                save(in_precision(model, precision), draft)
-            draft.replace(arguments.out)
-        print(f"{arguments.out}: {precision}, {arguments.out.stat().st_size / 1e6:.1f} MB")
-        if arguments.tensorrt:
-            engines, reasons = build_engines(arguments.out, arguments.dancers)
-            for engine in engines:
-                print(f"{engine}: {engine.stat().st_size / 1e6:.1f} MB, for {arguments.dancers} dancers")
-            for reason in reasons:
-                print(f"note: {reason}", file=sys.stderr)
-    except (ValueError, OSError) as error:
-        print(f"dancerev-export: {error}", file=sys.stderr)
-        return 2
+    if arguments.dancers < 1:
+        raise ModelError("--dancers must be at least 1")
+    if arguments.out.is_dir() or not arguments.out.parent.is_dir():
+        raise ModelError(f"{arguments.out}: not a file in a folder that there is")
+    # Beside it, and moved when all is done: what fails leaves the file that was there.
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=arguments.out.parent) as folder:
+        draft = Path(folder) / arguments.out.name
+        network = _export(arguments.source, draft, arguments.licence)
+        if arguments.verify:
+            if network is None:
+                raise ModelError(f"--verify needs a checkpoint to compare with, which {arguments.source} is not")
+            if exit_code := verify(network, draft):
+                return exit_code
+        model = onnx.load(draft)
+        precision = precision_of(model)
+        if arguments.precision not in (None, precision):
+            precision = arguments.precision
+            save(in_precision(model, precision), draft)
+        draft.replace(arguments.out)
+    print(f"{arguments.out}: {precision}, {arguments.out.stat().st_size / 1e6:.1f} MB")
+    if arguments.tensorrt:
+        engines, reasons = build_engines(arguments.out, arguments.dancers)
+        for engine in engines:
+            print(f"{engine}: {engine.stat().st_size / 1e6:.1f} MB, for {arguments.dancers} dancers")
+        for reason in reasons:
+            print(f"note: {reason}", file=sys.stderr)
     return 0
 
 
@@ -180,7 +178,7 @@ def _export(source: str, out: Path, licence: str) -> DanceNetwork | None:
         return None
     network = load_checkpoint(Path(source))
     if network.config.look_ahead:
-        raise ValueError(
+        raise ModelError(
             f"{source}: hears music to come (--look-ahead), which no stage can;"
             " it dances to files by python -m dancerev.model.evaluation.generate_offline --ours"
         )

@@ -22,9 +22,9 @@ from torch.nn import functional as F
 from dancerev.model.corpus.song import hear
 from dancerev.model.features import BEAT, FEATURE_SIZE
 from dancerev.model.network.dance_network import DanceNetwork, State
+from dancerev.model.network.free_run import gumbel
 from dancerev.model.pose import FRAME_RATE, POSE_SIZE, encode, rest_pose
 from dancerev.model.step_format import DANCERS, INPUTS, POSE_OUTPUT, STATE, state_names
-from dancerev.model.training.free_run import gumbel
 from dancerev.realtime.audio.decode import decode
 from dancerev.realtime.audio.sources import demo_path
 

@@ -26,7 +26,8 @@ import onnx
 from rich.console import Console
 from rich.table import Table
 
-from dancerev.command_line import ArgumentParser
+from dancerev.command_line import ArgumentParser, command
+from dancerev.errors import ModelError
 from dancerev.model import rotation
 from dancerev.model.pose import FRAME_RATE, HEIGHT, ROTATIONS
 from dancerev.model.skeleton import BONES, forward_kinematics
@@ -44,7 +45,7 @@ def read_model(model: str) -> onnx.ModelProto:
     """The step graph of a bundled model by its name, or of an exported file.
 
     Raises:
-        ValueError: no such file, or one of another kind; one line.
+        ModelError: no such file, or one of another kind; one line.
     """
     path = model_path(model)
     try:
@@ -52,9 +53,9 @@ def read_model(model: str) -> onnx.ModelProto:
         onnx.checker.check_model(graph)
     except Exception as error:  # protobuf's and the checker's own exceptions share no base but this
         why = textwrap.shorten(str(error) or type(error).__name__, 200, placeholder=" …")
-        raise ValueError(f"{path}: damaged, or not an ONNX file ({why})") from error
+        raise ModelError(f"{path}: damaged, or not an ONNX file ({why})") from error
     if METADATA_KEY not in {property.key for property in graph.metadata_props}:
-        raise ValueError(f"{path}: an ONNX file, but not one of dancerev-export")
+        raise ModelError(f"{path}: an ONNX file, but not one of dancerev-export")
     return graph
 
 
@@ -70,10 +71,10 @@ def in_precision(model: onnx.ModelProto, precision: str) -> onnx.ModelProto:
     """A copy of an fp32 step graph in one of :data:`PRECISIONS`.
 
     Raises:
-        ValueError: the graph is in another precision: what is lost does not come back, nor fit a second loss.
+        ModelError: the graph is in another precision: what is lost does not come back, nor fit a second loss.
     """
     if (found := precision_of(model)) != "fp32":
-        raise ValueError(f"the model is in {found}; a precision is made of one in fp32 alone")
+        raise ModelError(f"the model is in {found}; a precision is made of one in fp32 alone")
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     if precision == "fp16":
@@ -211,6 +212,7 @@ def times(models: list[Path], features: Array, paced: bool) -> list[npt.NDArray[
     return [np.array(each) for each in spent]
 
 
+@command("dancerev.export.precision")
 def main(argv: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = ArgumentParser("python -m dancerev.export.precision", "What each precision of a model costs and gains.")
@@ -221,18 +223,14 @@ def main(argv: list[str] | None = None) -> int:
     for column in ("", "MB", "paced p50", "p99", "back to back p50", "p99", "mean mm", "max mm", "other draws"):
         table.add_column(column, justify="right")
     with tempfile.TemporaryDirectory() as folder:
-        try:
-            graph = read_model(arguments.model)
-            features = demo_features(1170)  # all of it
-            out = arguments.out or Path(folder)
-            out.mkdir(parents=True, exist_ok=True)
-            paths = [out / f"{precision}.onnx" for precision in PRECISIONS]
-            for precision, path in zip(PRECISIONS, paths, strict=True):
-                onnx.save(in_precision(graph, precision), path)
-            paced, unpaced = times(paths, features[:225], True), times(paths, features, False)
-        except (ValueError, OSError) as error:
-            print(f"{parser.prog}: {error}", file=sys.stderr)
-            return 2
+        graph = read_model(arguments.model)
+        features = demo_features(1170)  # all of it
+        out = arguments.out or Path(folder)
+        out.mkdir(parents=True, exist_ok=True)
+        paths = [out / f"{precision}.onnx" for precision in PRECISIONS]
+        for precision, path in zip(PRECISIONS, paths, strict=True):
+            onnx.save(in_precision(graph, precision), path)
+        paced, unpaced = times(paths, features[:225], True), times(paths, features, False)
         for precision, path, slow, fast in zip(PRECISIONS, paths, paced, unpaced, strict=True):
             apart = difference(paths[0], path, features)
             milliseconds = [f"{np.percentile(x, p):.2f}" for x in (slow, fast) for p in (50, 99)]

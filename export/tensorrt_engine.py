@@ -13,6 +13,7 @@ from typing import Any
 
 import onnx
 
+from dancerev.errors import ModelError
 from dancerev.model.step_format import DANCERS
 
 BUILDERS = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
@@ -22,15 +23,11 @@ Tensors = dict[str, tuple[str, tuple[int, ...]]]
 """Name → type as numpy names it, and shape."""
 
 
-class EngineError(ValueError):
-    """No engine can be built; the message is one line."""
-
-
 def with_dancers(model: onnx.ModelProto, dancers: int) -> onnx.ModelProto:
     """A copy of a step graph whose shapes are all static.
 
     Raises:
-        EngineError: the graph is for another number of dancers.
+        ModelError: the graph is for another number of dancers.
     """
     fixed = onnx.ModelProto()
     fixed.CopyFrom(model)
@@ -41,7 +38,7 @@ def with_dancers(model: onnx.ModelProto, dancers: int) -> onnx.ModelProto:
                 dimension.dim_value = dancers
     found = graph_tensors(fixed)["style"][1][0]
     if found != dancers:
-        raise EngineError(f"the graph is for {found} dancers, not {dancers}; export it again")
+        raise ModelError(f"the graph is for {found} dancers, not {dancers}; export it again")
     return fixed
 
 
@@ -64,33 +61,33 @@ def build_engine(kind: str, model: onnx.ModelProto, dancers: int = 1) -> bytes:
         dancers: in one step.
 
     Raises:
-        EngineError: the builder is not installed, or finds no card and needs one, or cannot do it.
+        ModelError: the builder is not installed, or finds no card and needs one, or cannot do it.
     """
     try:
         trt: Any = importlib.import_module(BUILDERS[kind])
     except (ImportError, OSError) as error:
-        raise EngineError(f"{kind}: its Python package {BUILDERS[kind]} does not load ({error})") from None
+        raise ModelError(f"{kind}: its Python package {BUILDERS[kind]} does not load ({error})") from None
     fixed = with_dancers(model, dancers)
     log = trt.Logger(trt.Logger.ERROR)
     try:
         builder = trt.Builder(log)
     except (TypeError, RuntimeError):
-        raise EngineError(f"{kind}: needs an NVIDIA card and its driver, found none") from None
+        raise ModelError(f"{kind}: needs an NVIDIA card and its driver, found none") from None
     # As precise as the graph says, and no less: it holds what the parity was proven for.
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, log)
     if not parser.parse(fixed.SerializeToString()):
-        raise EngineError(f"{kind}: {parser.get_error(0).desc()}")
+        raise ModelError(f"{kind}: {parser.get_error(0).desc()}")
     config = builder.create_builder_config()
     config.clear_flag(trt.BuilderFlag.TF32)
     tensors = [network.get_input(i) for i in range(network.num_inputs)]
     tensors += [network.get_output(i) for i in range(network.num_outputs)]
     taken = {x.name: (trt.nptype(x.dtype).__name__, tuple(x.shape)) for x in tensors}
     if taken != graph_tensors(fixed):
-        raise EngineError(f"{kind}: read other inputs and outputs from the graph than it has")
+        raise ModelError(f"{kind}: read other inputs and outputs from the graph than it has")
     engine = builder.build_serialized_network(network, config)
     if engine is None:
-        raise EngineError(f"{kind}: the builder gave up")
+        raise ModelError(f"{kind}: the builder gave up")
     return bytes(engine)
 
 
@@ -101,19 +98,19 @@ def build_engines(path: Path, dancers: int = 1) -> tuple[list[Path], list[str]]:
         the files, ``NAME.KIND.engine``, and for each kind that cannot be built the reason, in one line.
 
     Raises:
-        EngineError: none can be built.
+        ModelError: none can be built.
     """
     model = onnx.load(path)
     built, reasons = [], []
     for kind in BUILDERS:
         try:
             engine = build_engine(kind, model, dancers)
-        except EngineError as error:
+        except ModelError as error:
             reasons.append(str(error))
             continue
         file = path.with_suffix(f".{kind}.engine")
         file.write_bytes(engine)
         built.append(file)
     if not built:
-        raise EngineError("; ".join(reasons))
+        raise ModelError("; ".join(reasons))
     return built, reasons

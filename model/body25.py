@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dancerev.errors import InputError
+
 from . import rotation
 from .skeleton import INDEX, forward_kinematics
 
@@ -102,10 +104,6 @@ _OFFSETS: dict[str, tuple[str, tuple[float, float, float]]] = {
 }
 
 
-class OpenPoseError(ValueError):
-    """A folder that holds no key points of one body; the message is one line."""
-
-
 def project(rotations: Array, root: Array) -> Array:
     """Key points (T, 25, 2) in pixels of poses.
 
@@ -173,11 +171,11 @@ def read_openpose(folder: Path) -> Array:
     what is missing is filled by :func:`fill_missing`.
 
     Raises:
-        OpenPoseError: there are no such files, or one is damaged.
+        InputError: there are no such files, or one is damaged.
     """
     paths = sorted(folder.glob("*_keypoints.json"))
     if not paths:
-        raise OpenPoseError(f"{folder}: no *_keypoints.json in it")
+        raise InputError(f"{folder}: no *_keypoints.json in it")
     frames = []
     for path in paths:
         try:
@@ -186,7 +184,7 @@ def read_openpose(folder: Path) -> Array:
             frames.append(np.array(row, dtype=np.float64).reshape(len(JOINTS), 3)[:, :2])
         except (OSError, ValueError, KeyError, TypeError) as error:
             reason = f'expected 75 numbers at ["people"][0]["pose_keypoints_2d"] ({error})'
-            raise OpenPoseError(f"{path}: {reason}") from error
+            raise InputError(f"{path}: {reason}") from error
     return fill_missing(np.array(frames))
 
 

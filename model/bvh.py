@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dancerev.errors import InputError
+
 from . import rotation
 from .skeleton import BONES, PARENTS, REST_OFFSETS
 
@@ -70,38 +72,38 @@ def read_bvh(path: Path | str) -> Bvh:
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is not a whole BVH file; the message says what is missing.
+        InputError: it is not a whole BVH file; the message says what is missing.
     """
     try:
         return parse_bvh(Path(path).read_text(encoding="utf-8", errors="replace"))
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise InputError(f"{path}: {error}") from None
 
 
 def parse_bvh(text: str) -> Bvh:
     """The motion in the text of a BVH file.
 
     Raises:
-        ValueError: it is not a whole BVH file; the message says what is missing.
+        InputError: it is not a whole BVH file; the message says what is missing.
     """
     head, found, motion = text.removeprefix("\ufeff").partition("MOTION")
     if not found or "HIERARCHY" not in head:
-        raise ValueError("not a BVH file (no HIERARCHY or no MOTION section)")
+        raise InputError("not a BVH file (no HIERARCHY or no MOTION section)")
     names, parents, offsets, channels = _read_hierarchy(head)
     header = re.match(r"\s*Frames:\s*(\d+)\s+Frame Time:\s*(\S+)\s*", motion)
     if header is None:
-        raise ValueError("no 'Frames:' and 'Frame Time:' after MOTION")
+        raise InputError("no 'Frames:' and 'Frame Time:' after MOTION")
     frames, frame_time = int(header[1]), _number(header[2])
     if frame_time <= 0.0:
-        raise ValueError(f"frame time must be above 0, not {frame_time}")
+        raise InputError(f"frame time must be above 0, not {frame_time}")
     try:
         values = np.array(motion[header.end() :].split(), dtype=np.float64)
     except ValueError as error:
-        raise ValueError(f"a motion value is not a number ({error})") from None
+        raise InputError(f"a motion value is not a number ({error})") from None
     if frames == 0 or values.size != frames * len(channels):
-        raise ValueError(f"{values.size} motion values, expected {frames} frames × {len(channels)} channels")
+        raise InputError(f"{values.size} motion values, expected {frames} frames × {len(channels)} channels")
     if not np.isfinite(values).all():
-        raise ValueError("a motion value is not finite")
+        raise InputError("a motion value is not finite")
     values = values.reshape(frames, len(channels))
     rotations = np.tile(rotation.IDENTITY.astype(np.float64), (frames, len(names), 1))
     positions = np.tile(offsets[0], (frames, 1))
@@ -127,27 +129,27 @@ def _read_hierarchy(head: str) -> tuple[list[str], list[int], Array, list[tuple[
             continue
         if words[0] in ("ROOT", "JOINT", "End"):
             if words[0] == "ROOT" and names:
-                raise ValueError("more than one ROOT")
+                raise InputError("more than one ROOT")
             parent = open_joints[-1] if open_joints else -1
             names.append(f"{names[parent]}_End" if words[0] == "End" else " ".join(words[1:]) or "unnamed")
             parents.append(parent)
             offsets.append([0.0, 0.0, 0.0])
             open_joints.append(len(names) - 1)
         elif not open_joints:
-            raise ValueError(f"unexpected '{line.strip()}' in HIERARCHY")
+            raise InputError(f"unexpected '{line.strip()}' in HIERARCHY")
         elif words[0] == "OFFSET" and len(words) == 4:
             offsets[open_joints[-1]] = [_number(word) for word in words[1:]]
         elif words[0] == "CHANNELS":
             for word in words[2:]:
                 if word[0] not in _AXES or word[1:] not in ("rotation", "position"):
-                    raise ValueError(f"unknown channel '{word}'")
+                    raise InputError(f"unknown channel '{word}'")
                 channels.append((open_joints[-1], word))
         elif words[0] == "}":
             open_joints.pop()
         else:
-            raise ValueError(f"unexpected '{line.strip()}' in HIERARCHY")
+            raise InputError(f"unexpected '{line.strip()}' in HIERARCHY")
     if not names or open_joints:
-        raise ValueError("HIERARCHY is incomplete")
+        raise InputError("HIERARCHY is incomplete")
     return names, parents, np.array(offsets), channels
 
 
@@ -157,7 +159,7 @@ def _number(word: str) -> float:
     except ValueError:
         number = np.nan
     if not np.isfinite(number):
-        raise ValueError(f"'{word}' is not a finite number")
+        raise InputError(f"'{word}' is not a finite number")
     return number
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dancerev.errors import ModelError
 from dancerev.model.features import FEATURE_NAMES, FEATURE_VERSION
 from dancerev.model.pose import FRAME_RATE, POSE_SIZE, encode, rest_pose
 from dancerev.model.skeleton import BONES
@@ -27,10 +28,6 @@ _WARM_UP = 8  # steps: the first ones touch memory and load kernels, and are man
 
 ANY_STYLE = "any"
 """The name of no style in particular: the style vector is zero, as in part of the training."""
-
-
-class ModelError(ValueError):
-    """A model that cannot be danced with; the message says why, in one line."""
 
 
 def model_path(model: str, provider: str | None = None) -> Path:

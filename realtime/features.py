@@ -13,9 +13,7 @@ from dancerev.model.features import AUDIO_FEATURES, BANDS, AcousticFrame
 
 from .beat.step_counter import StepCounter
 from .beat.tracker import BarPointerTracker, BeatTracker
-from .spectrum import FRAME_SAMPLES, HIGHEST, LAG, LOWEST, MELS, SAMPLE_RATE, SpectralBlock, Spectrum, mel_centres
-
-__all__ = ["SAMPLE_RATE", "FeatureExtractor"]
+from .spectrum import FRAME_SAMPLES, HIGHEST, LAG, LOWEST, MELS, SpectralBlock, Spectrum, mel_centres
 
 MEL_PER_BAND = MELS // BANDS
 COMPRESSION = 3e3  # amplitude of a mel band is logarithmic down to 35 dB under the loud level, linear below

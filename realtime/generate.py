@@ -11,7 +11,7 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.progress import Progress
 
-from dancerev.command_line import ArgumentParser, seed
+from dancerev.command_line import ArgumentParser, command, seed
 from dancerev.errors import InputError
 from dancerev.model import body25
 from dancerev.model.bvh import write_bvh
@@ -19,12 +19,12 @@ from dancerev.model.evaluation.contact_sheet import render_video
 from dancerev.model.pose import Pose
 from dancerev.model.skeleton import BONES, forward_kinematics
 
+from .audio.clock import SAMPLE_RATE
 from .audio.decode import decode, duration
 from .audio.sources import demo_path
-from .dance_model import ANY_STYLE, DanceModel, ModelError
+from .dance_model import ANY_STYLE, DanceModel
 from .dancer import Dancer
 from .providers import PROVIDERS
-from .spectrum import SAMPLE_RATE
 from .stream import DanceStream
 
 Array = npt.NDArray[np.float32]
@@ -122,37 +122,32 @@ def _parser() -> ArgumentParser:
     return parser
 
 
+@command("dancerev-generate")
 def main(argv: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
     arguments = _parser().parse_args(argv)
     song = demo_path() if arguments.song == "demo" else Path(arguments.song)
-    try:
-        if arguments.format == "openpose":
-            if arguments.fps != body25.FRAME_RATE:
-                raise InputError(f"--format openpose has {body25.FRAME_RATE} poses a second, not {arguments.fps}")
-            if arguments.out.exists() and not arguments.out.is_dir():
-                raise InputError(f"{arguments.out}: --format openpose needs a folder, and this is a file")
-        elif arguments.out.suffix not in (".npz", ".bvh", ".mp4"):
-            raise InputError(f"{arguments.out}: the name of the dance must end in .npz, .bvh or .mp4")
-        elif not arguments.out.parent.is_dir():  # an error now, rather than after the dance
-            raise InputError(f"{arguments.out.parent}: there is no such folder")
-        dancer = Dancer(DanceModel(arguments.model, arguments.provider), arguments.style, arguments.seed)
-        with Progress(console=Console(stderr=True), transient=True) as progress:
-            dance = generate(song, DanceStream(dancer, arguments.fps), arguments.fps, progress)
-        match arguments.format or arguments.out.suffix:
-            case "openpose":
-                save_openpose(dance, arguments.out)
-            case ".npz":
-                save_npz(dance, arguments.out)
-            case ".bvh":
-                save_bvh(dance, arguments.out)
-            case _:
-                save_mp4(dance, arguments.out, song)
-    except (InputError, ModelError, OSError) as error:
-        print(f"dancerev-generate: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+    if arguments.format == "openpose":
+        if arguments.fps != body25.FRAME_RATE:
+            raise InputError(f"--format openpose has {body25.FRAME_RATE} poses a second, not {arguments.fps}")
+        if arguments.out.exists() and not arguments.out.is_dir():
+            raise InputError(f"{arguments.out}: --format openpose needs a folder, and this is a file")
+    elif arguments.out.suffix not in (".npz", ".bvh", ".mp4"):
+        raise InputError(f"{arguments.out}: the name of the dance must end in .npz, .bvh or .mp4")
+    elif not arguments.out.parent.is_dir():  # an error now, rather than after the dance
+        raise InputError(f"{arguments.out.parent}: there is no such folder")
+    dancer = Dancer(DanceModel(arguments.model, arguments.provider), arguments.style, arguments.seed)
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        dance = generate(song, DanceStream(dancer, arguments.fps), arguments.fps, progress)
+    match arguments.format or arguments.out.suffix:
+        case "openpose":
+            save_openpose(dance, arguments.out)
+        case ".npz":
+            save_npz(dance, arguments.out)
+        case ".bvh":
+            save_bvh(dance, arguments.out)
+        case _:
+            save_mp4(dance, arguments.out, song)
     print(f"{arguments.out}: {len(dance.poses)} poses at {dance.fps} a second, {dance.bpm:.1f} BPM")
     return 0
 

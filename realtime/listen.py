@@ -12,17 +12,17 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from dancerev.command_line import ArgumentParser, seconds
-from dancerev.errors import InputError
+from dancerev.command_line import ArgumentParser, command, seconds
 from dancerev.model.features import AUDIO_FEATURES, BANDS, ENERGY, ONSETS, AcousticFrame
 
+from .audio.clock import SAMPLE_RATE
 from .audio.devices import list_devices, quiet_libraries
 from .audio.sources import AudioSource, open_source
 from .beat.engines import LIVE_ENGINES, bpm_range, make_tracker
 from .beat.midi_clock import MidiTracker
 from .beat.midi_input import list_ports
 from .beat.tracker import MAX_BPM, MIN_BPM
-from .features import SAMPLE_RATE, FeatureExtractor
+from .features import FeatureExtractor
 
 BAR = 30  # characters
 RATE = 15  # pictures per second
@@ -107,30 +107,25 @@ def _parser() -> ArgumentParser:
     return parser
 
 
+@command("dancerev-listen")
 def main(argv: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
     arguments = _parser().parse_args(argv)
     console = Console()
-    try:
-        if arguments.list_devices:
-            print(list_devices(), *list_ports(), sep="\n")
-            return 0
-        tracker = make_tracker(arguments.beat_engine, arguments.bpm_range, arguments.midi_port)
-        with quiet_libraries(), contextlib.ExitStack() as stack:
-            source = open_source(arguments.input, arguments.device, arguments.mute, arguments.duration)
-            stack.callback(source.close)
-            if isinstance(tracker, MidiTracker):
-                stack.callback(tracker.close)
-                # Not the method itself: the source takes another clock when it starts.
-                tracker.heard_at = lambda time: source.clock.heard_at(time)
-            if source.note:
-                console.print(f"note: {source.note}")
-            last = listen(source, FeatureExtractor(tracker), console)
-    except (InputError, ValueError, OSError) as error:
-        print(f"dancerev-listen: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+    if arguments.list_devices:
+        print(list_devices(), *list_ports(), sep="\n")
+        return 0
+    tracker = make_tracker(arguments.beat_engine, arguments.bpm_range, arguments.midi_port)
+    with quiet_libraries(), contextlib.ExitStack() as stack:
+        source = open_source(arguments.input, arguments.device, arguments.mute, arguments.duration)
+        stack.callback(source.close)
+        if isinstance(tracker, MidiTracker):
+            stack.callback(tracker.close)
+            # Not the method itself: the source takes another clock when it starts.
+            tracker.heard_at = lambda time: source.clock.heard_at(time)
+        if source.note:
+            console.print(f"note: {source.note}")
+        last = listen(source, FeatureExtractor(tracker), console)
     if last is not None:
         beat = last.beat
         print(f"{last.time:.1f} s heard: {beat.bpm:.1f} BPM, {100 * beat.confidence:.0f} % sure of the beat")

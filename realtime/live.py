@@ -17,10 +17,10 @@ from pathlib import Path
 from dancerev.clients.flat_osc import FlatSender
 from dancerev.clients.preview.preview import display_available, launch_preview
 from dancerev.clients.sink import PerDancer, Sinks
-from dancerev.clients.udp import VMC_PORT, ReceiverError, parse_target
+from dancerev.clients.udp import VMC_PORT, parse_target
 from dancerev.clients.vmc import VmcSender
-from dancerev.command_line import ArgumentParser, seconds, seed
-from dancerev.errors import InputError
+from dancerev.command_line import ArgumentParser, command, seconds, seed
+from dancerev.errors import ReceiverError
 from dancerev.model.features import ACTIVITY, ENERGY, ONSETS
 from dancerev.model.pose import Pose
 
@@ -30,7 +30,7 @@ from .beat.engines import LIVE_ENGINES, bpm_range, make_tracker
 from .beat.midi_clock import MidiTracker
 from .beat.midi_input import list_ports
 from .beat.tracker import FORGET_BELOW, MAX_BPM, MIN_BPM
-from .dance_model import ANY_STYLE, DanceModel, ModelError
+from .dance_model import ANY_STYLE, DanceModel
 from .dancer import side_by_side
 from .features import FeatureExtractor
 from .performance import Controls
@@ -250,22 +250,17 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.stats.write_text(json.dumps(show.statistics() | {"poses_lost": lost}, indent=1) + "\n")
 
 
+@command("dancerev-live")
 def main(argv: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = _parser()
     arguments = parser.parse_args(argv)
-    try:
-        if arguments.list_devices:
-            print(list_devices(), *list_ports(), sep="\n")
-            return 0
-        if arguments.input is None:
-            parser.error("--input is missing: mic, demo, or a music file")
-        run(arguments)
-    except (InputError, ModelError, ReceiverError, OSError) as error:
-        print(f"dancerev-live: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:  # before the show; in it, Ctrl-C ends it as q does
-        return 130
+    if arguments.list_devices:
+        print(list_devices(), *list_ports(), sep="\n")
+        return 0
+    if arguments.input is None:
+        parser.error("--input is missing: mic, demo, or a music file")
+    run(arguments)
     return 0
 
 

@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from typing import Any, Self
 
 from dancerev.clients import osc
-from dancerev.clients.udp import ReceiverError, resolve
+from dancerev.clients.udp import resolve
+from dancerev.errors import ReceiverError
 
 try:
     import termios

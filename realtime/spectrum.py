@@ -14,10 +14,9 @@ import numpy.typing as npt
 
 from dancerev.model.pose import FRAME_RATE
 
-FloatArray = npt.NDArray[np.float32]
+from .audio.clock import SAMPLE_RATE
 
-SAMPLE_RATE = 24_000
-"""Hz, mono. A multiple of FRAME_RATE, so every frame has the same number of samples."""
+FloatArray = npt.NDArray[np.float32]
 
 FRAME_SAMPLES = SAMPLE_RATE // FRAME_RATE
 HOP = 200
@@ -36,8 +35,6 @@ LOWEST, HIGHEST = 30.0, 11_000.0
 WINDOW = 1024
 RISE = 768
 """The analysis window rises over RISE samples and falls over the rest, so its peak is 11 ms old, not 21."""
-LATENCY = 0.013
-"""Seconds from an onset to the hop at which the rise of its power is largest."""
 
 GATE_DB = -90.0
 """dBFS, root mean square: what is softer is silence, whatever else."""

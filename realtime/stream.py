@@ -50,7 +50,7 @@ class DanceStream:
         return [pose for together in zip(*stances, strict=True) for pose in self._filled_in(together)]
 
     def push(self, samples: npt.NDArray[np.float32]) -> tuple[list[Pose], list[float]]:
-        """Hear (n,) mono float32 samples at ``features.SAMPLE_RATE``.
+        """Hear (n,) mono float32 samples at ``audio.clock.SAMPLE_RATE``.
 
         Returns:
             the poses that they complete, with times on the grid of the output rate: each is for a time later than

@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dancerev.command_line import ArgumentParser
+from dancerev.errors import ReceiverError
 
-from ..udp import VMC_PORT, ReceiverError, check_port
+from ..udp import VMC_PORT, check_port
 
 NO_DISPLAY = "no display: set DISPLAY or WAYLAND_DISPLAY, or send the dance to another machine's receiver"
 

@@ -15,7 +15,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.signal import butter, fftconvolve, sosfilt
 
-from ..corpus.render_music import RATE, Groove, arrange, colour, noise, read_groove, synthesise
+from dancerev.errors import CorpusError
+from dancerev.realtime.audio.clock import SAMPLE_RATE
+
+from ..corpus.render_music import Groove, arrange, colour, noise, read_groove, synthesise
 from ..corpus.songs import split_of
 
 Array = npt.NDArray[Any]
@@ -109,20 +112,20 @@ _CLUB = ("house", "techno", "off-beat hats", "minimal", "disco")
 
 
 def _band(sound: Array, low: float, high: float) -> Array:
-    high = min(high, 0.48 * RATE)
-    return np.asarray(sosfilt(butter(2, [low, high], "band", fs=RATE, output="sos"), sound))
+    high = min(high, 0.48 * SAMPLE_RATE)
+    return np.asarray(sosfilt(butter(2, [low, high], "band", fs=SAMPLE_RATE, output="sos"), sound))
 
 
 def _kit(rng: np.random.Generator) -> dict[str, Array]:
     """One-shots of a drum machine that nobody has built before, by name; each (samples,) with peak 1."""
 
     def times(length: float) -> Array:
-        return np.arange(int(length * RATE)) / RATE
+        return np.arange(int(length * SAMPLE_RATE)) / SAMPLE_RATE
 
     def sweep(base: float, depth: float, fall: float, decay: float) -> Array:
         time = times(min(6 * decay, 0.9))
         return np.asarray(
-            np.sin(2 * np.pi * np.cumsum(base + depth * np.exp(-time / fall)) / RATE) * np.exp(-time / decay)
+            np.sin(2 * np.pi * np.cumsum(base + depth * np.exp(-time / fall)) / SAMPLE_RATE) * np.exp(-time / decay)
         )
 
     def hiss(length: float, decay: float, low: float, high: float) -> Array:
@@ -138,7 +141,7 @@ def _kit(rng: np.random.Generator) -> dict[str, Array]:
     tone = sweep(rng.uniform(150, 260), rng.uniform(0, 200), 0.015, 0.06)
     snare[: len(tone)] += rng.uniform(0.1, 1.2) * tone[: len(snare)]
     if rng.random() < 0.35:  # clap
-        hands = [np.roll(snare, int(late * RATE)) * (times(0.4) > late) for late in (0.0, 0.009, 0.019)]
+        hands = [np.roll(snare, int(late * SAMPLE_RATE)) * (times(0.4) > late) for late in (0.0, 0.009, 0.019)]
         snare = np.sum(hands, axis=0)
     hat_low = rng.uniform(4000, 8000)
     bell = np.sin(2 * np.pi * 3100 * times(0.5)) * np.exp(-times(0.5) / 0.1)
@@ -178,10 +181,10 @@ def _drum_machine(notes: list[Note], length: float, rng: np.random.Generator) ->
         loud[name] *= bright * rng.uniform(0.7, 1.0)
     if rng.random() < 0.2:
         loud["kick"] *= rng.uniform(0.2, 0.7)
-    audio = np.zeros(int((length + 2.0) * RATE))
+    audio = np.zeros(int((length + 2.0) * SAMPLE_RATE))
     for time, _, _, key, velocity in notes:
         name = _NAME_OF.get(key, "perc")
-        start, sound = round(time * RATE), kit[name]
+        start, sound = round(time * SAMPLE_RATE), kit[name]
         if 0 <= start < len(audio) - len(sound):
             audio[start : start + len(sound)] += loud[name] * (velocity / 127.0) ** 1.5 * sound
     return audio
@@ -344,7 +347,7 @@ def read_source(archive: Path, soundfont: Path, split: str, without: frozenset[s
 
     Raises:
         OSError: a file is missing.
-        ValueError: there are no grooves in it.
+        CorpusError: there are no grooves in it.
     """
     if not soundfont.is_file():
         raise OSError(f"{soundfont}: there is no such soundfont; name one with --soundfont")
@@ -358,9 +361,9 @@ def read_source(archive: Path, soundfont: Path, split: str, without: frozenset[s
                     style, tempo = Path(name).stem.split("_")[1:3]
                     grooves.append((float(tempo), style.split("-")[0], read_groove(file.read(name))))
     except zipfile.BadZipFile:
-        raise ValueError(f"{archive}: not a zip file") from None
+        raise CorpusError(f"{archive}: not a zip file") from None
     if not grooves:
-        raise ValueError(f"{archive}: no grooves (…_beat_4-4.mid) in it")
+        raise CorpusError(f"{archive}: no grooves (…_beat_4-4.mid) in it")
     return Source(tuple(grooves), soundfont)
 
 
@@ -444,7 +447,7 @@ def compose(source: Source, seconds: float, seed: int, place: float) -> Labelled
     machine = bool(drums) and rng.random() < (0.3 if played else 0.6)
     midi = band if machine else band + drums
     length = float(fall[-1])
-    audio = np.zeros(int((length + lead + 0.5) * RATE))
+    audio = np.zeros(int((length + lead + 0.5) * SAMPLE_RATE))
     if midi:
         twice = _NOMINAL / 60.0  # beats per second
         at = [(twice * (start + lead), twice * duration, *rest) for start, duration, *rest in midi]
@@ -463,10 +466,10 @@ def compose(source: Source, seconds: float, seed: int, place: float) -> Labelled
 def _pumping(kicks: list[float], count: int, rng: np.random.Generator) -> Array:
     """(count,) the gain of a band that makes way for each bass drum."""
     gain = np.ones(count)
-    time = np.arange(int(0.4 * RATE)) / RATE
+    time = np.arange(int(0.4 * SAMPLE_RATE)) / SAMPLE_RATE
     dip = 1.0 - rng.uniform(0.4, 0.95) * np.exp(-((time / rng.uniform(0.08, 0.2)) ** 2))
     for kick in kicks:
-        part = gain[round(kick * RATE) : round(kick * RATE) + len(dip)]
+        part = gain[round(kick * SAMPLE_RATE) : round(kick * SAMPLE_RATE) + len(dip)]
         np.minimum(part, dip[: len(part)], out=part)
     return gain
 
@@ -480,7 +483,7 @@ def _spoil(audio: Array, rng: np.random.Generator) -> npt.NDArray[np.float32]:
     audio = colour(audio, rng)
     if rng.random() < 0.25:
         decay = rng.uniform(0.2, 0.7)
-        tail = np.arange(int(decay * RATE))
+        tail = np.arange(int(decay * SAMPLE_RATE))
         response = rng.normal(size=len(tail)) * np.exp(-6.9 * tail / len(tail))
         response *= rng.uniform(0.3, 1.2) / np.sqrt(np.sum(response**2))
         audio = audio + fftconvolve(audio, response)[: len(audio)]

@@ -22,7 +22,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from dancerev.command_line import ArgumentParser
+from dancerev.command_line import ArgumentParser, command
+from dancerev.errors import CorpusError
 from dancerev.realtime.beat.bar_pointer import BarSpace
 from dancerev.realtime.beat.beat_network import CLASSES, DELAY, INPUTS, RATE, network_input
 from dancerev.realtime.beat.tracker import MAX_BPM, MIN_BPM
@@ -97,7 +98,7 @@ def make_music(folder: Path, source: Source, clips: int, first_seed: int, worker
     """So many pieces, heard; those that lie in ``folder`` already are read.
 
     Raises:
-        ValueError: what lies there was made of something else.
+        CorpusError: what lies there was made of something else.
     """
     folder.mkdir(parents=True, exist_ok=True)
     even = min(clips, EVEN)
@@ -122,7 +123,7 @@ def _claim(folder: Path, made_of: str) -> None:
     note = folder / "made_of.txt"
     before = note.read_text(encoding="utf-8").strip() if note.exists() else ""
     if before != made_of and (before or any(folder.glob("*.npz"))):
-        raise ValueError(
+        raise CorpusError(
             f"{folder}: its music was made of other grooves (archive, --without), with another soundfont or for other "
             "--clips; name another --folder, or delete this one"
         )
@@ -329,6 +330,7 @@ def evaluate(net: BeatNet, pieces: list[Heard], space: BarSpace | None = None) -
     return float(np.mean(losses))
 
 
+@command("dancerev.model.beats.train")
 def main(argv: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = ArgumentParser(prog="dancerev.model.beats.train", description=__doc__.split("\n")[0])
@@ -344,20 +346,16 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=1, help="processes that make music")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args(argv)
-    try:
-        without = grooves_of(arguments.without) if arguments.without else frozenset()
-        learnt = read_source(arguments.archive, arguments.soundfont, "train", without)
-        kept = read_source(arguments.archive, arguments.soundfont, "test", without)
-        pieces = make_music(arguments.folder / "train", learnt, arguments.clips, 0, arguments.workers)
-        held_out = make_music(arguments.folder / "test", kept, HELD_OUT, HELD_OUT_SEED, arguments.workers)
-        torch.manual_seed(arguments.seed)
-        net, space = BeatNet(), BarSpace(MIN_BPM, MAX_BPM)
-        train(pieces, held_out, net, arguments.epochs, arguments.seed, arguments.bfloat16)
-        train(pieces, held_out, net, arguments.tracking_epochs, arguments.seed, arguments.bfloat16, space)
-        export(net.eval(), arguments.output)
-    except (OSError, ValueError) as error:
-        print(f"dancerev.model.beats.train: {error}", file=sys.stderr)
-        return 2
+    without = grooves_of(arguments.without) if arguments.without else frozenset()
+    learnt = read_source(arguments.archive, arguments.soundfont, "train", without)
+    kept = read_source(arguments.archive, arguments.soundfont, "test", without)
+    pieces = make_music(arguments.folder / "train", learnt, arguments.clips, 0, arguments.workers)
+    held_out = make_music(arguments.folder / "test", kept, HELD_OUT, HELD_OUT_SEED, arguments.workers)
+    torch.manual_seed(arguments.seed)
+    net, space = BeatNet(), BarSpace(MIN_BPM, MAX_BPM)
+    train(pieces, held_out, net, arguments.epochs, arguments.seed, arguments.bfloat16)
+    train(pieces, held_out, net, arguments.tracking_epochs, arguments.seed, arguments.bfloat16, space)
+    export(net.eval(), arguments.output)
     return 0
 
 
@@ -367,21 +365,21 @@ def grooves_of(folder: Path) -> frozenset[str]:
     Music that is no groove may lie among it and names no source.
 
     Raises:
-        ValueError: none of the music names its source, or a file is damaged.
+        CorpusError: none of the music names its source, or a file is damaged.
     """
     files = sorted(folder.rglob("*.beats.json"))
     if not files:
-        raise ValueError(f"{folder}: no .beats.json in it")
+        raise CorpusError(f"{folder}: no .beats.json in it")
     grooves = set()
     for file in files:
         try:
             source = json.loads(file.read_text(encoding="utf-8")).get("source")
         except (ValueError, AttributeError):
-            raise ValueError(f"{file}: damaged, expected JSON with the source of the music") from None
+            raise CorpusError(f"{file}: damaged, expected JSON with the source of the music") from None
         if source:
             grooves.add(str(source))
     if not grooves:
-        raise ValueError(f"{folder}: none of its .beats.json names a source, so there is nothing to leave out")
+        raise CorpusError(f"{folder}: none of its .beats.json names a source, so there is nothing to leave out")
     return frozenset(grooves)
 
 

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dancerev.errors import CorpusError
+
 from .. import rotation
 from ..bvh import Bvh
 
@@ -64,7 +66,7 @@ class _ArraysOnly(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if module.split(".")[0] == "numpy" and name in ("_reconstruct", "ndarray", "dtype", "scalar", "_frombuffer"):
             return super().find_class(module, name)
-        raise ValueError(f"holds {module}.{name}, not only arrays")
+        raise CorpusError(f"holds {module}.{name}, not only arrays")
 
 
 def read_motion(path: Path) -> Bvh:
@@ -72,7 +74,7 @@ def read_motion(path: Path) -> Bvh:
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is not an AIST++ motion file.
+        CorpusError: it is not an AIST++ motion file.
     """
     try:
         content = _ArraysOnly(io.BytesIO(path.read_bytes())).load()
@@ -80,11 +82,11 @@ def read_motion(path: Path) -> Bvh:
         place = np.asarray(content["smpl_trans"], dtype=np.float64)
         scale = float(np.asarray(content["smpl_scaling"]).reshape(-1)[0])
     except (pickle.UnpicklingError, EOFError, KeyError, TypeError, IndexError, ValueError) as error:
-        raise ValueError(f"{path}: not an AIST++ motion ({error})") from None
+        raise CorpusError(f"{path}: not an AIST++ motion ({error})") from None
     if poses.ndim != 2 or poses.shape[1] != 72 or place.shape != (len(poses), 3) or not scale > 0.0:
-        raise ValueError(f"{path}: not an AIST++ motion (poses {poses.shape}, places {place.shape})")
+        raise CorpusError(f"{path}: not an AIST++ motion (poses {poses.shape}, places {place.shape})")
     if not (np.isfinite(poses).all() and np.isfinite(place).all()):
-        raise ValueError(f"{path}: a value is not finite")
+        raise CorpusError(f"{path}: a value is not finite")
     vectors = poses.reshape(len(poses), 24, 3)
     angles = np.linalg.norm(vectors, axis=-1)
     axes = vectors / np.maximum(angles, 1e-9)[..., None]
@@ -104,11 +106,11 @@ def describe(name: str) -> tuple[str, str, float]:
     The songs of a genre are numbered by tempo: 80, 90 … 130 BPM; those of house 110, 115 … 135.
 
     Raises:
-        ValueError: the name is not one of AIST++'s.
+        CorpusError: the name is not one of AIST++'s.
     """
     match = re.fullmatch(r"g([A-Z]{2})_s\w+_c\w+_d\d+_m([A-Z]{2})(\d)_ch\d+", name)
     if match is None or match[1] not in GENRES:
-        raise ValueError(f"{name}: not the name of an AIST++ take")
+        raise CorpusError(f"{name}: not the name of an AIST++ take")
     number = int(match[3])
     bpm = 110.0 + 5.0 * number if match[2] == "HO" else 80.0 + 10.0 * number
     return GENRES[match[1]], f"m{match[2]}{match[3]}", bpm

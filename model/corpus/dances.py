@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dancerev.errors import CorpusError
+
 from .. import pose
 from ..features import FASTEST_STEP, FEATURE_SIZE
 from ..pose import FRAME_RATE, POSE_SIZE
@@ -89,7 +91,7 @@ class _Stage:
                         names.append(take.name)
                         pulses.append(replace(pulse, motion=pulse.motion.mirrored()) if mirrored else pulse)
             if not pulses:
-                raise ValueError(f"no take of style {style} is long enough to be danced on a beat")
+                raise CorpusError(f"no take of style {style} is long enough to be danced on a beat")
             self._repertoires[key] = Repertoire(names, pulses)
         return self._repertoires[key]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dancerev.command_line import ArgumentParser, seed
+from dancerev.command_line import ArgumentParser, command, seed
+from dancerev.errors import CorpusError
 
 from ..features import FEATURE_VERSION
 from ..pose import FRAME_RATE
@@ -50,16 +50,11 @@ def provenance(origin: str) -> dict[str, str]:
     return known or {"source": origin, "licence": "unknown: ask before you ship what was trained on it"}
 
 
+@command("dancerev-prepare")
 def main(argv: list[str] | None = None) -> int:
     """The command; returns the exit code."""
     options = _parser().parse_args(argv)
-    try:
-        prepare(options)
-    except KeyboardInterrupt:
-        return 130
-    except (OSError, ValueError) as error:
-        print(f"dancerev-prepare: {error}", file=sys.stderr)
-        return 2
+    prepare(options)
     return 0
 
 
@@ -104,9 +99,9 @@ def prepare(options: argparse.Namespace) -> None:
         OSError, ValueError: an input cannot be used; one line that says why.
     """
     if not options.motion and not options.pairs:
-        raise ValueError("nothing to prepare: give motion capture, or --pairs")
+        raise CorpusError("nothing to prepare: give motion capture, or --pairs")
     if options.clips < 1 or options.workers < 1 or not 0.0 < options.hours < math.inf:
-        raise ValueError("--clips, --workers and --hours must be above 0, and hours not for ever")
+        raise CorpusError("--clips, --workers and --hours must be above 0, and hours not for ever")
     out: Path = options.out
     for name in ("takes", "songs", "pulses", "shards"):
         (out / "work" / name).mkdir(parents=True, exist_ok=True)
@@ -126,11 +121,11 @@ def _gather(options: argparse.Namespace, work: Path) -> Material:
             grooves = Grooves(options.grooves, options.soundfont, options.clips, options.seed)
             pieces += plan_clips(grooves)
         if not any(piece.split == "train" for piece in pieces):
-            raise ValueError("no music to dance to: give --music or --grooves")
+            raise CorpusError("no music to dance to: give --music or --grooves")
         check_songs(pieces, options.held_out_music)
         takes = prepare_takes(sources, work / "takes", options.held_out, options.workers)
         if not any(take.split == "train" and take.segments for take in takes):
-            raise ValueError("no usable take is left for training; see --held-out")
+            raise CorpusError("no usable take is left for training; see --held-out")
         songs = prepare_songs(pieces, grooves, work / "songs", options.held_out_music, options.workers)
         prepare_pulses(takes, work / "pulses", options.workers)
     pair_takes, pair_songs, sequences = prepare_pairs(pairs, styles, work, options.workers)
@@ -169,7 +164,7 @@ def _write(material: Material, options: argparse.Namespace, out: Path) -> None:
         real = [take for take in [*material.takes, *material.pair_takes] if take.split == split]
         save_real(real, material.styles, fresh / f"real_{split}.npz")
     if counts["train"] == 0:
-        raise ValueError("no sequence for training came of it: the tracker follows none of the music")
+        raise CorpusError("no sequence for training came of it: the tracker follows none of the music")
     manifest = _manifest(material) | {
         "statistics": statistics.result(),
         "sequences": counts,

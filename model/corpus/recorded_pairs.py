@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dancerev.errors import CorpusError
+
 from .. import pose, rotation
 from ..bvh import Bvh, read_bvh
 from ..pose import FRAME_RATE
@@ -95,14 +97,14 @@ def find_pairs(*arguments: str) -> list[Pair]:
 
     Raises:
         OSError: there is no such folder, or a listed file is not there.
-        ValueError: no pairs in it, two motions of one name, or the manifest is damaged.
+        CorpusError: no pairs in it, two motions of one name, or the manifest is damaged.
     """
     found = [pair for argument in arguments for pair in _find(argument)]
     motions: dict[tuple[str, str], Path] = {}
     for pair in found:
         other = motions.setdefault((pair.origin, pair.name), pair.motion)
         if other != pair.motion:
-            raise ValueError(f"{other} and {pair.motion}: two dances of one name; rename one")
+            raise CorpusError(f"{other} and {pair.motion}: two dances of one name; rename one")
     contents = {path: digest(path) for path in {path for pair in found for path in (pair.motion, pair.song)}}
     return _split([replace(p, motion_content=contents[p.motion], song_content=contents[p.song]) for p in found])
 
@@ -149,9 +151,9 @@ def _find(argument: str) -> list[Pair]:
         ]
         for one, other in pairwise(pairs):
             if one.motion == other.motion:
-                raise ValueError(f"{one.song} and {other.song}: two songs of one name; rename one, or list the pairs")
+                raise CorpusError(f"{one.song} and {other.song}: two songs of one name; rename one, or list the pairs")
     if not pairs:
-        raise ValueError(f"{folder}: no pairs of motion and music in it")
+        raise CorpusError(f"{folder}: no pairs of motion and music in it")
     return pairs
 
 
@@ -164,14 +166,14 @@ def _read_manifest(folder: Path, style: str) -> list[Pair]:
             motion, song = folder / entry["motion"], folder / entry["music"]
             split = entry.get("split") or ""
             if split not in ("", "train", "test"):
-                raise ValueError(f"split must be train or test, not {split}")
+                raise CorpusError(f"split must be train or test, not {split}")
             fps, bpm = (float(entry[key]) if key in entry else None for key in ("fps", "bpm"))
             offset = float(entry.get("offset", 0.0))
             if not all(value is None or 0.0 < value < math.inf for value in (fps, bpm)) or not math.isfinite(offset):
-                raise ValueError("fps and bpm must be above 0, and all numbers finite")
+                raise CorpusError("fps and bpm must be above 0, and all numbers finite")
             pairs.append(Pair(str(entry.get("style", style)), split, folder.name, motion, fps, song, bpm, offset))
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: damaged ({error})") from None
+        raise CorpusError(f"{path}: damaged ({error})") from None
     for entry in entries:
         for key in ("motion", "music"):
             if not (folder / entry[key]).is_file():
@@ -267,14 +269,14 @@ def _clean_group(folder: Path, pairs: list[Pair]) -> None:
         try:
             constants = calibrate([bvh for _, bvh in members])
         except ValueError as error:
-            raise ValueError(f"{members[0][0].origin}: {error}") from None
+            raise CorpusError(f"{members[0][0].origin}: {error}") from None
         for pair, bvh in members:
             if (folder / pair.take_file).exists():
                 continue
             try:
                 timed, report = clean_in_time(retarget(bvh, pair.fps, constants))
             except ValueError as error:
-                raise ValueError(f"{pair.motion}: {error}") from None
+                raise CorpusError(f"{pair.motion}: {error}") from None
             facts = {"starts": np.array([start for start, _ in timed]), "report": json.dumps(asdict(report))}
             save(folder / pair.take_file, {**facts, **pack([segment for _, segment in timed])})
 

@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.signal import fftconvolve, lfilter
 
-Array = npt.NDArray[Any]
+from dancerev.errors import CorpusError
+from dancerev.realtime.audio.clock import SAMPLE_RATE
 
-RATE = 24_000
-"""Samples per second of what is rendered, that of the feature extractor."""
+Array = npt.NDArray[Any]
 
 _PPQ = 480
 _DRUMS = 9
@@ -41,7 +41,7 @@ class Clip:
     """Rendered music.
 
     Attributes:
-        audio: (samples,) float32 mono at :data:`RATE`, within [-1, 1].
+        audio: (samples,) float32 mono at :data:`SAMPLE_RATE`, within [-1, 1].
         beats: (N,) seconds of every beat that sounds; none in breaks.
         breaks: (start, stop) in seconds of the stretches of silence.
     """
@@ -55,23 +55,23 @@ def read_groove(data: bytes) -> Groove:
     """The notes of a standard MIDI file, trimmed to whole bars of four beats.
 
     Raises:
-        ValueError: not a MIDI file with notes, or timed in frames rather than beats.
+        CorpusError: not a MIDI file with notes, or timed in frames rather than beats.
     """
     if len(data) < 14 or data[:4] != b"MThd":
-        raise ValueError("not a MIDI file")
+        raise CorpusError("not a MIDI file")
     _, tracks, division = struct.unpack(">HHH", data[8:14])
     if division & 0x8000:
-        raise ValueError("MIDI file is timed in frames, not beats")
+        raise CorpusError("MIDI file is timed in frames, not beats")
     place = 14
     notes: list[tuple[float, float, int, int]] = []
     for _ in range(tracks):
         if data[place : place + 4] != b"MTrk":
-            raise ValueError("MIDI track is damaged")
+            raise CorpusError("MIDI track is damaged")
         length = struct.unpack(">I", data[place + 4 : place + 8])[0]
         notes += _read_track(data[place + 8 : place + 8 + length], division)
         place += 8 + length
     if not notes:
-        raise ValueError("MIDI file has no notes")
+        raise CorpusError("MIDI file has no notes")
     array = np.array(sorted(notes))
     beats = max(4, round((array[:, 0].max() + 0.5) / 4.0) * 4)
     array = array[array[:, 0] < beats - 0.02]
@@ -251,7 +251,7 @@ def render(groove: Groove, bpm: float, seconds: float, soundfont: Path, seed: in
     audio = synthesise(bpm, programs, notes, soundfont)
     period = 60.0 / bpm
     beats = np.arange(4 * bars) * period
-    audio = audio[: round((4 * bars * period + _TAIL) * RATE)]
+    audio = audio[: round((4 * bars * period + _TAIL) * SAMPLE_RATE)]
     audio = colour(audio, rng)
     breaks: list[tuple[float, float]] = []
     if silences:
@@ -273,7 +273,7 @@ def synthesise(
             "-g",
             "0.5",
             "-r",
-            str(RATE),
+            str(SAMPLE_RATE),
             "-F",
             str(wav),
             "-T",
@@ -297,7 +297,7 @@ def colour(audio: Array, rng: np.random.Generator) -> Array:
     audio = audio / max(np.abs(audio).max(), 1e-6)
     if rng.random() < 0.6:
         decay = rng.uniform(0.1, 0.7)
-        tail = np.arange(int(decay * RATE))
+        tail = np.arange(int(decay * SAMPLE_RATE))
         response = rng.normal(size=len(tail)) * np.exp(-6.9 * tail / len(tail)) * rng.uniform(0.005, 0.05)
         response[0] = 1.0
         audio = fftconvolve(audio, response)[: len(audio)]
@@ -305,7 +305,7 @@ def colour(audio: Array, rng: np.random.Generator) -> Array:
     audio = audio + rng.uniform(-0.5, 1.0) * low
     edge = rng.uniform(0.0, 0.6)
     audio = lfilter([1.0 - edge], [1.0, -edge], audio)
-    angle, radius = 2 * np.pi * 10 ** rng.uniform(2.2, 3.7) / RATE, 0.95
+    angle, radius = 2 * np.pi * 10 ** rng.uniform(2.2, 3.7) / SAMPLE_RATE, 0.95
     audio = audio + rng.uniform(0.0, 0.05) * lfilter([1.0], [1.0, -2 * radius * np.cos(angle), radius**2], audio)
     return np.asarray(audio / max(np.abs(audio).max(), 1e-6))
 
@@ -319,16 +319,16 @@ def _silence(
     stop = float(beats[rng.integers(len(beats) // 3, 2 * len(beats) // 3)]) - 0.03
     if rng.random() < 0.5:  # whole beats: the pulse goes on underneath
         pause = round(pause / period) * period
-    cut = round(stop * RATE)
+    cut = round(stop * SAMPLE_RATE)
     first, second = audio[:cut].copy(), audio[cut:]
-    fade = min(round(rng.uniform(0.02, 0.25) * RATE), cut)
+    fade = min(round(rng.uniform(0.02, 0.25) * SAMPLE_RATE), cut)
     first[-fade:] *= np.linspace(1.0, 0.0, fade)
-    start, gap = round(before * RATE), round(pause * RATE)
+    start, gap = round(before * SAMPLE_RATE), round(pause * SAMPLE_RATE)
     silent = np.zeros(start + len(audio) + gap)
     silent[start : start + cut] = first
     silent[start + cut + gap :] = second
-    moved = beats + start / RATE + np.where(beats > stop, gap / RATE, 0.0)
-    breaks = [(0.0, start / RATE), ((start + cut) / RATE, (start + cut + gap) / RATE)]
+    moved = beats + start / SAMPLE_RATE + np.where(beats > stop, gap / SAMPLE_RATE, 0.0)
+    breaks = [(0.0, start / SAMPLE_RATE), ((start + cut) / SAMPLE_RATE, (start + cut + gap) / SAMPLE_RATE)]
     return silent, moved, breaks
 
 

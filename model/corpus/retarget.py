@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dancerev.errors import CorpusError
+
 from .. import rotation
 from ..bvh import Bvh
 from ..skeleton import ANKLE_HEIGHT, BONES, FEET, INDEX, PARENTS, REST_OFFSETS, TOE_HEIGHT, forward_kinematics
@@ -102,7 +104,7 @@ def map_rig(bvh: Bvh) -> Rig:
     """Finds our bones among the joints of a rig by their names.
 
     Raises:
-        ValueError: a required bone has no counterpart; the message lists all of them.
+        CorpusError: a required bone has no counterpart; the message lists all of them.
     """
     by_part: dict[tuple[str, str], int] = {}
     for index, name in enumerate(bvh.names):
@@ -140,7 +142,7 @@ def map_rig(bvh: Bvh) -> Rig:
                 tips[side + "Toes"] = ends[0]
     missing = [bone for bone in _REQUIRED if bone not in joints]
     if missing:
-        raise ValueError(f"no joint found for {', '.join(missing)}; the file's joints: {', '.join(bvh.names)}")
+        raise CorpusError(f"no joint found for {', '.join(missing)}; the file's joints: {', '.join(bvh.names)}")
     above_hips = set(_ancestors(bvh.parents, joints["Hips"])) | {joints["Hips"]}
     spine = [joint for joint in _ancestors(bvh.parents, joints["Neck"]) if joint not in above_hips]
     return Rig(joints, tuple(reversed(spine)), tips)
@@ -230,7 +232,7 @@ def calibrate(bvhs: list[Bvh]) -> dict[str, Array]:
         constants by the name of our bone; those of the source's spine as ``spine_0``, ``spine_1``, ….
 
     Raises:
-        ValueError: a bone has no counterpart in the rig, or the takes never stand upright.
+        CorpusError: a bone has no counterpart in the rig, or the takes never stand upright.
     """
     first = bvhs[0]
     rig = map_rig(first)
@@ -284,7 +286,7 @@ def _learn(rig: Rig, positions: Array, globals_: Array) -> dict[str, Array]:
     height = hips[:, 1] - np.minimum(feet[0][:, 1], feet[1][:, 1])
     standing = (_angle(neck - hips, up) < np.deg2rad(25.0)) & (height > 0.9 * np.percentile(height, 90))
     if standing.sum() < 10:
-        raise ValueError("no T-pose in the file, and the dancer never stands upright to learn the rig from")
+        raise CorpusError("no T-pose in the file, and the dancer never stands upright to learn the rig from")
     facing = rotation.from_yaw(_facing(positions[standing], rig))
     constants: dict[str, Array] = {}
 
@@ -389,7 +391,7 @@ def retarget(bvh: Bvh, fps: float | None = None, calibration: dict[str, Array] |
         a motion whose lower foot mostly stands near height 0; contacts are all zero.
 
     Raises:
-        ValueError: a bone has no counterpart in the rig.
+        CorpusError: a bone has no counterpart in the rig.
     """
     rig = map_rig(bvh)
     constants = calibrate([bvh]) if calibration is None else calibration

@@ -16,14 +16,12 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 
+from dancerev.errors import CorpusError
+
 from ..features import FEATURE_SIZE, FEATURE_VERSION
 from ..pose import POSE_SIZE
 
 MANIFEST = "manifest.json"
-
-
-class CorpusError(ValueError):
-    """A corpus folder that cannot be used; the message says why and what to do."""
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dancerev.errors import CorpusError
+from dancerev.realtime.audio.clock import SAMPLE_RATE
+
 from ..features import FEATURE_SIZE, STEP_COS, STEP_SIN, TEMPO, network_input
 from ..pose import FRAME_RATE
 
 Array = npt.NDArray[Any]
-
-SAMPLE_RATE = 24_000
-"""Samples per second of the audio that is heard: the feature extractor's."""
 
 TOLERANCE = 0.07
 """Seconds within which a heard beat counts as a true one."""
@@ -54,7 +54,7 @@ def decode(path: Path) -> npt.NDArray[np.float32]:
     """(samples,) float32 mono at :data:`SAMPLE_RATE` of a music file of any common format.
 
     Raises:
-        ValueError: the file cannot be decoded.
+        CorpusError: the file cannot be decoded.
     """
     from dancerev.realtime.audio.decode import decode as blocks
 
@@ -104,7 +104,7 @@ def read_beats(path: Path) -> tuple[float, Array, str, Array]:
     Only the beats must be there; a file without a source is its own.
 
     Raises:
-        ValueError: it is not such a file.
+        CorpusError: it is not such a file.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -112,15 +112,15 @@ def read_beats(path: Path) -> tuple[float, Array, str, Array]:
         silences = np.array(content.get("silences") or np.zeros((0, 2)), dtype=np.float64)
         bpm = float(content.get("bpm") or 60.0 / np.median(np.diff(beats)))
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise ValueError(f'{path}: expected JSON with "beats" in seconds') from None
+        raise CorpusError(f'{path}: expected JSON with "beats" in seconds') from None
     if beats.ndim != 1 or len(beats) < 4 or not (np.isfinite(beats).all() and (np.diff(beats) > 0.0).all()):
-        raise ValueError(f"{path}: beats must be at least four rising numbers of seconds")
+        raise CorpusError(f"{path}: beats must be at least four rising numbers of seconds")
     if silences.ndim != 2 or silences.shape[1] != 2 or not np.isfinite(silences).all():
-        raise ValueError(f"{path}: silences must be pairs of seconds, start and stop")
+        raise CorpusError(f"{path}: silences must be pairs of seconds, start and stop")
     if (silences[:, 1] <= silences[:, 0]).any() or (silences[1:, 0] < silences[:-1, 1]).any():
-        raise ValueError(f"{path}: silences must follow one another, each with its start before its stop")
+        raise CorpusError(f"{path}: silences must follow one another, each with its start before its stop")
     if not 0.0 < bpm < np.inf:
-        raise ValueError(f"{path}: bpm must be above 0, not {bpm}")
+        raise CorpusError(f"{path}: bpm must be above 0, not {bpm}")
     return bpm, beats, str(content.get("source") or path.stem), silences
 
 

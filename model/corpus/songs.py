@@ -15,8 +15,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dancerev.errors import CorpusError
+from dancerev.realtime.audio.clock import SAMPLE_RATE
+
 from .parallel import in_parallel
-from .song import SAMPLE_RATE, Song, decode, hear, load_song, read_beats, save_song
+from .song import Song, decode, hear, load_song, read_beats, save_song
 
 Array = npt.NDArray[Any]
 
@@ -74,13 +77,13 @@ def read_member(archive: Path, member: str) -> bytes:
 
     Raises:
         OSError: there is no such archive.
-        ValueError: it is damaged, encrypted or packed in a way that is not known.
+        CorpusError: it is damaged, encrypted or packed in a way that is not known.
     """
     try:
         with zipfile.ZipFile(archive) as file:
             return file.read(member)
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-        raise ValueError(f"{archive}/{member}: cannot be unpacked ({error})") from None
+        raise CorpusError(f"{archive}/{member}: cannot be unpacked ({error})") from None
 
 
 def find_songs(folder: Path) -> list[Piece]:
@@ -88,7 +91,7 @@ def find_songs(folder: Path) -> list[Piece]:
 
     Raises:
         OSError: there is no such folder.
-        ValueError: no such song in it, or a beats file is damaged.
+        CorpusError: no such song in it, or a beats file is damaged.
     """
     if not folder.is_dir():
         raise OSError(f"{folder}: there is no such folder")
@@ -96,7 +99,7 @@ def find_songs(folder: Path) -> list[Piece]:
         file for file in sorted(folder.iterdir()) if file.suffix != ".json" and file.with_suffix(".beats.json").exists()
     ]
     if not files:
-        raise ValueError(f"{folder}: no song with a .beats.json beside it")
+        raise CorpusError(f"{folder}: no song with a .beats.json beside it")
     return [
         Piece(file.stem, split_of(read_beats(file.with_suffix(".beats.json"))[2]), folder.name, file=file)
         for file in files
@@ -108,7 +111,7 @@ def plan_clips(grooves: Grooves) -> list[Piece]:
 
     Raises:
         OSError: there is no such archive or soundfont.
-        ValueError: it holds no grooves.
+        CorpusError: it holds no grooves.
     """
     if not grooves.soundfont.is_file():
         raise OSError(f"{grooves.soundfont}: there is no such soundfont; name one with --soundfont")
@@ -120,9 +123,9 @@ def plan_clips(grooves: Grooves) -> list[Piece]:
                 if name.endswith("_beat_4-4.mid") and archive.getinfo(name).file_size > 700
             ]
     except zipfile.BadZipFile:
-        raise ValueError(f"{grooves.archive}: not a zip file") from None
+        raise CorpusError(f"{grooves.archive}: not a zip file") from None
     if not members:
-        raise ValueError(f"{grooves.archive}: no grooves (…_beat_4-4.mid) in it")
+        raise CorpusError(f"{grooves.archive}: no grooves (…_beat_4-4.mid) in it")
     played = {name: float(Path(name).stem.split("_")[-3]) for name in members}
     rng = np.random.default_rng(grooves.seed)
     pieces = []
@@ -150,16 +153,16 @@ def check_songs(pieces: list[Piece], held_out: Path | None) -> None:
     """Refuses music that would be lost: two songs of one name, or one over which the test split would be written.
 
     Raises:
-        ValueError: so it is; the message names the files.
+        CorpusError: so it is; the message names the files.
     """
     seen: dict[str, Piece] = {}
     for piece in pieces:
         other = seen.setdefault(piece.name, piece)
         if other is not piece:
             places = " and ".join(str(p.file or p.origin) for p in (other, piece))
-            raise ValueError(f"{places}: two songs of one name, {piece.name}; rename one")
+            raise CorpusError(f"{places}: two songs of one name, {piece.name}; rename one")
         if held_out is not None and piece.file is not None and piece.file.parent.resolve() == held_out.resolve():
-            raise ValueError(f"{held_out}: holds music to dance to; name another folder with --held-out-music")
+            raise CorpusError(f"{held_out}: holds music to dance to; name another folder with --held-out-music")
 
 
 def prepare_songs(
@@ -169,7 +172,7 @@ def prepare_songs(
 
     Raises:
         OSError: a file cannot be read or written, or FluidSynth fails.
-        ValueError: a file is damaged; the message names it.
+        CorpusError: a file is damaged; the message names it.
     """
     soundfont = "" if grooves is None else digest(grooves.soundfont)
     paths = {piece.name: folder / f"{piece.name}_{_made_of(piece, grooves, soundfont)}.npz" for piece in pieces}
@@ -217,7 +220,7 @@ def _prepare_song(grooves: Grooves | None, job: tuple[Piece, Path, Path | None])
     for start, stop in rests:
         danced = danced[(danced < start) | (danced >= stop)]
     if len(danced) < _FEWEST_BEATS:
-        raise ValueError(f"{piece.file or piece.name}: fewer than {_FEWEST_BEATS} beats in a row while music plays")
+        raise CorpusError(f"{piece.file or piece.name}: fewer than {_FEWEST_BEATS} beats in a row while music plays")
     if held_out is not None:
         facts = {"bpm": round(bpm, 4), "beats": np.round(beats, 4).tolist(), "silences": np.round(quiet, 4).tolist()}
         _write_audio(held_out, piece.name, audio, {"source": source, **facts})

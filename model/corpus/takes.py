@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dancerev.errors import CorpusError
+
 from ..bvh import Bvh, parse_bvh
 from .clean import FPS, clean
 from .motion import Motion
@@ -91,7 +93,7 @@ def find_motion(argument: str) -> list[Source]:
 
     Raises:
         OSError: there is no such path.
-        ValueError: it holds no BVH file, its rate is not a number or its style is unknown.
+        CorpusError: it holds no BVH file, its rate is not a number or its style is unknown.
     """
     style, found, rest = argument.partition("=")
     if not found or Path(argument).exists():
@@ -102,21 +104,21 @@ def find_motion(argument: str) -> list[Source]:
     try:
         fps = float(rate) if rate else None
     except ValueError:
-        raise ValueError(f"{argument}: '{rate}' is not a number of frames per second") from None
+        raise CorpusError(f"{argument}: '{rate}' is not a number of frames per second") from None
     if fps is not None and not 0.0 < fps < math.inf:
-        raise ValueError(f"{argument}: frames per second must be above 0 and finite")
+        raise CorpusError(f"{argument}: frames per second must be above 0 and finite")
     path = Path(text)
     if not path.exists():
         raise OSError(f"{path}: there is no such file or folder")
     style = style or next((name for name in _STYLES if name in path.stem), "")
     if not style:
-        raise ValueError(f"{path}: style unknown; write STYLE={path}")
+        raise CorpusError(f"{path}: style unknown; write STYLE={path}")
     if path.suffix.lower() == ".zip":
         try:
             with zipfile.ZipFile(path) as archive:
                 members = sorted(archive.infolist(), key=lambda member: member.filename)
         except zipfile.BadZipFile:
-            raise ValueError(f"{path}: not a zip file") from None
+            raise CorpusError(f"{path}: not a zip file") from None
         sources = [
             Source(
                 style, Path(m.filename).stem, path.name, fps, f"{path}/{m.filename}", digest(m.CRC, m.file_size),
@@ -129,7 +131,7 @@ def find_motion(argument: str) -> list[Source]:
         files = bvh_files(path) if path.is_dir() else [path]
         sources = [Source(style, f.stem, path.name, fps, str(f), digest(f), partial(_read_text, f)) for f in files]
     if not sources:
-        raise ValueError(f"{path}: no BVH file in it")
+        raise CorpusError(f"{path}: no BVH file in it")
     return sources
 
 
@@ -156,13 +158,13 @@ def prepare_takes(sources: list[Source], folder: Path, held_out: list[str], work
         workers: processes.
 
     Raises:
-        ValueError: a file is damaged, its rig cannot be mapped or another one has its name; the message names it.
+        CorpusError: a file is damaged, its rig cannot be mapped or another one has its name; the message names it.
     """
     seen: dict[str, Source] = {}
     for source in sources:
         other = seen.setdefault(f"{source.style}_{source.name}", source)
         if other is not source:
-            raise ValueError(f"{other.place} and {source.place}: two takes of one name and style; rename one")
+            raise CorpusError(f"{other.place} and {source.place}: two takes of one name and style; rename one")
     missing = [source for source in sources if not (folder / source.file).exists()]
     if missing:
         origins = sorted({source.origin for source in missing})
@@ -192,14 +194,14 @@ def _calibrate(sources: list[Source]) -> Rigs:
     try:
         return {names: calibrate(bvhs) for names, bvhs in rigs.items()}
     except ValueError as error:
-        raise ValueError(f"{sources[0].origin}: {error}") from None
+        raise CorpusError(f"{sources[0].origin}: {error}") from None
 
 
 def _read(source: Source) -> Bvh:
     try:
         return parse_bvh(source.read())
     except ValueError as error:
-        raise ValueError(f"{source.place}: {error}") from None
+        raise CorpusError(f"{source.place}: {error}") from None
 
 
 def _prepare_take(folder: Path, calibrations: dict[str, Rigs], source: Source) -> None:
@@ -207,7 +209,7 @@ def _prepare_take(folder: Path, calibrations: dict[str, Rigs], source: Source) -
     try:
         segments, report = clean(retarget(bvh, source.fps, calibrations[source.origin][bvh.names]))
     except ValueError as error:
-        raise ValueError(f"{source.place}: {error}") from None
+        raise CorpusError(f"{source.place}: {error}") from None
     save(folder / source.file, {"count": len(segments), "report": json.dumps(asdict(report)), **pack(segments)})
 
 

@@ -21,12 +21,13 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
-from dancerev.command_line import ArgumentParser
+from dancerev.command_line import ArgumentParser, command
 from dancerev.errors import InputError
+from dancerev.realtime.audio.clock import SAMPLE_RATE
 from dancerev.realtime.audio.sources import decode
 from dancerev.realtime.beat.engines import BEAT_ENGINES, make_tracker
 from dancerev.realtime.beat.tracker import BeatClock, BeatTracker
-from dancerev.realtime.features import SAMPLE_RATE, FeatureExtractor
+from dancerev.realtime.features import FeatureExtractor
 
 from ..features import AcousticFrame
 from ..pose import FRAME_RATE
@@ -184,6 +185,7 @@ def _songs_of(beats: Path) -> list[Path]:
     return [path for path in sorted(beats.parent.glob("*")) if path.stem == stem and path.suffix != ".json"]
 
 
+@command("dancerev.model.evaluation.beats")
 def main(argv: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = ArgumentParser(prog="dancerev.model.evaluation.beats", description=__doc__.split("\n")[0])
@@ -198,24 +200,20 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--each", action="store_true", help="a line for every piece too")
     arguments = parser.parse_args(argv)
     console = Console()
-    try:
-        results: dict[str, list[Hearing]] = {condition: [] for condition in arguments.conditions}
-        for song in pieces(arguments.folder, arguments.half):
-            true = np.array(json.loads(song.with_name(song.stem + ".beats.json").read_text())["beats"])
-            samples = np.concatenate(list(decode(song)))
-            for condition in arguments.conditions:
-                tracker = make_tracker(arguments.engine)
-                frames, announced, cost = hear(CONDITIONS[condition](samples), tracker)
-                hearing = judge(frames, announced, true, cost)
-                results[condition].append(hearing)
-                if arguments.each:
-                    print(
-                        f"{song.stem[:48]:48s} {condition:6s} F {hearing.f:.2f} "
-                        f"octave {hearing.octave:.2f} off-beat {int(hearing.offbeat)}"
-                    )
-    except (InputError, OSError, ImportError, ValueError, KeyError) as error:
-        print(f"dancerev.model.evaluation.beats: {error}", file=sys.stderr)
-        return 2
+    results: dict[str, list[Hearing]] = {condition: [] for condition in arguments.conditions}
+    for song in pieces(arguments.folder, arguments.half):
+        true = np.array(json.loads(song.with_name(song.stem + ".beats.json").read_text())["beats"])
+        samples = np.concatenate(list(decode(song)))
+        for condition in arguments.conditions:
+            tracker = make_tracker(arguments.engine)
+            frames, announced, cost = hear(CONDITIONS[condition](samples), tracker)
+            hearing = judge(frames, announced, true, cost)
+            results[condition].append(hearing)
+            if arguments.each:
+                print(
+                    f"{song.stem[:48]:48s} {condition:6s} F {hearing.f:.2f} "
+                    f"octave {hearing.octave:.2f} off-beat {int(hearing.offbeat)}"
+                )
     console.print(_table(arguments.engine, results))
     return 0
 

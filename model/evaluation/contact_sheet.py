@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from dancerev.errors import InputError
+
 from ..skeleton import BONES, INDEX, PARENTS
 
 if TYPE_CHECKING:
@@ -185,7 +187,7 @@ def render_video(
 
     Raises:
         OSError: a file cannot be read or written; av's own errors are of this kind.
-        ValueError: ``audio`` has no sound.
+        InputError: ``audio`` has no sound.
     """
     import av
 
@@ -211,7 +213,7 @@ def _sound(film: av.container.OutputContainer, audio: Path | str, seconds: float
 
     with av.open(str(audio)) as source:
         if not source.streams.audio:
-            raise ValueError(f"{audio}: there is no sound in this file")
+            raise InputError(f"{audio}: there is no sound in this file")
         track = film.add_stream("aac", rate=44_100)
         for frame in source.decode(audio=0):
             if frame.time is not None and frame.time >= seconds:

@@ -23,7 +23,8 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
-from dancerev.command_line import ArgumentParser
+from dancerev.command_line import ArgumentParser, command
+from dancerev.errors import InputError
 
 from ..skeleton import BONES, forward_kinematics
 from .metrics import CLIP_SECONDS, compare_dances, evaluate_dance, music_plays, resample, shortest_loop
@@ -48,10 +49,6 @@ _COLUMNS = (
 )
 _COMPARISON = (("fid_k", "FID_k"), ("fid_g", "FID_g"), ("div_k", "Div_k"), ("div_g", "Div_g"))
 _TEMPI = {f"{low}–{low + 20}": (low, low + 20) for low in range(60, 180, 20)}  # beats a minute, from and up to
-
-
-class EvaluationError(ValueError):
-    """A file that cannot be evaluated; the message is one line."""
 
 
 @dataclass(frozen=True)
@@ -79,27 +76,27 @@ class Dance:
 
 def _arrays(path: Path) -> dict[str, Array]:
     if not is_zipfile(path):
-        raise EvaluationError(f"{path}: {'not an .npz file' if path.exists() else 'no such file'}")
+        raise InputError(f"{path}: {'not an .npz file' if path.exists() else 'no such file'}")
     try:
         with np.load(path) as file:
             return dict(file)
     except (OSError, EOFError, ValueError, BadZipFile, zlib.error) as error:
-        raise EvaluationError(f"{path}: cannot be read ({error})") from error
+        raise InputError(f"{path}: cannot be read ({error})") from error
 
 
 def _frame_rate(path: Path, fps: Array) -> float:
     """Frames per second, as a file has them, if they are a positive number."""
     if fps.shape != () or fps.dtype.kind not in "iuf" or not 0.0 < float(fps) < math.inf:
-        raise EvaluationError(f"{path}: fps is not a number above 0")
+        raise InputError(f"{path}: fps is not a number above 0")
     return float(fps)
 
 
 def _check_frames(path: Path, name: str, frames: Array, shape: tuple[int, ...]) -> None:
     """Refuses what is not finite numbers of ``shape`` for every frame: no metric of it would mean anything."""
     if frames.dtype.kind not in "iuf" or frames.ndim == 0 or frames.shape[1:] != shape:
-        raise EvaluationError(f"{path}: {name} are no numbers of shape (frames, {', '.join(map(str, shape))})")
+        raise InputError(f"{path}: {name} are no numbers of shape (frames, {', '.join(map(str, shape))})")
     if not np.isfinite(frames).all():
-        raise EvaluationError(f"{path}: {name} are not all finite")
+        raise InputError(f"{path}: {name} are not all finite")
 
 
 def read_dance(path: Path, music: Path | None = None) -> Dance:
@@ -111,17 +108,17 @@ def read_dance(path: Path, music: Path | None = None) -> Dance:
             Without it the beats are those that the dancer heard.
 
     Raises:
-        EvaluationError: a file is missing or of another kind.
+        InputError: a file is missing or of another kind.
     """
     arrays = _arrays(path)
     missing = {"fps", "joint_names", "positions"} - set(arrays)
     if missing:
-        raise EvaluationError(f"{path}: not a dance of dancerev-generate, it lacks {', '.join(sorted(missing))}")
+        raise InputError(f"{path}: not a dance of dancerev-generate, it lacks {', '.join(sorted(missing))}")
     if tuple(arrays["joint_names"].tolist()) != BONES:
-        raise EvaluationError(f"{path}: the joints are not those of this skeleton")
+        raise InputError(f"{path}: the joints are not those of this skeleton")
     _check_frames(path, "positions", arrays["positions"], (len(BONES), 3))
     if len(arrays["positions"]) < 2:
-        raise EvaluationError(f"{path}: the dance has fewer than two poses")
+        raise InputError(f"{path}: the dance has fewer than two poses")
     song, *rest = path.stem.split("__")
     dance = Dance(
         path.stem,
@@ -144,18 +141,18 @@ def _read_music(path: Path) -> dict[str, Any]:
         bpm = content.get("bpm") or (60.0 / np.median(np.diff(beats)) if len(beats) > 1 else None)
         return {"beats": beats, "silences": silences, "bpm": None if bpm is None else float(bpm)}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise EvaluationError(f'{path}: cannot be read as {{"beats": [seconds, …]}} ({error})') from error
+        raise InputError(f'{path}: cannot be read as {{"beats": [seconds, …]}} ({error})') from error
 
 
 def read_group(folder: Path, music: Path | None = None) -> list[Dance]:
     """All dances of a folder; see :func:`read_dance`.
 
     Raises:
-        EvaluationError: there are none, or one cannot be read.
+        InputError: there are none, or one cannot be read.
     """
     paths = sorted(folder.glob("*.npz"))
     if not paths:
-        raise EvaluationError(f"{folder}: no dances (.npz) in it")
+        raise InputError(f"{folder}: no dances (.npz) in it")
     return [read_dance(path, music) for path in paths]
 
 
@@ -163,22 +160,22 @@ def read_real(path: Path) -> list[Dance]:
     """The takes of real dance that ``dancerev-prepare`` keeps (``real_test.npz``).
 
     Raises:
-        EvaluationError: the file is missing or of another kind.
+        InputError: the file is missing or of another kind.
     """
     arrays = _arrays(path)
     missing = {"rotations", "root", "lengths", "take", "fps"} - set(arrays)
     if missing:
-        raise EvaluationError(f"{path}: not a set of real dances, it lacks {', '.join(sorted(missing))}")
+        raise InputError(f"{path}: not a set of real dances, it lacks {', '.join(sorted(missing))}")
     _check_frames(path, "rotations", arrays["rotations"], (len(BONES), 4))
     _check_frames(path, "root", arrays["root"], (3,))
     fps, lengths = _frame_rate(path, arrays["fps"]), arrays["lengths"]
     if lengths.ndim != 1 or not len(lengths) or lengths.dtype.kind not in "iu" or not (lengths >= 2).all():
-        raise EvaluationError(f"{path}: lengths are not whole numbers from 2")
+        raise InputError(f"{path}: lengths are not whole numbers from 2")
     if (
         not int(lengths.sum()) == len(arrays["rotations"]) == len(arrays["root"])
         or arrays["take"].shape != lengths.shape
     ):
-        raise EvaluationError(f"{path}: rotations, root, lengths and take do not belong together")
+        raise InputError(f"{path}: rotations, root, lengths and take do not belong together")
     positions, _ = forward_kinematics(arrays["rotations"], arrays["root"])
     ends = np.cumsum(lengths)
     return [
@@ -199,11 +196,11 @@ def evaluate(dances: list[Dance], real: list[Dance], rate: float | None = None) 
         ``comparison`` (:func:`dancerev.model.evaluation.metrics.compare_dances`).
 
     Raises:
-        EvaluationError: two dances have the same name, so that the results of one would be lost.
+        InputError: two dances have the same name, so that the results of one would be lost.
     """
     (name, count), *_ = Counter(dance.name for dance in dances).most_common(1) or [("", 0)]
     if count > 1:
-        raise EvaluationError(f"{count} dances have the same name, {name}; rename their files")
+        raise InputError(f"{count} dances have the same name, {name}; rename their files")
     results = {dance.name: _evaluate(dance) for dance in dances}
     report: dict[str, Any] = {
         "dances": results,
@@ -367,26 +364,23 @@ def _parser() -> ArgumentParser:
     return parser
 
 
+@command("dancerev-evaluate")
 def main(argv: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = _parser()
     arguments = parser.parse_args(argv)
     if bool(arguments.dances) == bool(arguments.group):
         parser.error("give either dances or groups of them")
-    try:
-        real = read_real(arguments.real) if arguments.real else []
-        groups = {name: read_group(folder, arguments.music) for name, folder in arguments.group}
-        if len(groups) < len(arguments.group):
-            raise EvaluationError("two groups have the same name")
-        dances = [read_dance(path, arguments.music) for path in arguments.dances]
-        report = evaluate_groups(groups, real) if groups else evaluate(dances, real)
-        if arguments.json:
-            arguments.json.write_text(json.dumps(_without_nan(report), indent=1) + "\n", encoding="utf-8")
-        if arguments.sheets:
-            _draw_sheets({"": dances, **groups}, arguments.sheets)
-    except (ValueError, OSError) as error:
-        print(f"dancerev-evaluate: {error}", file=sys.stderr)
-        return 2
+    real = read_real(arguments.real) if arguments.real else []
+    groups = {name: read_group(folder, arguments.music) for name, folder in arguments.group}
+    if len(groups) < len(arguments.group):
+        raise InputError("two groups have the same name")
+    dances = [read_dance(path, arguments.music) for path in arguments.dances]
+    report = evaluate_groups(groups, real) if groups else evaluate(dances, real)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(_without_nan(report), indent=1) + "\n", encoding="utf-8")
+    if arguments.sheets:
+        _draw_sheets({"": dances, **groups}, arguments.sheets)
     console = Console()
     if not console.is_terminal:
         console = Console(width=180)

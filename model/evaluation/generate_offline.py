@@ -18,7 +18,8 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from dancerev.command_line import ArgumentParser
+from dancerev.command_line import ArgumentParser, command
+from dancerev.errors import ModelError
 
 from .. import rotation
 from ..corpus.song import decode, hear
@@ -26,9 +27,9 @@ from ..corpus.songs import find_songs
 from ..features import FEATURE_SIZE
 from ..network.checkpoint import load_checkpoint
 from ..network.dance_network import DanceNetwork
+from ..network.free_run import free_run
 from ..network.original import OriginalNetwork, load_original
 from ..pose import FRAME_RATE, POSE_SIZE, Pose, PoseDecoder, encode, rest_pose
-from ..training.free_run import free_run
 
 Array = npt.NDArray[Any]
 
@@ -54,7 +55,7 @@ def dance(network: OriginalNetwork, features: Array, seed: int = 0) -> list[list
         For each piece T poses at FRAME_RATE, the first at 2 / FRAME_RATE s, for which its first features are heard.
 
     Raises:
-        ValueError: the music is longer than the network knows positions.
+        ModelError: the music is longer than the network knows positions.
     """
     memory = network.initial_memory(len(features), torch.Generator().manual_seed(seed))
     music = torch.as_tensor(features, dtype=torch.float32, device=network.pose_mean.device)
@@ -100,37 +101,32 @@ def _parser() -> ArgumentParser:
     return parser
 
 
+@command("dancerev.model.evaluation.generate_offline")
 def main(argv: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
     from dancerev.realtime.generate import Dance, save_npz
 
     arguments = _parser().parse_args(argv)
-    try:
-        network = load_checkpoint(arguments.checkpoint) if arguments.ours else load_original(arguments.checkpoint)
-        if isinstance(network, OriginalNetwork) and (network.config.features, network.config.pose) != (
-            FEATURE_SIZE,
-            POSE_SIZE,
-        ):
-            raise ValueError(f"{arguments.checkpoint}: was not trained by dancerev-train, on its features and poses")
-        songs = find_songs(arguments.music)
-        arguments.out.mkdir(parents=True, exist_ok=True)
-        for song in track(songs, "dancing", console=Console(stderr=True), transient=True):
-            assert song.file is not None
-            features, beats, periods = hear(decode(song.file))
-            before = [rest_pose(0.0), rest_pose(1.0 / FRAME_RATE)]
-            for seed in range(arguments.seeds):
-                if isinstance(network, DanceNetwork):
-                    poses = dance_ours(network, features, seed)
-                else:
-                    (poses,) = dance(network, features[None], seed)
-                made = doubled([*before, *poses])[: 2 * len(features) + 1]  # the dance ends with the music
-                path = arguments.out / f"{song.name}__seed{seed}.npz"
-                save_npz(Dance(2 * FRAME_RATE, made, beats.tolist(), float(60.0 / np.median(periods))), path)
-    except (ValueError, OSError) as error:
-        print(f"{_NAME}: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+    network = load_checkpoint(arguments.checkpoint) if arguments.ours else load_original(arguments.checkpoint)
+    if isinstance(network, OriginalNetwork) and (network.config.features, network.config.pose) != (
+        FEATURE_SIZE,
+        POSE_SIZE,
+    ):
+        raise ModelError(f"{arguments.checkpoint}: was not trained by dancerev-train, on its features and poses")
+    songs = find_songs(arguments.music)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    for song in track(songs, "dancing", console=Console(stderr=True), transient=True):
+        assert song.file is not None
+        features, beats, periods = hear(decode(song.file))
+        before = [rest_pose(0.0), rest_pose(1.0 / FRAME_RATE)]
+        for seed in range(arguments.seeds):
+            if isinstance(network, DanceNetwork):
+                poses = dance_ours(network, features, seed)
+            else:
+                (poses,) = dance(network, features[None], seed)
+            made = doubled([*before, *poses])[: 2 * len(features) + 1]  # the dance ends with the music
+            path = arguments.out / f"{song.name}__seed{seed}.npz"
+            save_npz(Dance(2 * FRAME_RATE, made, beats.tolist(), float(60.0 / np.median(periods))), path)
     print(f"{arguments.out}: {arguments.seeds * len(songs)} dances to {len(songs)} songs")
     return 0
 

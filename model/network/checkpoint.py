@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from dancerev.errors import ModelError
+
 from ..features import FEATURE_VERSION
 from .dance_network import DanceConfig, DanceNetwork
 
@@ -29,7 +31,7 @@ def load_checkpoint(path: str | Path) -> DanceNetwork:
     """The network of a checkpoint of ``dancerev-train``, in evaluation mode, with its averaged weights.
 
     Raises:
-        ValueError: not such a checkpoint, or trained on features of another version.
+        ModelError: not such a checkpoint, or trained on features of another version.
     """
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
@@ -38,7 +40,7 @@ def load_checkpoint(path: str | Path) -> DanceNetwork:
         network = DanceNetwork(DanceConfig(**config))
         network.load_state_dict({k.removeprefix("network."): v for k, v in checkpoint["state_dict"].items()})
     except UNREADABLE as error:
-        raise ValueError(f"{path}: not a checkpoint of dancerev-train, as it is now ({reason(error)})") from error
+        raise ModelError(f"{path}: not a checkpoint of dancerev-train, as it is now ({reason(error)})") from error
     check_feature_version(checkpoint["hyper_parameters"], path)
     return network.eval()
 
@@ -47,12 +49,12 @@ def check_feature_version(hyper_parameters: dict[str, Any], path: str | Path) ->
     """Refuses weights that were trained on features that no longer mean the same.
 
     Raises:
-        ValueError: the version is another one.
+        ModelError: the version is another one.
     """
     # Checkpoints from before the field was there are all of version 2.
     version = hyper_parameters.get("feature_version", 2)
     if version != FEATURE_VERSION:
-        raise ValueError(
+        raise ModelError(
             f"{path}: trained on features of version {version}, this program has {FEATURE_VERSION}; train it again"
         )
 

@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dancerev.errors import ModelError
+
 from .checkpoint import UNREADABLE, check_feature_version, reason
 
 LAYERS = 3
@@ -135,11 +137,11 @@ class Encoder(nn.Module):
         """(B, T, features) → (B, T, width).
 
         Raises:
-            ValueError: the music is longer than the table of positions.
+            ModelError: the music is longer than the table of positions.
         """
         frames, longest = features.shape[1], self.position_enc.num_embeddings - 1
         if frames > longest:
-            raise ValueError(f"the original network knows {longest} positions, too few for music of {frames} frames")
+            raise ModelError(f"the original network knows {longest} positions, too few for music of {frames} frames")
         at = torch.arange(frames, device=features.device)
         seen = (at[:, None] - at[None, :]).abs() <= self.window
         x = self.src_emb(features) + self.position_enc(at + 1)
@@ -306,7 +308,7 @@ def load_original(path: str | Path) -> OriginalNetwork:
             ``dancerev-train --network original``.
 
     Raises:
-        ValueError: no such checkpoint, or trained on features of another version; one line.
+        ModelError: no such checkpoint, or trained on features of another version; one line.
     """
     try:
         with torch.serialization.safe_globals([argparse.Namespace]):
@@ -321,9 +323,9 @@ def load_original(path: str | Path) -> OriginalNetwork:
             weights = {name.removeprefix("network."): value for name, value in checkpoint["state_dict"].items()}
         network.load_state_dict(weights)
     except pickle.UnpicklingError as error:
-        raise ValueError(f"{path}: not a checkpoint of the original network (no file of tensors alone)") from error
+        raise ModelError(f"{path}: not a checkpoint of the original network (no file of tensors alone)") from error
     except UNREADABLE as error:
-        raise ValueError(f"{path}: not a checkpoint of the original network ({reason(error)})") from error
+        raise ModelError(f"{path}: not a checkpoint of the original network ({reason(error)})") from error
     if "args" not in checkpoint:  # as published it hears other features altogether
         check_feature_version(checkpoint["hyper_parameters"], path)
     return network.eval()
@@ -332,7 +334,7 @@ def load_original(path: str | Path) -> OriginalNetwork:
 def _published_config(args: Any) -> OriginalConfig:
     """Sizes from the command line that the original's training keeps in its checkpoints."""
     if args.d_k != args.d_v:
-        raise ValueError(f"keys of {args.d_k} and values of {args.d_v} numbers a head")
+        raise ModelError(f"keys of {args.d_k} and values of {args.d_v} numbers a head")
     return OriginalConfig(
         features=args.d_frame_vec,
         pose=args.d_pose_vec,

@@ -23,18 +23,19 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from dancerev.command_line import ArgumentParser, seed, whole_number
+from dancerev.command_line import ArgumentParser, command, seed, whole_number
+from dancerev.errors import CorpusError, ModelError
 
-from ..corpus.shards import Corpus, CorpusError, DanceSequence, load_corpus
+from ..corpus.shards import Corpus, DanceSequence, load_corpus
 from ..evaluation.metrics import evaluate_dance
 from ..features import FEATURE_SIZE, FEATURE_VERSION
 from ..network.body_loss import body_loss, displacement, joints
 from ..network.checkpoint import load_checkpoint
 from ..network.dance_network import DanceConfig, DanceNetwork
+from ..network.free_run import free_run
 from ..network.original import OriginalConfig, load_original
 from ..pose import FRAME_RATE, ROTATIONS
 from ..skeleton import forward_kinematics
-from .free_run import free_run
 
 UNNAMED_STYLE = 0.1
 """Share of the windows that do not say their style, so that the network can dance in no style in particular."""
@@ -325,7 +326,7 @@ def steps_done(last: Path, config: DanceConfig | OriginalConfig) -> int:
     """The step at which a training of a network of ``config`` goes on from the checkpoint ``last``; 0 without one.
 
     Raises:
-        ValueError: that is no checkpoint to go on from, or of another network, or on features of another version.
+        ModelError: that is no checkpoint to go on from, or of another network, or on features of another version.
     """
     if not last.exists():
         return 0
@@ -333,12 +334,12 @@ def steps_done(last: Path, config: DanceConfig | OriginalConfig) -> int:
         found = (load_checkpoint(last) if isinstance(config, DanceConfig) else load_original(last)).config
         for name, value in dataclasses.asdict(config).items():
             if getattr(found, name) != value:
-                raise ValueError(f"{last}: of a network with {name} {getattr(found, name)}, not {value}")
+                raise ModelError(f"{last}: of a network with {name} {getattr(found, name)}, not {value}")
         checkpoint = torch.load(last, map_location="cpu", weights_only=True)
         if "optimizer_states" not in checkpoint:
-            raise ValueError(f"{last}: weights alone, from which no training goes on")
+            raise ModelError(f"{last}: weights alone, from which no training goes on")
     except ValueError as error:
-        raise ValueError(f"{error}; give another folder with -o") from error
+        raise ModelError(f"{error}; give another folder with -o") from error
     return int(checkpoint["global_step"])
 
 
@@ -436,6 +437,7 @@ def train(arguments: argparse.Namespace) -> Path:
     return train_prior(load_checkpoint(last), for_prior, arguments.out, arguments.prior_steps, arguments.precision)
 
 
+@command("dancerev-train")
 def main(argv: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = _parser()
@@ -447,11 +449,7 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"-o {arguments.out}: not a folder")
     warnings.filterwarnings("ignore", module="lightning")
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    try:
-        finished = train(arguments)
-    except (ValueError, OSError) as error:
-        print(f"dancerev-train: {error}", file=sys.stderr)
-        return 2
+    finished = train(arguments)
     following = f"python -m dancerev.model.evaluation.generate_offline {finished} --music FOLDER -o DIR"
     if arguments.network == "dance":
         following = f"{following} --ours" if arguments.look_ahead else f"dancerev-export {finished} -o model.onnx"

@@ -13,8 +13,7 @@ import soxr
 
 from dancerev.errors import InputError
 
-from ..spectrum import SAMPLE_RATE
-from .clock import AudioClock
+from .clock import SAMPLE_RATE, AudioClock
 from .devices import Device, devices, find_device, portaudio, rescan
 from .ring import Ring
 

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import math
 
+SAMPLE_RATE = 24_000
+"""Hz. Every source resamples to it, mono. A multiple of the frame rate, so all frames have as many samples."""
+
+BLOCK = 200
+"""Samples (1/120 s) in whole multiples of which a file is played."""
+
 ACQUIRE_HZ, HOLD_HZ = 1.0, 0.02
 """Bandwidth of the loop in its first second and once it has settled."""
 LOST = 0.1

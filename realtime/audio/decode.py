@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from dancerev.errors import InputError
 
-from ..spectrum import SAMPLE_RATE
+from .clock import SAMPLE_RATE
 
 if TYPE_CHECKING:
     import av

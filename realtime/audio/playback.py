@@ -13,8 +13,7 @@ import numpy.typing as npt
 
 from dancerev.errors import InputError
 
-from ..spectrum import HOP, SAMPLE_RATE
-from .clock import AudioClock
+from .clock import BLOCK, SAMPLE_RATE, AudioClock
 from .decode import decode, decode_stereo
 from .devices import Device, portaudio
 from .ring import Ring
@@ -172,8 +171,8 @@ class MusicFile:
             samples = self._until(self._due(now))
             if len(samples) or self.ended or now >= deadline:
                 return samples
-            next_hop = self.clock.heard_at((self._delivered + HOP) / SAMPLE_RATE) - now
-            time.sleep(min(max(next_hop, 0.001), deadline - now))
+            next_block = self.clock.heard_at((self._delivered + BLOCK) / SAMPLE_RATE) - now
+            time.sleep(min(max(next_block, 0.001), deadline - now))
 
     def close(self) -> None:
         """Stops the music at once."""
@@ -200,7 +199,7 @@ class MusicFile:
 
     def _until(self, due: float) -> Samples:
         """The samples up to ``due`` seconds, in whole hops, so that a frame is complete as soon as it is heard."""
-        wanted = due if math.isinf(due) else math.floor(due * SAMPLE_RATE / HOP) * HOP - self._delivered
+        wanted = due if math.isinf(due) else math.floor(due * SAMPLE_RATE / BLOCK) * BLOCK - self._delivered
         while len(self._pending) < wanted:
             block = next(self._blocks, None)
             if block is None:

@@ -11,14 +11,13 @@ import numpy.typing as npt
 
 from dancerev.errors import InputError
 
-from ..spectrum import SAMPLE_RATE
 from .capture import Microphone
-from .clock import AudioClock
+from .clock import SAMPLE_RATE, AudioClock
 from .decode import decode
 from .devices import Device, find_device, list_devices
 from .playback import MusicFile
 
-__all__ = ["SAMPLE_RATE", "AudioSource", "InputError", "decode", "demo_path", "list_devices", "open_source"]
+__all__ = ["AudioSource", "decode", "demo_path", "list_devices", "open_source"]
 
 
 class AudioSource(Protocol):

@@ -12,7 +12,8 @@ import numpy as np
 from dancerev.errors import InputError
 from dancerev.model.features import BeatState
 
-from ..spectrum import SAMPLE_RATE, SpectralBlock
+from ..audio.clock import SAMPLE_RATE
+from ..spectrum import SpectralBlock
 from .tracker import MAX_BPM, MIN_BPM, TapTempo
 
 HOP = 320

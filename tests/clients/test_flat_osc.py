@@ -9,7 +9,7 @@ from pythonosc.osc_bundle import OscBundle
 from pythonosc.osc_message import OscMessage
 
 from dancerev.clients.flat_osc import FlatSender
-from dancerev.clients.udp import ReceiverError
+from dancerev.errors import ReceiverError
 from dancerev.model import rotation
 from dancerev.model.features import BeatState
 from dancerev.model.pose import Pose, rest_pose

@@ -12,7 +12,8 @@ import pytest
 from pythonosc.osc_bundle import OscBundle
 
 from dancerev.clients.udp import UdpTarget
-from dancerev.clients.vmc import ReceiverError, VmcSender, parse_target, to_unity
+from dancerev.clients.vmc import VmcSender, parse_target, to_unity
+from dancerev.errors import ReceiverError
 from dancerev.model import rotation
 from dancerev.model.pose import Pose, rest_pose
 from dancerev.model.skeleton import BONES, INDEX, PARENTS, REST_OFFSETS, forward_kinematics

@@ -18,9 +18,9 @@ from dancerev.export.bench import (
     measure,
     original_way,
 )
+from dancerev.realtime.audio.clock import SAMPLE_RATE
 from dancerev.realtime.dance_model import DanceModel
 from dancerev.realtime.dancer import Dancer
-from dancerev.realtime.spectrum import SAMPLE_RATE
 from dancerev.realtime.stream import DanceStream
 
 

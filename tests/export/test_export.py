@@ -10,13 +10,14 @@ import onnx
 import pytest
 import torch
 
+from dancerev.errors import ModelError
 from dancerev.export import export
 from dancerev.export.export import main
 from dancerev.export.parity import rest_vector
 from dancerev.model.features import FEATURE_SIZE, FEATURE_VERSION
 from dancerev.model.network.dance_network import DanceNetwork
 from dancerev.model.step_format import METADATA_KEY
-from dancerev.realtime.dance_model import DanceModel, ModelError
+from dancerev.realtime.dance_model import DanceModel
 
 
 def test_the_session_runs_the_same_steps(network, exported):

@@ -6,9 +6,10 @@ import numpy as np
 import onnx
 import pytest
 
+from dancerev.errors import ModelError
 from dancerev.export import tensorrt_engine
 from dancerev.export.export import main
-from dancerev.export.tensorrt_engine import BUILDERS, EngineError, build_engine, graph_tensors, with_dancers
+from dancerev.export.tensorrt_engine import BUILDERS, build_engine, graph_tensors, with_dancers
 from dancerev.realtime.dance_model import DanceModel, model_path
 
 pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX has wheels for x86-64 Linux only")
@@ -60,7 +61,7 @@ def test_static_shapes_are_the_same_dance(exported, tmp_path):
     for _ in range(5):
         given = rng.random(26), np.zeros(2), rng.normal(size=2), rng.gumbel(size=models[0].codes)
         np.testing.assert_allclose(models[0].step(*given), models[1].step(*given), atol=1e-6)
-    with pytest.raises(EngineError, match="for 2 dancers, not 3"):
+    with pytest.raises(ModelError, match="for 2 dancers, not 3"):
         with_dancers(onnx.load(tmp_path / "two.onnx"), 3)
 
 

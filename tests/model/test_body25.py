@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
+from dancerev.errors import InputError
 from dancerev.model import body25, rotation
-from dancerev.model.body25 import JOINTS, MID_HIP, OpenPoseError, fill_missing, read_openpose, write_openpose
+from dancerev.model.body25 import JOINTS, MID_HIP, fill_missing, read_openpose, write_openpose
 from dancerev.model.pose import rest_pose
 from dancerev.model.skeleton import INDEX
 
@@ -165,8 +166,8 @@ def test_frames_without_a_person_keep_the_time(keypoints, tmp_path):
 def test_damaged_files_are_told_in_one_line(keypoints, tmp_path, content):
     write_openpose(tmp_path, keypoints[:3])
     (tmp_path / "frame000001_keypoints.json").write_text(content)
-    with pytest.raises(OpenPoseError, match=r"frame000001_keypoints.json: expected 75 numbers") as error:
+    with pytest.raises(InputError, match=r"frame000001_keypoints.json: expected 75 numbers") as error:
         read_openpose(tmp_path)
     assert "\n" not in str(error.value)
-    with pytest.raises(OpenPoseError, match=r"no .*_keypoints.json"):
+    with pytest.raises(InputError, match=r"no .*_keypoints.json"):
         read_openpose(tmp_path / "nowhere")

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from dancerev.model.features import AUDIO_FEATURES, BANDS
-from dancerev.realtime.features import SAMPLE_RATE, FeatureExtractor
+from dancerev.realtime.audio.clock import SAMPLE_RATE
+from dancerev.realtime.features import FeatureExtractor
 
 FRAME = SAMPLE_RATE // 15
 ACTIVITY = AUDIO_FEATURES.index("activity")

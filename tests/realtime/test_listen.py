@@ -8,7 +8,7 @@ import pytest
 
 from dancerev.model.evaluation import beats as evaluate_beats
 from dancerev.realtime import listen
-from dancerev.realtime.features import SAMPLE_RATE
+from dancerev.realtime.audio.clock import SAMPLE_RATE
 
 
 @pytest.fixture

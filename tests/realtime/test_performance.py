@@ -10,7 +10,7 @@ import time
 import pytest
 from pythonosc.udp_client import SimpleUDPClient
 
-from dancerev.clients.udp import ReceiverError
+from dancerev.errors import ReceiverError
 from dancerev.realtime.performance import Controls
 
 

@@ -10,9 +10,9 @@ from audience import Receiver, frames, live, messages
 
 from dancerev.export.export import export_step
 from dancerev.model.network.dance_network import DanceConfig, DanceNetwork
+from dancerev.realtime.audio.clock import SAMPLE_RATE
 from dancerev.realtime.dance_model import DanceModel
 from dancerev.realtime.dancer import SPACING, Dancer, side_by_side
-from dancerev.realtime.spectrum import SAMPLE_RATE
 from dancerev.realtime.stream import DanceStream
 
 N = 3

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from dancerev.model.skeleton import INDEX, forward_kinematics
+from dancerev.realtime.audio.clock import SAMPLE_RATE
 from dancerev.realtime.audio.decode import decode
 from dancerev.realtime.audio.sources import demo_path
 from dancerev.realtime.dance_model import DanceModel, model_path
 from dancerev.realtime.dancer import Dancer
-from dancerev.realtime.spectrum import SAMPLE_RATE
 from dancerev.realtime.stream import DanceStream
 
 GOLDEN = Path(__file__).with_name("golden_demo.json")

@@ -11,11 +11,11 @@ from pythonosc.osc_message import OscMessage
 
 from dancerev.model.pose import rest_pose
 from dancerev.model.skeleton import BONES
+from dancerev.realtime.audio.clock import SAMPLE_RATE
 from dancerev.realtime.audio.decode import decode
 from dancerev.realtime.audio.sources import demo_path
 from dancerev.realtime.dance_model import DanceModel, model_path
 from dancerev.realtime.dancer import Dancer
-from dancerev.realtime.spectrum import SAMPLE_RATE
 from dancerev.realtime.stream import DanceStream
 
 SECONDS = 24

@@ -9,7 +9,7 @@ import wave
 import numpy as np
 import pytest
 
-from dancerev.realtime.spectrum import SAMPLE_RATE
+from dancerev.realtime.audio.clock import SAMPLE_RATE
 
 LISTEN = """
 import json, sys, time

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from dancerev.model.skeleton import INDEX
+from dancerev.realtime.audio.clock import SAMPLE_RATE
 from dancerev.realtime.dance_model import DanceModel, model_path
 from dancerev.realtime.dancer import Dancer
-from dancerev.realtime.spectrum import SAMPLE_RATE
 from dancerev.realtime.stream import DanceStream
 
 SECONDS = 10

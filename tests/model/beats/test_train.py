@@ -12,8 +12,8 @@ import torch
 from dancerev.model.beats import train as train_beat
 from dancerev.model.beats.music import FASTEST, SLOWEST, Source, compose
 from dancerev.model.beats.train import BeatNet, Heard, evaluate, export, grooves_of, hear, label, main, train
-from dancerev.model.corpus.render_music import RATE as SAMPLE_RATE
 from dancerev.model.corpus.render_music import Groove
+from dancerev.realtime.audio.clock import SAMPLE_RATE
 from dancerev.realtime.beat.bar_pointer import BarSpace
 from dancerev.realtime.beat.beat_network import CLASSES, DELAY, RATE, STEPS, BeatNetwork, network_input
 from dancerev.realtime.spectrum import HOPS, LAG, MELS

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dancerev.model.corpus.render_music import RATE, read_groove, render
+from dancerev.model.corpus.render_music import read_groove, render
+from dancerev.realtime.audio.clock import SAMPLE_RATE
 
 SOUNDFONT = Path("/usr/share/sounds/sf2/FluidR3_GM.sf2")
 
@@ -61,7 +62,7 @@ def test_beats_sound_where_they_are_said_to_be(seed):
     np.testing.assert_array_equal(clip.audio, again.audio)
     assert np.abs(clip.audio).max() <= 1.0
     np.testing.assert_allclose(np.diff(clip.beats), 60.0 / 104.0)
-    hop = RATE // 100
+    hop = SAMPLE_RATE // 100
     power = np.square(clip.audio[: len(clip.audio) // hop * hop].reshape(-1, hop)).mean(axis=1)
     rise = np.maximum(np.diff(np.log(power + 1e-9)), 0.0)
     at = np.clip(np.rint(clip.beats * 100).astype(int), 1, len(rise) - 3)
@@ -78,5 +79,5 @@ def test_silences_are_silent_and_have_no_beats():
     for start, stop in clip.breaks:
         assert 1.5 < stop - start < 7.0
         assert not ((clip.beats > start) & (clip.beats < stop - 0.05)).any()
-        inside = clip.audio[round(start * RATE) + 100 : round(stop * RATE) - 100]
+        inside = clip.audio[round(start * SAMPLE_RATE) + 100 : round(stop * SAMPLE_RATE) - 100]
         assert np.sqrt(np.square(inside).mean()) < 0.1 * loud

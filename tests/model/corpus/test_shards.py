@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from dancerev.model.corpus.shards import CorpusError, DanceSequence, load_corpus, load_shard, save_shard
+from dancerev.errors import CorpusError
+from dancerev.model.corpus.shards import DanceSequence, load_corpus, load_shard, save_shard
 from dancerev.model.features import FEATURE_SIZE, FEATURE_VERSION
 from dancerev.model.pose import POSE_SIZE
 

@@ -5,8 +5,8 @@ import torch
 
 from dancerev.model.features import FEATURE_SIZE, STEP_COS, STEP_SIN
 from dancerev.model.network.dance_network import Codebook, DanceConfig, DanceNetwork
+from dancerev.model.network.free_run import gumbel
 from dancerev.model.pose import POSE_SIZE
-from dancerev.model.training.free_run import gumbel
 
 TINY = DanceConfig(width=16, layers=2, heads=2, feed_forward=32, window=9, hidden=24, lstm_layers=3, levels=(3, 5))
 

@@ -9,8 +9,8 @@ import torch
 from dancerev.model.evaluation.generate_offline import dance_ours
 from dancerev.model.features import FEATURE_SIZE
 from dancerev.model.network.dance_network import DanceConfig, DanceNetwork
+from dancerev.model.network.free_run import free_run
 from dancerev.model.pose import POSE_SIZE
-from dancerev.model.training.free_run import free_run
 
 TINY = DanceConfig(styles=("a",), width=16, layers=1, heads=2, feed_forward=16, window=5, look_ahead=3, hidden=16)
 

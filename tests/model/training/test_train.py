@@ -19,8 +19,8 @@ from dancerev.model.features import BEAT_FEATURES, FEATURE_NAMES, FEATURE_SIZE, 
 from dancerev.model.network.body_loss import body_loss, displacement, joints
 from dancerev.model.network.checkpoint import load_checkpoint
 from dancerev.model.network.dance_network import DanceConfig, DanceNetwork
+from dancerev.model.network.free_run import free_run, gumbel
 from dancerev.model.skeleton import INDEX, forward_kinematics
-from dancerev.model.training.free_run import free_run, gumbel
 from dancerev.model.training.train import PriorTraining, Training, Windows, main, mean_speed, prior_windows
 
 FRAMES = 520

@@ -18,10 +18,9 @@ import pytest
 
 from dancerev.errors import InputError
 from dancerev.realtime.audio import capture, devices, playback, sources
-from dancerev.realtime.audio.clock import AudioClock
+from dancerev.realtime.audio.clock import SAMPLE_RATE, AudioClock
 from dancerev.realtime.audio.decode import decode, decode_stereo, duration
 from dancerev.realtime.audio.devices import Device
-from dancerev.realtime.spectrum import SAMPLE_RATE
 
 FORMATS = {
     "wav": ("pcm_s16le", 44100, "s16"),

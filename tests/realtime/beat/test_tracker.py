@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from dancerev.model.features import BeatState
+from dancerev.realtime.audio.clock import SAMPLE_RATE
 from dancerev.realtime.beat.aubio import AubioTracker
 from dancerev.realtime.beat.bar_pointer import BarSpace
 from dancerev.realtime.beat.engines import bpm_range, make_tracker
 from dancerev.realtime.beat.tracker import BarPointerTracker, BeatClock, TapTempo
-from dancerev.realtime.features import SAMPLE_RATE, FeatureExtractor
+from dancerev.realtime.features import FeatureExtractor
 
 FRAME = SAMPLE_RATE // 15
 START = 0.3  # seconds; the first beat

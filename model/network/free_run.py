@@ -9,9 +9,9 @@ import numpy.typing as npt
 import torch
 
 from .. import rotation
-from ..network.dance_network import DanceNetwork
 from ..pose import HEIGHT, ROTATIONS, TRAVEL, TURN, encode, rest_pose
 from ..skeleton import BONES
+from .dance_network import DanceNetwork
 
 Array = npt.NDArray[Any]
 
