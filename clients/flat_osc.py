@@ -26,11 +26,12 @@ from dancerev.model.pose import Pose
 from dancerev.model.skeleton import BONES, forward_kinematics
 
 from . import osc
+from .sink import PoseSink
 from .udp import UdpTarget
 from .vmc import to_unity
 
 
-class FlatSender:
+class FlatSender(PoseSink):
     """Sends poses and music to one receiver. Never blocks; a receiver that is not there is no error.
 
     Args:
@@ -51,6 +52,7 @@ class FlatSender:
 
     def __init__(self, host: str, port: int, *, dancer: int = 1, bundles: bool = True) -> None:
         self.target = UdpTarget(host, port)
+        self.name = self.target.name
         body: list[osc.Message] = []
         for bone in BONES:
             body.append((f"/dancerev/{dancer}/{bone}/pos", (0.0, 0.0, 0.0)))
@@ -65,8 +67,8 @@ class FlatSender:
         self._announced = -math.inf
         self.sent = self.skipped = self.lost = 0
 
-    def send(self, pose: Pose, time: float) -> None:
-        """Send ``pose``; ``time`` is accepted like every sender's and not sent. A broken pose is skipped."""
+    def send(self, pose: Pose) -> None:
+        """Send ``pose``; one that is not finite is skipped."""
         lengths = np.linalg.norm(pose.rotations, axis=-1, keepdims=True)
         if not (np.isfinite(lengths).all() and lengths.min() > 1e-6 and np.isfinite(pose.root).all()):
             self.skipped += 1
@@ -78,6 +80,7 @@ class FlatSender:
             self.sent += 1
         else:
             self.lost += 1
+        self.trouble = self.target.trouble
 
     def send_music(self, beat: BeatState | None, onset: float, energy: float) -> None:
         """Send what is heard now, but nothing that is not finite; what concerns the beat only if ``beat`` is known."""

@@ -19,8 +19,8 @@ Argument = int | float | str
 Message = tuple[str, tuple[Argument, ...]]
 """Address and arguments; an ``int`` is sent as ``i``, a ``float`` as ``f``, a ``str`` as ``s``."""
 
-MAX_DATAGRAM = 1472
-"""Bytes of payload that cross Ethernet unfragmented: 1500, less the IPv4 and UDP headers."""
+MAX_DATAGRAM = 1200
+"""Bytes of payload that cross every usual network unfragmented: IPv6 guarantees 1280, of which headers take some."""
 
 _BUNDLE_HEAD = b"#bundle\0" + struct.pack(">Q", 1)  # time tag 1: immediately
 _MAX_NESTING = 8

@@ -22,6 +22,7 @@ from dancerev.model.pose import Pose
 from dancerev.model.skeleton import BONES, INDEX, PARENTS, REST_OFFSETS
 
 from . import osc
+from .sink import PoseSink
 from .udp import VMC_PORT, UdpTarget, parse_target
 
 __all__ = ["VMC_PORT", "ReceiverError", "VmcSender", "parse_target", "to_unity"]
@@ -40,7 +41,7 @@ def to_unity(rotations: Array, positions: Array) -> tuple[Array, Array]:
     return rotations * _FLIP_ROTATION, positions * _FLIP_POSITION
 
 
-class VmcSender:
+class VmcSender(PoseSink):
     """Sends poses to one VMC receiver. Never blocks; a receiver that is not there is no error.
 
     Args:
@@ -64,6 +65,7 @@ class VmcSender:
         self, host: str, port: int = VMC_PORT, *, travel: Literal["hips", "root"] = "hips", upper_chest: bool = True
     ) -> None:
         self.target = UdpTarget(host, port)
+        self.name = self.target.name
         self._travel = travel
         self._upper_chest = upper_chest
         bones = [name for name in BONES if upper_chest or name != "UpperChest"]
@@ -93,8 +95,8 @@ class VmcSender:
                 offsets[child] += offsets[folded]
         return (offsets * _FLIP_POSITION)[self._sent_bones]
 
-    def send(self, pose: Pose, time: float) -> None:
-        """Send ``pose`` with the time stamp ``time`` (seconds, float32 on the wire).
+    def send(self, pose: Pose) -> None:
+        """Send ``pose`` with its time as the stamp (seconds, float32 on the wire).
 
         Quaternions are brought to unit length; a pose that cannot be mended is skipped.
         """
@@ -103,7 +105,7 @@ class VmcSender:
         x, y, z = root.tolist()
         # Sums of plain floats: the cheapest test for a NaN or an infinity in any of them.
         lengths = squares.tolist()
-        if not (min(lengths) > 1e-12 and math.isfinite(sum(lengths)) and math.isfinite(x + y + z + time)):
+        if not (min(lengths) > 1e-12 and math.isfinite(sum(lengths)) and math.isfinite(x + y + z + pose.time)):
             self.skipped += 1
             return
         rotations /= np.sqrt(squares)[:, None]
@@ -111,7 +113,7 @@ class VmcSender:
             chest, upper = INDEX["Chest"], INDEX["UpperChest"]
             rotations[chest] = rotation.multiply(rotations[chest], rotations[upper])
             rotations = rotations[self._sent_bones]
-        self._values[0] = time
+        self._values[0] = pose.time
         self._bones[:, 3:] = rotations
         if self._travel == "root":
             self._root[0], self._root[2] = x, z
@@ -123,6 +125,7 @@ class VmcSender:
             self.sent += 1
         else:
             self.lost += 1
+        self.trouble = self.target.trouble
 
     def close(self) -> None:
         """Give the socket back."""

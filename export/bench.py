@@ -121,8 +121,8 @@ def measure(network: DanceModel, samples: Samples, paced: bool) -> Percentiles:
         watch.watch(stage, owner, method, within)
         watched.append((owner, method))
 
-    on("features", stream.ear, "push")
-    on("beat", stream.ear.tracker, "update", within="features")
+    on("features", stream.extractor, "push")
+    on("beat", stream.extractor.tracker, "update", within="features")
     on("step", network, "step")
     for dancer in stream.dancers:
         on("post", dancer, "move")
@@ -146,7 +146,7 @@ def measure(network: DanceModel, samples: Samples, paced: bool) -> Percentiles:
         poses, _ = stream.push(block)
         watch.frames[-1][FRAME] = time.perf_counter() - began
         for pose in poses:
-            senders[pose.dancer].send(pose, pose.time)
+            senders[pose.dancer].send(pose)
         with contextlib.suppress(BlockingIOError):
             while audience.recv(MAX_DATAGRAM):
                 pass

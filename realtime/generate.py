@@ -53,7 +53,7 @@ def generate(song: Path, stream: DanceStream, fps: int, progress: Progress | Non
         made, announced = stream.push(block)
         poses += made
         beats += announced
-        tempi += [stream.heard.beat.bpm] * len(announced) if stream.heard else []
+        tempi += [stream.last.beat.bpm] * len(announced) if stream.last else []
         samples += len(block)
         if progress and task is not None:
             progress.update(task, completed=samples / SAMPLE_RATE)

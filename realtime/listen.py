@@ -19,7 +19,6 @@ from .audio.clock import SAMPLE_RATE
 from .audio.devices import list_devices, quiet_libraries
 from .audio.sources import AudioSource, open_source
 from .beat.engines import LIVE_ENGINES, bpm_range, make_tracker
-from .beat.midi_clock import MidiTracker
 from .beat.midi_input import list_ports
 from .beat.tracker import MAX_BPM, MIN_BPM
 from .features import FeatureExtractor
@@ -81,6 +80,7 @@ def listen(source: AudioSource, ear: FeatureExtractor, console: Console) -> Acou
     last: AcousticFrame | None = None
     shown = 0.0
     source.start()
+    ear.tracker.attach(lambda time: source.clock.heard_at(time))  # which has another clock from now on
     with Live(meter.picture(), console=console, auto_refresh=False, transient=True) as live:
         while not source.ended:
             samples = source.read(0.05)
@@ -119,10 +119,7 @@ def main(argv: list[str] | None = None) -> int:
     with quiet_libraries(), contextlib.ExitStack() as stack:
         source = open_source(arguments.input, arguments.device, arguments.mute, arguments.duration)
         stack.callback(source.close)
-        if isinstance(tracker, MidiTracker):
-            stack.callback(tracker.close)
-            # Not the method itself: the source takes another clock when it starts.
-            tracker.heard_at = lambda time: source.clock.heard_at(time)
+        stack.callback(tracker.close)
         if source.note:
             console.print(f"note: {source.note}")
         last = listen(source, FeatureExtractor(tracker), console)

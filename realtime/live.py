@@ -4,32 +4,30 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import itertools
 import json
 import math
+import os
 import signal
-import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from dancerev.clients.flat_osc import FlatSender
-from dancerev.clients.preview.preview import display_available, launch_preview
-from dancerev.clients.sink import PerDancer, Sinks
+from dancerev.clients.preview.preview import display_available
+from dancerev.clients.preview.sink import PreviewSink
+from dancerev.clients.sink import PerDancer, PoseSink, Sinks
 from dancerev.clients.udp import VMC_PORT, parse_target
 from dancerev.clients.vmc import VmcSender
 from dancerev.command_line import ArgumentParser, command, seconds, seed
 from dancerev.errors import ReceiverError
-from dancerev.model.features import ACTIVITY, ENERGY, ONSETS
-from dancerev.model.pose import Pose
 
 from .audio.devices import quiet_libraries
 from .audio.sources import list_devices, open_source
 from .beat.engines import LIVE_ENGINES, bpm_range, make_tracker
-from .beat.midi_clock import MidiTracker
 from .beat.midi_input import list_ports
-from .beat.tracker import FORGET_BELOW, MAX_BPM, MIN_BPM
+from .beat.tracker import MAX_BPM, MIN_BPM
 from .dance_model import ANY_STYLE, DanceModel
 from .dancer import side_by_side
 from .features import FeatureExtractor
@@ -133,31 +131,15 @@ def _parser() -> ArgumentParser:
     return parser
 
 
-@contextlib.contextmanager
-def _preview(wanted: bool | None) -> Iterator[tuple[list[VmcSender], list[FlatSender]]]:
-    """The preview's receivers of poses and of music while the show runs, where it is wanted and possible."""
+def _preview(wanted: bool | None) -> list[PoseSink]:
+    """The preview where it is wanted and possible."""
     if wanted is None and not display_available():
         print("no display: no preview", file=sys.stderr)
         wanted = False
-    if wanted is False:
-        yield [], []
-        return
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = launch_preview(port)
-    poses, music = VmcSender("127.0.0.1", port), FlatSender("127.0.0.1", port)
-    try:
-        yield [poses], [music]
-    finally:
-        poses.close()
-        music.close()
-        process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(2.0)
+    return [] if wanted is False else [PreviewSink()]
 
 
-def _senders(arguments: argparse.Namespace) -> list[list[VmcSender | FlatSender]]:
+def _senders(arguments: argparse.Namespace) -> list[list[PoseSink]]:
     """Who takes the poses of each dancer: VMC knows one avatar to a port; a flat address names the dancer."""
     targets = list(dict.fromkeys(parse_target(text) for text in arguments.osc or [f"127.0.0.1:{VMC_PORT}"]))
     numbers = range(arguments.dancers)
@@ -175,9 +157,26 @@ def _senders(arguments: argparse.Namespace) -> list[list[VmcSender | FlatSender]
     ]
 
 
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """No garbage collections, and priority over what else runs here, where the system grants it."""
+    # A collection in mid-show would halt the dance for as long as it takes to look at every object. Nothing in a show
+    # makes cycles that would need it; those of sounddevice are collected where they arise, in microphone.py.
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    with contextlib.suppress(AttributeError, OSError):
+        os.nice(-10)
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.unfreeze()
+
+
 def obey(show: Show, command: str, time: float) -> bool:
     """Do what the performer commanded at ``time`` seconds of audio; whether it could be done."""
-    tracker = show.stream.ear.tracker
+    tracker = show.stream.extractor.tracker
     match command:
         case "tap":
             tracker.tap(time)
@@ -199,52 +198,36 @@ def run(arguments: argparse.Namespace) -> None:
         InputError, ModelError, ReceiverError, OSError: something that the user can mend.
     """
     senders = _senders(arguments)
-    targets = [sender.target for sender in itertools.chain(*senders)]
     if arguments.stats:
         arguments.stats.open("a").close()  # an error now, rather than after the show
     tracker = make_tracker(arguments.beat_engine, arguments.bpm_range, arguments.midi_port)
-    ear = FeatureExtractor(tracker)
+    extractor = FeatureExtractor(tracker)
     model = DanceModel(arguments.model, arguments.provider, arguments.dancers)
     dancers = side_by_side(model, arguments.style or [ANY_STYLE], arguments.seed, arguments.latency_offset / 1000.0)
     with contextlib.ExitStack() as stack:
-        for sender in itertools.chain(*senders):
-            stack.callback(sender.close)
         with quiet_libraries():
             source = open_source(arguments.input, arguments.device, arguments.mute, arguments.duration)
-        if isinstance(tracker, MidiTracker):
-            stack.callback(tracker.close)
-            # Not the method itself: the source takes another clock when it starts.
-            tracker.heard_at = lambda time: source.clock.heard_at(time)
+        stack.callback(tracker.close)
         controls = Controls(*(parse_target(arguments.control) if arguments.control else ()))
         stack.callback(controls.close)
-        previews, preview_music = stack.enter_context(_preview(arguments.preview))
+        previews = _preview(arguments.preview)
         stack.enter_context(quiet_libraries())
-        senders[0] += previews
-        sinks = PerDancer([Sinks(each) for each in senders])
-        show = Show(source, DanceStream(dancers, arguments.fps, ear), sinks)
-        music = preview_music + [sender for sender in senders[0] if isinstance(sender, FlatSender)]
+        sinks = stack.enter_context(PerDancer([Sinks(senders[0] + previews), *map(Sinks, senders[1:])]))
+        show = Show(source, DanceStream(dancers, arguments.fps, extractor), sinks)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: show.stop())
         notes = [note for note in (model.note, source.note) if note]
-        status = StatusLine(show, targets, model.provider, notes)
+        status = StatusLine(show, list(itertools.chain(*senders)), model.provider, notes)
 
         def each_turn() -> None:
             for command, moment in controls.take():
-                if not obey(show, command, source.clock.position(moment)):
+                if not obey(show, command, show.position(moment)):
                     status.tell(f"{command}: that tempo is out of --bpm-range")
             status.update()
 
-        def each_pose(pose: Pose) -> None:
-            heard = show.stream.heard
-            if heard is not None and not pose.dancer:  # once for all dancers
-                onset, energy = float(heard.audio[ONSETS].max()), float(heard.audio[ENERGY])
-                known = heard.audio[ACTIVITY] > 0.0 or heard.beat.confidence >= FORGET_BELOW
-                beat = heard.beat.at(pose.time) if known else None
-                for receiver in music:
-                    receiver.send_music(beat, onset, energy)
-
         stack.callback(status.close)
-        show.run(each_turn, each_pose)
+        stack.enter_context(_undisturbed())
+        show.run(each_turn)
     if arguments.stats:
         lost = sum(sender.lost for sender in itertools.chain(*senders))
         arguments.stats.write_text(json.dumps(show.statistics() | {"poses_lost": lost}, indent=1) + "\n")

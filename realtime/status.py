@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from dancerev.clients.udp import UdpTarget
+from dancerev.clients.sink import PoseSink
 from dancerev.model.features import ENERGY
 
 from .show import Show
@@ -26,7 +26,7 @@ class StatusLine:
     has stopped reading, as one over a network does when the laptop sleeps.
     """
 
-    def __init__(self, show: Show, targets: Sequence[UdpTarget], provider: str, notes: list[str]) -> None:
+    def __init__(self, show: Show, targets: Sequence[PoseSink], provider: str, notes: list[str]) -> None:
         self._show = show
         self._targets = targets
         self._troubles: list[str] = []
@@ -85,7 +85,7 @@ class StatusLine:
                 sys.stderr.flush()
 
     def _line(self) -> str:
-        heard = self._show.stream.heard
+        heard = self._show.stream.last
         if heard is None:
             return f"listening …  {self._tail}"
         beat = heard.beat

@@ -20,37 +20,51 @@ class DanceStream:
     """Audio to dance.
 
     Attributes:
-        ear: hears; its ``tracker`` takes taps and the like.
-        dancers: dance.
-        interpolators: fill in the poses between, one for each dancer.
-        heard: the last acoustic frame, None before the first.
+        extractor: makes acoustic frames of samples; its ``tracker`` takes taps and the like.
+        dancers: those on stage, in their order.
+        interpolators: fill in the poses between those of the network, one for each dancer.
+        last: the last acoustic frame, None before the first.
         frames: acoustic frames so far.
+        samples: samples so far.
     """
 
-    def __init__(self, dancers: Dancer | Sequence[Dancer], fps: int = 30, ear: FeatureExtractor | None = None) -> None:
+    def __init__(
+        self, dancers: Dancer | Sequence[Dancer], fps: int = 30, extractor: FeatureExtractor | None = None
+    ) -> None:
         """Make a stream.
 
         Args:
             dancers: one, or several who share their model.
             fps: poses a second of each, a multiple of 15.
-            ear: another than the usual one.
+            extractor: another than the default one.
         """
-        if fps % FRAME_RATE:
-            raise ValueError(f"the output rate must be a multiple of {FRAME_RATE}, not {fps}")
-        self.ear = FeatureExtractor() if ear is None else ear
+        self.extractor = FeatureExtractor() if extractor is None else extractor
         self.dancers = [dancers] if isinstance(dancers, Dancer) else list(dancers)
-        self.heard: AcousticFrame | None = None
-        self.frames = 0
+        self.last: AcousticFrame | None = None
+        self.frames = self.samples = 0
         self._beats = BeatClock()
         self.interpolators = [PoseInterpolator(fps) for _ in self.dancers]
+        self.fps = fps
+
+    @property
+    def fps(self) -> int:
+        """Poses a second of each dancer; may be set between two pushes."""
+        return int(self.interpolators[0].fps)
+
+    @fps.setter
+    def fps(self, fps: int) -> None:
+        if fps < FRAME_RATE or fps % FRAME_RATE:
+            raise ValueError(f"the output rate must be a multiple of {FRAME_RATE}, not {fps}")
+        for interpolator in self.interpolators:
+            interpolator.fps = fps
 
     def begin(self) -> list[Pose]:
-        """The poses that are due before any music was heard: those up to 1/15 s."""
+        """Return the poses that are due before any music was heard: those up to 1/15 s."""
         stances = [dancer.before_the_music() for dancer in self.dancers]
         return [pose for together in zip(*stances, strict=True) for pose in self._filled_in(together)]
 
     def push(self, samples: npt.NDArray[np.float32]) -> tuple[list[Pose], list[float]]:
-        """Hear (n,) mono float32 samples at ``audio.clock.SAMPLE_RATE``.
+        """Take (n,) mono float32 samples at ``audio.clock.SAMPLE_RATE``.
 
         Returns:
             the poses that they complete, with times on the grid of the output rate: each is for a time later than
@@ -59,8 +73,9 @@ class DanceStream:
         """
         poses: list[Pose] = []
         beats: list[float] = []
-        for frame in self.ear.push(samples):
-            self.heard = frame
+        self.samples += len(samples)
+        for frame in self.extractor.push(samples):
+            self.last = frame
             self.frames += 1
             beats += self._beats.announce(frame.beat, frame.time + 1.0 / FRAME_RATE)
             poses += self._filled_in(hear_together(self.dancers, frame))

@@ -17,6 +17,7 @@ from .clock import BLOCK, SAMPLE_RATE, AudioClock
 from .decode import decode, decode_stereo
 from .devices import Device, portaudio
 from .ring import Ring
+from .source import Closing
 
 Samples = npt.NDArray[np.float32]
 
@@ -128,7 +129,7 @@ def open_playback(path: str | Path, device: Device) -> Playback:
     return playback
 
 
-class MusicFile:
+class MusicFile(Closing):
     """A file's sound, handed out as it is played; exactly the samples that ``decode(path)`` gives.
 
     Attributes:

@@ -4,52 +4,23 @@ from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from dancerev.errors import InputError
 
-from .capture import Microphone
 from .clock import SAMPLE_RATE, AudioClock
 from .decode import decode
 from .devices import Device, find_device, list_devices
+from .microphone import Microphone
 from .playback import MusicFile
+from .source import AudioSource, Closing
 
 __all__ = ["AudioSource", "decode", "demo_path", "list_devices", "open_source"]
 
 
-class AudioSource(Protocol):
-    """A stream of mono sound that is heard now; read by one thread."""
-
-    def start(self) -> None:
-        """Begins; :class:`InputError` where that fails."""
-
-    def read(self, timeout: float) -> npt.NDArray[np.float32]:
-        """(n,) float32 samples at SAMPLE_RATE since the last read; waits up to ``timeout`` seconds, may be empty."""
-
-    @property
-    def ended(self) -> bool:
-        """Whether everything was read."""
-
-    @property
-    def clock(self) -> AudioClock:
-        """When which sample is heard; audio time 0 is the first sample. Ask again after each ``start``."""
-
-    @property
-    def xruns(self) -> int:
-        """Blocks that came too fast to be kept, or too late to be played."""
-
-    @property
-    def note(self) -> str | None:
-        """What the user should know of it now, one line, or None."""
-
-    def close(self) -> None:
-        """Lets go of device and file; harmless when repeated."""
-
-
-class Limited:
+class Limited(Closing):
     """A source that ends after ``seconds`` of audio."""
 
     def __init__(self, source: AudioSource, seconds: float) -> None:

@@ -14,7 +14,7 @@ from dancerev.model.features import BeatState
 
 from ..audio.clock import SAMPLE_RATE
 from ..spectrum import SpectralBlock
-from .tracker import MAX_BPM, MIN_BPM, TapTempo
+from .tracker import MAX_BPM, MIN_BPM, BeatTracker, TapTempo
 
 HOP = 320
 BUFFER = 1024
@@ -22,7 +22,7 @@ TRUST = 0.1  # aubio's confidence is the peak of an autocorrelation; from here o
 SILENCE_DECAY = 4.0  # seconds
 
 
-class AubioTracker:
+class AubioTracker(BeatTracker):
     """Phase and tempo from the beats that aubio reports; it knows nothing of bars.
 
     A tempo out of the range is halved or doubled into it. A tapped tempo is kept, and aubio not asked, until the

@@ -17,7 +17,7 @@ import numpy as np
 from dancerev.model.features import BeatState
 
 from ..spectrum import SpectralBlock
-from .tracker import MAX_BPM, MIN_BPM, TapTempo
+from .tracker import MAX_BPM, MIN_BPM, BeatTracker, TapTempo
 
 TICKS = 24  # per beat of the clock
 TICKS_PER_SIXTEENTH = 6
@@ -136,7 +136,7 @@ class TickLine:
         self._ticks = deque(zip(number.astype(int).tolist(), time.tolist(), strict=True), WINDOW)
 
 
-class MidiTracker:
+class MidiTracker(BeatTracker):
     """Phase, tempo and bar as a MIDI clock gives them, whatever the music does.
 
     Start makes the next tick the first of a bar, Continue goes on where Stop was or where the song position pointer
@@ -256,8 +256,12 @@ class MidiTracker:
         self._scale *= factor
         return True
 
+    def attach(self, heard_at: Callable[[float], float]) -> None:
+        """Follow the clock of the show: ``heard_at`` maps seconds of audio to ``time.perf_counter()`` seconds."""
+        self.heard_at = heard_at
+
     def close(self) -> None:
-        """Lets go of the port."""
+        """Let go of the port."""
         if self._port:
             self._port.close()
 

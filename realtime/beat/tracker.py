@@ -11,6 +11,7 @@ tempo from its double, is what the network knows of rhythms, and where bass drum
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -106,6 +107,18 @@ class BeatTracker(Protocol):
     def scale_tempo(self, factor: float) -> bool:
         """Half (0.5) or double (2) the tempo, and stay there until the music stops; False if it is out of range."""
 
+    def hold_tempo(self, on: bool) -> None:
+        """Keep the tempo as it is while ``on``, whatever the music does; the phase still follows."""
+
+    def nudge(self, seconds: float) -> None:
+        """Move the beats later by ``seconds``, or earlier where that is negative."""
+
+    def attach(self, heard_at: Callable[[float], float]) -> None:
+        """Follow the clock of the show: ``heard_at`` maps seconds of audio to ``time.perf_counter()`` seconds."""
+
+    def close(self) -> None:
+        """Let go of ports and threads; harmless when repeated."""
+
 
 class BeatClock:
     """Announces each beat once, at the latest when it falls, from the beat states that come along."""
@@ -156,7 +169,7 @@ class TapTempo:
         return float(beat), min(max(float(period), self._shortest), self._longest)
 
 
-class BarPointerTracker:
+class BarPointerTracker(BeatTracker):
     """The default tracker: a bar pointer over flux and a learned activation, read out through a smooth oscillator.
 
     Every tempo between ``min_bpm`` and ``max_bpm`` and every phase is followed at once. The dancer sees the likeliest

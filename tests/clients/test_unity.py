@@ -9,6 +9,7 @@ import socket
 import struct
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +84,7 @@ def capture():
             key = tuple(options.items())
             if key not in senders:
                 senders[key] = VmcSender("127.0.0.1", receiver.getsockname()[1], **options)
-            senders[key].send(pose, stamp)
+            senders[key].send(replace(pose, time=stamp))
             datagrams = []
             while not datagrams or b"/VMC/Ext/Blend/Apply" not in datagrams[-1]:
                 datagrams.append(receiver.recv(65536))
@@ -415,7 +416,7 @@ def test_a_real_port_is_listened_to_and_given_back(probe):
             assert ask()[0] == 0
             sender, start = VmcSender("127.0.0.1", port), time.monotonic()
             while (now := time.monotonic() - start) < 0.8:
-                sender.send(random_pose(5), now)
+                sender.send(replace(random_pose(5), time=now))
                 time.sleep(FRAME)
             sender.close()
             receiving, rate, datagrams, positions = ask()

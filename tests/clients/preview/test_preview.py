@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -200,13 +201,13 @@ def shown(window):
 def test_keys_freeze_mirror_reset_and_quit(window):
     window, receiver = window
     sender = VmcSender("127.0.0.1", receiver.port)
-    sender.send(rest_pose(), 0.0)
+    sender.send(rest_pose())
     receiver.poll()
     still = shown(window)
     press(window, pygame.K_SPACE)
     moved = rest_pose()
     moved.rotations[INDEX["LeftUpperArm"]] = rotation.IDENTITY
-    sender.send(moved, 0.1)
+    sender.send(replace(moved, time=0.1))
     receiver.poll()
     middle = (slice(160, 320), slice(40, 240))
     assert np.abs(shown(window)[middle] - still[middle]).max() < 60
@@ -232,14 +233,14 @@ def test_the_tempo_is_shown_while_it_is_told(window, monkeypatch):
     window, receiver = window
     written = []
     monkeypatch.setattr(window, "_write", lambda text, *_, **__: written.append(text))
-    VmcSender("127.0.0.1", receiver.port).send(rest_pose(), 0.0)
+    VmcSender("127.0.0.1", receiver.port).send(rest_pose())
     FlatSender("127.0.0.1", receiver.port).send_music(BeatState(0.0, 0.25, 0.5, 1.0), 0.0, 0.5)
     receiver.poll()
     window.show(0.0, 60.0)
     assert "120 BPM" in written
     time.sleep(0.6)  # poses go on, but nobody tells of a beat
     written.clear()
-    VmcSender("127.0.0.1", receiver.port).send(rest_pose(), 0.0)
+    VmcSender("127.0.0.1", receiver.port).send(rest_pose())
     receiver.poll()
     window.show(0.0, 60.0)
     assert "120 BPM" not in written
@@ -267,7 +268,7 @@ def test_the_command_shows_a_dancer_sent_over_loopback(tmp_path):
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as thrower:
                 while process.poll() is None:
                     if name == "dancing":
-                        sender.send(rest_pose(), time.monotonic() % 1000.0)
+                        sender.send(rest_pose(time.monotonic() % 1000.0))
                     thrower.sendto(os.urandom(64), ("127.0.0.1", port))
                     time.sleep(1 / 30)
             assert process.stderr.read() == b""
@@ -410,7 +411,7 @@ def test_ipv6_is_listened_to(monkeypatch):
         receiver = VmcReceiver(0, "::1")
     except OSError:
         pytest.skip("no IPv6 here")
-    VmcSender("::1", receiver.port).send(rest_pose(), 0.0)
+    VmcSender("::1", receiver.port).send(rest_pose())
     receiver.poll()
     receiver.close()
     assert receiver.body is not None

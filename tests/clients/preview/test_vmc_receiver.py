@@ -1,6 +1,7 @@
 """Whatever comes in by UDP, the receiver holds a sound body or none."""
 
 import socket
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -53,7 +54,7 @@ def random_pose(seed=0):
 @pytest.mark.parametrize("travel", ["hips", "root"])
 def test_the_body_received_is_the_body_sent(receiver, travel):
     pose = random_pose()
-    VmcSender("127.0.0.1", receiver.port, travel=travel).send(pose, 0.0)
+    VmcSender("127.0.0.1", receiver.port, travel=travel).send(pose)
     receiver.poll()
     positions, globals_ = forward_kinematics(pose.rotations, pose.root)
     np.testing.assert_allclose(receiver.body.positions, positions * [-1, 1, 1], atol=1e-5)
@@ -62,7 +63,7 @@ def test_the_body_received_is_the_body_sent(receiver, travel):
 
 
 def test_a_skeleton_without_upper_chest_is_as_tall(receiver):
-    VmcSender("127.0.0.1", receiver.port, upper_chest=False).send(rest_pose(), 0.0)
+    VmcSender("127.0.0.1", receiver.port, upper_chest=False).send(rest_pose())
     receiver.poll()
     np.testing.assert_allclose(
         receiver.body.positions[INDEX["Head"]], rest_pose().positions()[INDEX["Head"]] * [-1, 1, 1], atol=1e-6
@@ -96,7 +97,7 @@ def test_what_is_no_bone_changes_nothing(receiver, throw, packet):
     throw(packet)
     receiver.poll()
     assert receiver.body is None
-    VmcSender("127.0.0.1", receiver.port).send(rest_pose(), 0.0)
+    VmcSender("127.0.0.1", receiver.port).send(rest_pose())
     throw(packet)
     throw(osc.encode("/VMC/Ext/Blend/Apply"))
     receiver.poll()
@@ -126,7 +127,7 @@ def test_the_signal_is_missed_after_half_a_second_and_found_again(receiver, cloc
     assert not receiver.receiving()
     for frame in range(60):
         clock.now = 100.0 + frame / 30
-        sender.send(rest_pose(), frame / 30)
+        sender.send(rest_pose(frame / 30))
         receiver.poll()
     assert receiver.receiving()
     assert receiver.rate() == pytest.approx(30.0, rel=0.01)
@@ -135,7 +136,7 @@ def test_the_signal_is_missed_after_half_a_second_and_found_again(receiver, cloc
     clock.now += 0.02
     assert not receiver.receiving()
     assert receiver.body is not None  # the last one stays in view
-    sender.send(random_pose(), 3.0)
+    sender.send(replace(random_pose(), time=3.0))
     receiver.poll()
     assert receiver.receiving()
     np.testing.assert_allclose(receiver.smooth_body().positions, receiver.body.positions)
@@ -149,7 +150,7 @@ def test_a_frame_is_shown_whole(receiver):
         thrower.sendto(half.datagrams[0], ("127.0.0.1", receiver.port))
         receiver.poll()
         assert receiver.body is None
-    VmcSender("127.0.0.1", receiver.port).send(rest, 0.0)
+    VmcSender("127.0.0.1", receiver.port).send(rest)
     receiver.poll()
     np.testing.assert_allclose(receiver.body.positions, rest.positions() * [-1, 1, 1], atol=1e-6)
 
@@ -159,7 +160,7 @@ def test_of_an_earlier_sender_nothing_stays(receiver, throw, clock):
     for options in ({"travel": "root"}, {"upper_chest": False}, {}):
         pose = random_pose()
         pose.rotations[:] = rest_pose().rotations
-        VmcSender("127.0.0.1", receiver.port, **options).send(pose, 0.0)
+        VmcSender("127.0.0.1", receiver.port, **options).send(pose)
         receiver.poll()
         clock.now += 10.0
         assert receiver.body.positions[INDEX["Head"], 1] - receiver.body.positions[0, 1] == pytest.approx(
@@ -177,10 +178,10 @@ def test_between_two_poses_the_body_is_on_its_way(receiver, clock):
     sender = VmcSender("127.0.0.1", receiver.port)
     start = rest_pose()
     moved = Pose(0.0, -start.rotations, start.root + np.float32([0.1, 0.0, 0.0]), start.contacts)
-    sender.send(start, 0.0)
+    sender.send(start)
     receiver.poll()
     clock.now += 1 / 30
-    sender.send(moved, 1 / 30)
+    sender.send(replace(moved, time=1 / 30))
     receiver.poll()
     places = []
     for step in (0.0, 0.5, 1.0, 2.0):

@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 
 from dancerev.errors import InputError
-from dancerev.realtime.audio import capture, devices, playback, sources
+from dancerev.realtime.audio import capture, devices, microphone, playback, sources
+from dancerev.realtime.audio import timeline as timelines
 from dancerev.realtime.audio.clock import SAMPLE_RATE, AudioClock
 from dancerev.realtime.audio.decode import decode, decode_stereo, duration
 from dancerev.realtime.audio.devices import Device
@@ -285,7 +286,7 @@ def stereo_music(seconds, rate=RATE):
 def hear(monkeypatch, chunks, rate=RATE, seconds=2.0):
     """What the timeline makes of ``seconds`` of music that arrive in the given chunks."""
     driver, sound = Driver(rate), stereo_music(seconds, rate)
-    timeline = capture.Timeline(driver.capture, AudioClock(-0.01))
+    timeline = timelines.Timeline(driver.capture, AudioClock(-0.01))
     pieces, at, turn = [], 0, 0
     while at < len(sound):
         block = sound[at : at + chunks[turn % len(chunks)]]
@@ -316,7 +317,7 @@ def test_the_microphone_is_heard_in_time_at_any_rate(monkeypatch, rate):
 
 def test_a_hole_is_filled_with_silence_and_what_comes_too_late_is_dropped(monkeypatch):
     driver, sound = Driver(), stereo_music(3.0)
-    timeline = capture.Timeline(driver.capture, AudioClock(-0.01))
+    timeline = timelines.Timeline(driver.capture, AudioClock(-0.01))
     pieces, counts, waiting = [], [], []
     for index in range(300):
         now = (index + 1) * 0.01
@@ -328,7 +329,7 @@ def test_a_hole_is_filled_with_silence_and_what_comes_too_late_is_dropped(monkey
         pieces.append(timeline.advance(driver.capture, now))
         counts.append(sum(map(len, pieces)) / SAMPLE_RATE - now)
     heard, expected = np.concatenate(pieces), music(3.0, SAMPLE_RATE)[0]
-    assert min(counts) > -capture.PATIENCE - 0.04, "audio time fell behind the wall clock"
+    assert min(counts) > -timelines.PATIENCE - 0.04, "audio time fell behind the wall clock"
     assert max(counts) <= 0.0
     assert timeline.silence == pytest.approx(0.5, abs=0.05)
     assert np.abs(heard[int(1.05 * SAMPLE_RATE) : int(1.45 * SAMPLE_RATE)]).max() < 1e-3
@@ -339,7 +340,7 @@ def test_a_hole_is_filled_with_silence_and_what_comes_too_late_is_dropped(monkey
 
 def test_another_device_takes_over_in_its_place(monkeypatch):
     first, second = Driver(48000), Driver(44100, inputs=1)
-    timeline = capture.Timeline(first.capture, AudioClock(-0.01))
+    timeline = timelines.Timeline(first.capture, AudioClock(-0.01))
     sounds = {first: stereo_music(3.0, 48000), second: stereo_music(3.0, 44100)[:, :1]}
     pieces = []
     for index in range(300):
@@ -360,7 +361,7 @@ def test_another_device_takes_over_in_its_place(monkeypatch):
 
 def test_sound_that_the_system_lost_without_a_word_leaves_a_hole_of_its_length(monkeypatch):
     driver, sound = Driver(), stereo_music(4.0)
-    timeline = capture.Timeline(driver.capture, AudioClock(-0.01))
+    timeline = timelines.Timeline(driver.capture, AudioClock(-0.01))
     pieces = []
     for index in range(400):
         if not 100 <= index < 130:
@@ -376,7 +377,7 @@ def test_sound_that_the_system_lost_without_a_word_leaves_a_hole_of_its_length(m
 def test_time_that_was_slept_through_is_left_out(monkeypatch):
     driver, sound = Driver(), stereo_music(4.0)
     clock = AudioClock(-0.01)
-    timeline = capture.Timeline(driver.capture, clock)
+    timeline = timelines.Timeline(driver.capture, clock)
     pieces = []
     for index in range(400):
         now = (index + 1) * 0.01 + (3600.0 if index >= 200 else 0.0)
@@ -390,7 +391,7 @@ def test_time_that_was_slept_through_is_left_out(monkeypatch):
 
 def test_a_reader_that_slept_loses_the_newest_and_counts_it(monkeypatch):
     driver, sound = Driver(), stereo_music(4.8)
-    timeline = capture.Timeline(driver.capture, AudioClock(-0.01))
+    timeline = timelines.Timeline(driver.capture, AudioClock(-0.01))
     for index in range(480):
         driver.send(sound[480 * index : 480 * (index + 1)], (index + 1) * 0.01, monkeypatch)
     assert driver.capture.xruns == pytest.approx(80, abs=2)
@@ -473,15 +474,20 @@ class Recorder(Stream):
         self.callback(heard, self.size, times, SimpleNamespace(input_overflow=False))
 
 
+def driver_is(monkeypatch, stream):
+    for module in (capture, microphone):
+        monkeypatch.setattr(module, "portaudio", lambda: SimpleNamespace(InputStream=stream, PortAudioError=OSError))
+
+
 def test_a_microphone_that_vanishes_is_taken_again_by_its_name(monkeypatch):
     there = [Device(3, "USB Microphone (hw:1,0)", "ALSA", 2, 0, 44100), Device(0, "Other", "ALSA", 2, 2, 44100)]
     attempts = []
     monkeypatch.setattr(devices, "devices", lambda: there)
     monkeypatch.setattr(devices, "default_device", lambda kind: there[0])
-    monkeypatch.setattr(capture, "devices", lambda: there)
-    monkeypatch.setattr(capture, "rescan", lambda: attempts.append(len(there)))
-    monkeypatch.setattr(capture, "RETRY_SECONDS", 0.1)
-    monkeypatch.setattr(capture, "portaudio", lambda: SimpleNamespace(InputStream=Recorder, PortAudioError=OSError))
+    monkeypatch.setattr(microphone, "devices", lambda: there)
+    monkeypatch.setattr(microphone, "rescan", lambda: attempts.append(len(there)))
+    monkeypatch.setattr(microphone, "RETRY_SECONDS", 0.1)
+    driver_is(monkeypatch, Recorder)
     source = sources.open_source("mic", device="usb")
     source.start()
     begin, pieces, notes, longest, last = time.perf_counter(), [], set(), 0.0, time.perf_counter()
@@ -520,13 +526,13 @@ def test_a_microphone_that_others_hold_leaves_nothing_behind(monkeypatch):
 
     monkeypatch.setattr(devices, "devices", lambda: [device])
     monkeypatch.setattr(devices, "default_device", lambda kind: device)
-    monkeypatch.setattr(capture, "devices", lambda: [device])
-    monkeypatch.setattr(capture, "rescan", lambda: None)
-    monkeypatch.setattr(capture, "RETRY_SECONDS", 0.01)
-    monkeypatch.setattr(capture, "portaudio", lambda: SimpleNamespace(InputStream=Recorder, PortAudioError=OSError))
+    monkeypatch.setattr(microphone, "devices", lambda: [device])
+    monkeypatch.setattr(microphone, "rescan", lambda: None)
+    monkeypatch.setattr(microphone, "RETRY_SECONDS", 0.01)
+    driver_is(monkeypatch, Recorder)
     source = sources.open_source("mic")
     source.start()
-    monkeypatch.setattr(capture, "portaudio", lambda: SimpleNamespace(InputStream=Refused, PortAudioError=OSError))
+    driver_is(monkeypatch, Refused)
     gc.disable()
     try:
         Recorder.last.vanish()
