@@ -36,12 +36,15 @@ class PoseSink(Protocol):
             onset: strength, 0 … 1.
             energy: loudness, 0 … 1.
         """
+        return
 
     def mark(self, time: float, text: str) -> None:
         """Take a marker of the performer's, at ``time`` seconds."""
+        return
 
     def close(self) -> None:
         """Let go of everything; harmless when repeated."""
+        return
 
     def __enter__(self) -> Self:
         """Return the sink, which is open already."""

@@ -109,15 +109,19 @@ class BeatTracker(Protocol):
 
     def hold_tempo(self, on: bool) -> None:
         """Keep the tempo as it is while ``on``, whatever the music does; the phase still follows."""
+        return
 
     def nudge(self, seconds: float) -> None:
         """Move the beats later by ``seconds``, or earlier where that is negative."""
+        return
 
     def attach(self, heard_at: Callable[[float], float]) -> None:
         """Follow the clock of the show: ``heard_at`` maps seconds of audio to ``time.perf_counter()`` seconds."""
+        return
 
     def close(self) -> None:
         """Let go of ports and threads; harmless when repeated."""
+        return
 
 
 class BeatClock:
