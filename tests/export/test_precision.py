@@ -1,11 +1,11 @@
 """Fewer bits: smaller files of the same contract that dance nearly the same, and the measure that tells how nearly."""
 
 import json
-import wave
 
 import numpy as np
 import onnx
 import pytest
+from signals import write_wav
 
 from dancerev.export.export import main, save
 from dancerev.export.parity import demo_features
@@ -98,10 +98,8 @@ def test_a_damaged_variant_is_found_out(variants, tmp_path):
 
 
 def test_every_variant_dances_a_song(variants, tmp_path):
-    with wave.open(str(tmp_path / "song.wav"), "wb") as file:
-        file.setparams((1, 2, 16000, 0, "NONE", ""))
-        beats = np.arange(16000 * 5) % 8000
-        file.writeframes((20000 * np.sin(beats * 0.03) * np.exp(-beats / 1500)).astype("<i2").tobytes())
+    beats = np.arange(16000 * 5) % 8000
+    write_wav(tmp_path / "song.wav", 0.6 * np.sin(beats * 0.03) * np.exp(-beats / 1500), 16000)
     for precision in ("fp16", "int8"):
         out = tmp_path / f"{precision}.npz"
         assert (

@@ -1,10 +1,10 @@
 """``dancerev-listen`` shows what is heard; ``evaluate_beats`` tells how well; both end mistakes with one line."""
 
 import json
-import wave
 
 import numpy as np
 import pytest
+from signals import write_wav
 
 from dancerev.model.evaluation import beats as evaluate_beats
 from dancerev.realtime import listen
@@ -19,11 +19,7 @@ def clicks(tmp_path):
     for beat in beats:
         start = int(beat * SAMPLE_RATE)
         samples[start : start + 600] = np.random.default_rng(0).normal(size=600) * np.exp(-np.arange(600) / 100.0)
-    with wave.open(str(tmp_path / "clicks.wav"), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(SAMPLE_RATE)
-        file.writeframes((samples / np.abs(samples).max() * 32000).astype("<i2").tobytes())
+    write_wav(tmp_path / "clicks.wav", 0.98 * samples / np.abs(samples).max())
     (tmp_path / "clicks.beats.json").write_text(json.dumps({"beats": beats.tolist()}))
     return tmp_path
 

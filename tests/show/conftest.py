@@ -1,13 +1,8 @@
 """What the end-to-end tests share."""
 
 import os
-import sys
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from virtual_microphone import VirtualMicrophone, missing_programs
 
 

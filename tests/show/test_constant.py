@@ -4,6 +4,7 @@ import gc
 import tracemalloc
 
 import numpy as np
+import pytest
 
 from dancerev.clients.vmc import VmcSender
 from dancerev.realtime.dance_model import DanceModel
@@ -12,6 +13,7 @@ from dancerev.realtime.spectrum import FRAME_SAMPLES
 from dancerev.realtime.stream import DanceStream
 
 
+@pytest.mark.slow
 def test_nothing_is_kept_of_thousands_of_frames():
     """Python's and numpy's memory, from samples to datagrams, with the collector off as in a show."""
     stream, sender = DanceStream(Dancer(DanceModel())), VmcSender("127.0.0.1", 9)

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from audience import Receiver, frames, live, messages
+from receiver import Receiver, frames, live, messages
 
 from dancerev.export.export import export_step
 from dancerev.model.network.dance_network import DanceConfig, DanceNetwork

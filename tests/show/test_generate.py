@@ -1,9 +1,8 @@
 """A song becomes files: the key points of the original's format are those of the same dance."""
 
-import wave
-
 import numpy as np
 import pytest
+from signals import write_wav
 
 from dancerev.model import body25
 from dancerev.realtime.generate import main
@@ -14,12 +13,7 @@ def song(tmp_path):
     rate, seconds = 24_000, 3
     path = tmp_path / "song.wav"
     noise = np.random.default_rng(0).normal(size=rate * seconds) * (np.arange(rate * seconds) % (rate // 2) < 1000)
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(rate)
-        file.writeframes((8000 * noise).clip(-32767, 32767).astype("<i2").tobytes())
-    return path
+    return write_wav(path, 0.25 * noise, rate)
 
 
 def test_openpose_files_show_the_dance_of_the_npz(song, tmp_path):

@@ -1,13 +1,13 @@
 """The show hears a real microphone: what leaves has the beat of what sounds, as the file does offline."""
 
 import time
-import wave
 
 import numpy as np
 import pytest
-from audience import Receiver, live
 from pythonosc.osc_bundle import OscBundle
 from pythonosc.osc_message import OscMessage
+from receiver import Receiver, live
+from signals import write_wav
 
 from dancerev.model.pose import rest_pose
 from dancerev.model.skeleton import BONES
@@ -34,9 +34,7 @@ def song(tmp_path_factory):
     """
     samples = np.concatenate(list(decode(demo_path(), DEVICE_RATE)))[START * DEVICE_RATE :][: SECONDS * DEVICE_RATE]
     path = tmp_path_factory.mktemp("song") / "song.wav"
-    with wave.open(str(path), "wb") as file:
-        file.setparams((1, 2, DEVICE_RATE, 0, "NONE", ""))
-        file.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
+    write_wav(path, samples, DEVICE_RATE)
     return np.concatenate(list(decode(path))), path
 
 

@@ -11,13 +11,13 @@ import subprocess
 import sys
 import termios
 import time
-import wave
 from pathlib import Path
 
 import numpy as np
 import pytest
-from audience import Pacer, Receiver, frames, live
 from pythonosc.osc_message import OscMessage
+from receiver import Pacer, Receiver, frames, live
+from signals import write_wav
 
 from dancerev.model.skeleton import BONES
 
@@ -47,11 +47,13 @@ def show(tmp_path_factory):
     return started, receiver.datagrams, json.loads(stats.read_text()), pacer
 
 
+@pytest.mark.slow
 def test_first_pose_within_two_seconds(show):
     started, datagrams, _, pacer = show
     assert datagrams[0][0] - started <= 2.0 + 20.0 * pacer.lateness(0.9)
 
 
+@pytest.mark.slow
 def test_thirty_poses_a_second_without_jitter(show):
     _, datagrams, stats, pacer = show
     arrivals = np.array([arrival for arrival, _ in frames(datagrams)])
@@ -65,10 +67,12 @@ def test_thirty_poses_a_second_without_jitter(show):
         assert len(arrivals) == 20 * 30 + 3  # from 0 to a frame after the end
 
 
+@pytest.mark.slow
 def test_datagrams_fit_every_usual_network(show):
     assert max(len(data) for _, data in show[1]) <= 1200
 
 
+@pytest.mark.slow
 def test_types_bones_and_quaternions(show):
     signatures = {
         "/VMC/Ext/OK": ",i",
@@ -92,6 +96,7 @@ def test_types_bones_and_quaternions(show):
         np.testing.assert_allclose([np.linalg.norm(bone[3:]) for bone in bones.values()], 1.0, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_it_dances(show):
     """The bones turn while the music plays, and differently as it goes on."""
     found = frames(show[1])
@@ -123,14 +128,8 @@ def test_nobody_listening_is_no_error():
     assert process.returncode == 0, err
 
 
-def write_wav(path, seconds):
-    with wave.open(str(path), "wb") as file:
-        file.setparams((1, 2, 16000, 0, "NONE", ""))
-        file.writeframes(bytes(round(seconds * 32000)))
-
-
 def test_the_show_ends_with_the_song(tmp_path, receiver):
-    write_wav(tmp_path / "song.wav", 1.5)
+    write_wav(tmp_path / "song.wav", np.zeros(36_000))
     process = live("--input", tmp_path / "song.wav", "--mute", "--no-preview", "--osc", f"127.0.0.1:{receiver.port}")
     _, err = process.communicate(timeout=30)
     assert process.returncode == 0, err
@@ -173,9 +172,7 @@ NO_DEVICE = "there is no {} device|PortAudio library is missing"
 def test_bad_input_is_answered_in_one_line(tmp_path, arguments, complaint):
     (tmp_path / "empty.wav").touch()
     (tmp_path / "text.mp3").write_text("this is not music\n" * 100)
-    with wave.open(str(tmp_path / "nine.wav"), "wb") as nine:
-        nine.setparams((9, 2, 44100, 0, "NONE", ""))
-        nine.writeframes(bytes(9 * 2 * 4410))
+    write_wav(tmp_path / "nine.wav", np.zeros((4410, 9)), 44100)
     process = live(*(str(argument).format(tmp=tmp_path) for argument in arguments))
     out, err = process.communicate(timeout=30)
     assert process.returncode == 2, err
@@ -185,14 +182,13 @@ def test_bad_input_is_answered_in_one_line(tmp_path, arguments, complaint):
     assert out == ""
 
 
+@pytest.mark.slow
 def test_in_silence_no_beat_is_told(tmp_path, receiver):
     """A song that is silent for its last 14 s; the beat goes on for 5 of them, through what may be a break."""
-    with wave.open(str(tmp_path / "song.wav"), "wb") as song:
-        song.setparams((1, 2, 24000, 0, "NONE", ""))
-        clicks = np.zeros(22 * 24000, dtype=np.int16)
-        for beat in range(16):
-            clicks[12000 * beat :][:600] = np.random.default_rng(beat).normal(size=600) * 6000
-        song.writeframes(clicks.tobytes())
+    clicks = np.zeros(22 * 24000)
+    for beat in range(16):
+        clicks[12000 * beat :][:600] = np.random.default_rng(beat).normal(size=600) * 0.18
+    write_wav(tmp_path / "song.wav", clicks)
     process = live(
         *("--input", tmp_path / "song.wav", "--mute", "--no-preview", "--protocol", "flat", "--no-bundles"),
         *("--osc", f"127.0.0.1:{receiver.port}"),
@@ -206,6 +202,7 @@ def test_in_silence_no_beat_is_told(tmp_path, receiver):
         assert 8.0 < max(told[of_the_beat]) < 17.0
 
 
+@pytest.mark.slow
 def test_receivers_get_the_transforms_that_they_understand(receiver):
     target = ("--osc", f"127.0.0.1:{receiver.port}")
     process = live(
@@ -221,6 +218,7 @@ def test_receivers_get_the_transforms_that_they_understand(receiver):
     assert max(abs(frame["/VMC/Ext/Root/Pos"][0][1][1]) for frame in shown) > 0.0
 
 
+@pytest.mark.slow
 def test_what_a_command_cannot_do_is_told(receiver):
     control = Receiver()  # for a port that is free
     control.close()
@@ -265,6 +263,7 @@ def test_the_preview_gets_the_poses_of_one_dancer_and_the_music(receiver):
     assert done.stdout.count("/dancerev/phase") > 20
 
 
+@pytest.mark.slow
 def test_the_preview_is_shown_and_ends_with_the_show(receiver, monkeypatch):
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     process = live(

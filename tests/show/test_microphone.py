@@ -4,18 +4,18 @@ import json
 import subprocess
 import sys
 import time
-import wave
 
 import numpy as np
 import pytest
+from signals import write_wav
 
 from dancerev.realtime.audio.clock import SAMPLE_RATE
 
 LISTEN = """
 import json, sys, time
 import numpy as np
-from dancerev.realtime.devices import quiet_libraries
-from dancerev.realtime.sources import open_source
+from dancerev.realtime.audio.devices import quiet_libraries
+from dancerev.realtime.audio.sources import open_source
 
 input, seconds, path = sys.argv[1], float(sys.argv[2]), sys.argv[3]
 with quiet_libraries():
@@ -68,9 +68,7 @@ def noise(path, seconds, rate=48000):
     spectrum[np.fft.rfftfreq(round(seconds * rate), 1 / rate) > 8000] = 0.0
     sound = np.fft.irfft(spectrum)
     sound *= 0.7 / np.abs(sound).max()
-    with wave.open(str(path), "wb") as file:
-        file.setparams((2, 2, rate, 0, "NONE", ""))
-        file.writeframes(np.repeat(np.round(sound * 32767).astype("<i2"), 2).tobytes())
+    write_wav(path, np.stack([sound, sound], axis=1), rate)
     return sound[:: rate // SAMPLE_RATE]
 
 

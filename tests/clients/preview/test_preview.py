@@ -253,6 +253,7 @@ def free_port():
         return probe.getsockname()[1]
 
 
+@pytest.mark.slow
 def test_the_command_shows_a_dancer_sent_over_loopback(tmp_path):
     port = free_port()
     pictures = {}
@@ -324,6 +325,7 @@ def test_a_launched_preview_ends_with_who_launched_it_and_not_by_ctrl_c(monkeypa
     assert not listens(port, patience=0.0)
 
 
+@pytest.mark.slow
 def test_leaving_by_ctrl_c_saves_the_picture(tmp_path):
     port = free_port()
     process = subprocess.Popen(

@@ -1,11 +1,10 @@
 """Pictures and films open again, have the length of the dance, and show the body where it is."""
 
-import wave
-
 import av
 import numpy as np
 import pygame
 import pytest
+from signals import write_wav
 
 from dancerev.model.evaluation.contact_sheet import contact_sheet, render_video
 from dancerev.model.pose import rest_pose
@@ -42,11 +41,7 @@ def test_unwritable_sheet_is_an_os_error(tmp_path):
 
 def test_film_has_every_frame_and_its_sound(tmp_path):
     song = tmp_path / "song.wav"
-    with wave.open(str(song), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(22_050)
-        file.writeframes((8000 * np.sin(np.arange(3 * 22_050) * 0.1)).astype("<i2").tobytes())
+    write_wav(song, 0.25 * np.sin(np.arange(3 * 22_050) * 0.1), 22_050)
     path = tmp_path / "film.mp4"
     render_video(stroll(30), 15, path, audio=song, size=(160, 120))
     with av.open(str(path)) as film:

@@ -6,7 +6,6 @@ import sys
 import threading
 import time
 import tracemalloc
-import wave
 import weakref
 from dataclasses import replace
 from fractions import Fraction
@@ -15,6 +14,7 @@ from types import SimpleNamespace
 import av
 import numpy as np
 import pytest
+from signals import write_wav
 
 from dancerev.errors import InputError
 from dancerev.realtime.audio import capture, devices, microphone, playback, sources
@@ -148,8 +148,7 @@ def unusable(tmp_path):
     (tmp_path / "empty.mp3").touch()
     (tmp_path / "text.wav").write_text("this is not music\n" * 100)
     (tmp_path / "noise.mp3").write_bytes(bytes(1000))
-    with wave.open(str(tmp_path / "none.wav"), "wb") as file:
-        file.setparams((1, 2, 44100, 0, "NONE", ""))
+    write_wav(tmp_path / "none.wav", [], 44100)
     with av.open(str(tmp_path / "silent.mp4"), "w") as container:
         stream = container.add_stream("mpeg4", rate=15)
         stream.width = stream.height = 32

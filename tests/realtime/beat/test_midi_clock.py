@@ -3,12 +3,12 @@
 import sys
 import threading
 import time
-import wave
 from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
 import pytest
+from signals import write_wav
 
 from dancerev.errors import InputError
 from dancerev.realtime import listen, live
@@ -259,12 +259,7 @@ def ports(monkeypatch):
 
 @pytest.fixture
 def silence(tmp_path):
-    with wave.open(str(tmp_path / "silence.wav"), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(24000)
-        file.writeframes(bytes(2 * 24000 * 5))
-    return str(tmp_path / "silence.wav")
+    return str(write_wav(tmp_path / "silence.wav", np.zeros(24000 * 5)))
 
 
 def test_from_the_bytes_of_a_clock_to_the_tempo_on_the_screen(ports, silence, capsys):

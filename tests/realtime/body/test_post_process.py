@@ -92,7 +92,7 @@ def assert_valid(pose):
     assert pose.contacts.max() <= 1.0
 
 
-ANYTHING = st.floats(width=32) | st.sampled_from([0.0, 1.0, -1.0, 1e-30, 1e30, math.nan, math.inf, -math.inf])
+ANYTHING = st.floats(width=32) | st.sampled_from([0.0, 1.0, -1.0, 2.0**-100, 2.0**100, math.nan, math.inf, -math.inf])
 
 
 @st.composite
@@ -113,6 +113,7 @@ def garbage(draw):
     return poses
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(garbage())
 def test_garbage_in_a_valid_body_above_the_floor_out(poses):
