@@ -148,12 +148,12 @@ class _Decoder:
             begin = (container.start_time or 0) / av.time_base
             for packet in self._packets(container, stream):
                 try:
-                    for frame in packet.decode():
+                    for frame in stream.decode(packet):
                         yield frame, None if frame.time is None else frame.time - begin
                 except av.FFmpegError:
                     self.note_damage()
 
-    def _packets(self, container: av.container.InputContainer, stream: av.AudioStream) -> Iterator[av.Packet]:
+    def _packets(self, container: av.container.InputContainer, stream: av.AudioStream) -> Iterator[av.Packet[av.AudioStream]]:
         import av
 
         packets = container.demux(stream)
