@@ -153,7 +153,9 @@ class _Decoder:
                 except av.FFmpegError:
                     self.note_damage()
 
-    def _packets(self, container: av.container.InputContainer, stream: av.AudioStream) -> Iterator[av.Packet[av.AudioStream]]:
+    def _packets(
+        self, container: av.container.InputContainer, stream: av.AudioStream
+    ) -> Iterator[av.Packet[av.AudioStream]]:
         import av
 
         packets = container.demux(stream)
