@@ -104,6 +104,30 @@ _OFFSETS: dict[str, tuple[str, tuple[float, float, float]]] = {
 }
 
 
+def _relative(*parts: tuple[float, ...]) -> npt.NDArray[np.float32]:
+    """(50,) the vector of key points that are given in [−1, 1] of the picture, joint by joint."""
+    points = np.concatenate(parts).reshape(len(JOINTS), 2)
+    vector = points - points[MID_HIP]
+    vector[MID_HIP] = points[MID_HIP]
+    return vector.reshape(-1).astype(np.float32)
+
+
+FIRST_POSE: npt.NDArray[np.float32] = _relative(
+    # Nose, neck, right arm, left arm, hips, right leg, left leg, eyes and ears, left foot, right foot.
+    (-0.00647944, -0.540766, -0.00655532, -0.3829),
+    (-0.0862469, -0.388304, -0.107649, -0.137507, -0.0648178, 0.0423361),
+    (0.0791047, -0.382726, 0.0882645, -0.148286, 0.0699688, 0.0641147),
+    (0.0056175, 0.05319),
+    (-0.0464647, 0.0476973, -0.0465082, 0.467254, -0.031224, 0.854397),
+    (0.0576743, 0.0585055, 0.0394117, 0.478282, 0.0208931, 0.854322),
+    (-0.0158758, -0.568058, 0.0147899, -0.568106, -0.0465137, -0.568036, 0.0391742, -0.562693),
+    (0.0209782, 0.936187, 0.0424097, 0.930442, 0.0148087, 0.886806),
+    (-0.0249588, 0.935932, -0.0434218, 0.935805, -0.0280986, 0.886854),
+)
+"""(50,) the vector of the pose with which every dance of the published network begins: a measured pose of its data
+(Huang et al., MIT licence, see NOTICE), to which its weights are tied."""
+
+
 def project(rotations: Array, root: Array) -> Array:
     """Key points (T, 25, 2) in pixels of poses.
 
