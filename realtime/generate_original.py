@@ -7,7 +7,7 @@ Offline, as published: the whole song is heard before the first pose. Only this 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -105,7 +105,7 @@ def _write(keypoints: npt.NDArray[np.float64], arguments: argparse.Namespace, so
     print(f"{place}: {len(keypoints)} poses at {fps} a second")
 
 
-def _saved(drawn: Iterator[npt.NDArray[np.uint8]], folder: Path) -> Iterator[npt.NDArray[np.uint8]]:
+def _saved(drawn: Iterable[npt.NDArray[np.uint8]], folder: Path) -> Iterator[npt.NDArray[np.uint8]]:
     """Save the pictures under numbers as they pass."""
     import pygame
 

@@ -49,13 +49,15 @@ def local_attention(
     # Where in the slab a query stands is its place in the block + before.
     age = torch.arange(size, device=query.device)[:, None] + before - torch.arange(reach, device=query.device)
     made = []
-    for group, (q, k, v) in enumerate(zip(*(x.split(together, dim=2) for x in (queries, keys, values)), strict=True)):
+    for group, (q, k, v) in enumerate(
+        zip(*(torch.split(x, together, dim=2) for x in (queries, keys, values)), strict=True)
+    ):
         seen = _seen(age, before, after, frames, size, torch.arange(q.shape[2], device=age.device) + group * together)
         mask = seen if bias is None else _with_bias(seen, age, after, bias)
         # Flash attention wants four dimensions, so that blocks are taken for a batch.
-        blocks = [x.permute(0, 2, 1, 4, 3).flatten(0, 1) for x in (q, k, v)]
-        attended = F.scaled_dot_product_attention(*blocks, attn_mask=mask.repeat(batch, 1, 1, 1), dropout_p=dropout)
-        made.append(attended.unflatten(0, (batch, -1)).transpose(1, 2).flatten(2, 3))
+        q, k, v = (x.permute(0, 2, 1, 4, 3).flatten(0, 1) for x in (q, k, v))
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask.repeat(batch, 1, 1, 1), dropout_p=dropout)
+        made.append(attended.reshape(batch, -1, *attended.shape[1:]).transpose(1, 2).flatten(2, 3))
     return torch.cat(made, dim=2)[:, :, :frames]
 
 

@@ -251,7 +251,7 @@ class OriginalNetwork(nn.Module):
     def initial_memory(self, batch: int, generator: torch.Generator | None = None) -> Memory:
         """Draw from N(0, 1) what makes one dance differ from another, in the original's order: cells come first."""
         draws = [torch.randn(batch, self.config.hidden, generator=generator) for _ in range(2 * LAYERS)]
-        cell, hidden = torch.stack(draws).to(self.feature_mean.device).split(LAYERS)
+        cell, hidden = torch.split(torch.stack(draws).to(self.feature_mean.device), LAYERS)
         return Memory(hidden, cell)
 
     def emit(self, hidden: Tensor, music: Tensor) -> Tensor:

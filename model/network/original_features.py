@@ -7,7 +7,7 @@ a second, and the tempogram looks 6.4 s ahead. The live features are :mod:`dance
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,8 @@ PARTS: dict[str, slice] = {
 
 SIZE = 438
 """Numbers per frame."""
+
+Padding = Literal["reflect", "constant"]
 
 DEFINITIONS = ("2020", "present")
 """``2020``: as librosa 0.8 and before computes them, when the published weights were trained: spectra are padded by
@@ -64,7 +66,8 @@ def extract(samples: npt.NDArray[Any], definition: str = "2020") -> npt.NDArray[
     if len(samples) < SAMPLE_RATE:
         raise InputError("the music is shorter than a second")
     samples = np.asarray(samples, dtype=np.float32)
-    padding, highest = ("reflect", 11_025.0) if definition == "2020" else ("constant", SAMPLE_RATE / 2)
+    padding: Padding = "reflect" if definition == "2020" else "constant"
+    highest = 11_025.0 if definition == "2020" else SAMPLE_RATE / 2
     with warnings.catch_warnings():  # of empty mel bands and of silence
         warnings.simplefilter("ignore")
         mel = librosa.feature.melspectrogram(y=samples, sr=SAMPLE_RATE, pad_mode=padding)
@@ -84,7 +87,7 @@ def extract(samples: npt.NDArray[Any], definition: str = "2020") -> npt.NDArray[
     return np.concatenate(parts).T.astype(np.float32)
 
 
-def _chroma(harmonic: npt.NDArray[np.float32], padding: str) -> npt.NDArray[Any]:
+def _chroma(harmonic: npt.NDArray[np.float32], padding: Padding) -> npt.NDArray[Any]:
     """(12, T) energy of the pitch classes of the harmonic sound."""
     import librosa
 
