@@ -365,8 +365,10 @@ class _Viewer:
                 frames, self._frames = self._frames, {}
                 try:
                     async with asyncio.timeout(_STALLED):
-                        for message in (*notices, *frames.values()):
-                            await self._connection.send(message)
+                        for notice in notices:
+                            await self._connection.send(notice)
+                        for frame in frames.values():
+                            await self._connection.send(frame)
                 except TimeoutError:
                     if (transport := self._connection.transport) is not None:
                         transport.abort()
