@@ -48,6 +48,7 @@ def measure(network: str, minutes: int) -> tuple[float, float]:
     torch.set_num_threads(1)
     frames = 60 * FRAME_RATE * minutes
     torch.manual_seed(0)
+    encoder: MusicEncoder | Encoder
     if network == "ours":
         encoder, size = MusicEncoder(DanceConfig()), FEATURE_SIZE
     else:
