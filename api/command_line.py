@@ -9,6 +9,7 @@ import io
 import math
 import os
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from typing import NoReturn, ParamSpec
@@ -47,12 +48,14 @@ def seconds(text: str) -> float:
 class ArgumentParser(argparse.ArgumentParser):
     """An ``argparse`` parser with ``--version`` that answers a mistake with one line on stderr and exit code 2."""
 
-    def __init__(self, prog: str, description: str | None) -> None:
+    def __init__(self, prog: str, description: str | None, common: Sequence[str] = ()) -> None:
         """Make a parser.
 
         Args:
             prog: name of the command.
             description: may be a module docstring: its first paragraph is shown, without marks of markup.
+            common: options, by their destinations, that ``--help`` shows where there are many; ``--help-all`` then
+                shows all. Empty: there is ``--help`` alone.
         """
         text = (description or "").split("\n\n")[0].replace("``", "").removeprefix(f"{prog}: ")
         super().__init__(
@@ -60,11 +63,39 @@ class ArgumentParser(argparse.ArgumentParser):
             description=text[:1].upper() + text[1:],
             formatter_class=functools.partial(argparse.HelpFormatter, max_help_position=36),
         )
+        self._common = set(common)
+        if common:
+            self.add_argument("--help-all", action=_HelpAll, help="show every option and exit")
         self.add_argument("--version", action=_Version, help="show the version and exit")
+
+    def format_help(self) -> str:
+        """The help; of a parser with common options, a line for each of those alone."""
+        if not self._common:
+            return super().format_help()
+        lines = [f"usage: {self.prog} [options]", "", *textwrap.wrap(self.description or "", 79), ""]
+        formatter = self._get_formatter()
+        formatter.add_arguments([action for action in self._actions if action.dest in {*self._common, "help_all"}])
+        return "\n".join([*lines, formatter.format_help().rstrip(), ""])
+
+    def format_all(self) -> str:
+        """The help on every option."""
+        return super().format_help()
 
     def error(self, message: str) -> NoReturn:
         """End the program."""
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+class _HelpAll(argparse.Action):
+    """Prints the help on every option."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str) -> None:
+        super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        assert isinstance(parser, ArgumentParser)
+        print(parser.format_all(), end="")
+        parser.exit()
 
 
 class _Version(argparse.Action):

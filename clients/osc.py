@@ -8,6 +8,7 @@ datagram is also an array of big-endian floats.
 from __future__ import annotations
 
 import itertools
+import re
 import struct
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -24,6 +25,12 @@ MAX_DATAGRAM = 1200
 
 _BUNDLE_HEAD = b"#bundle\0" + struct.pack(">Q", 1)  # time tag 1: immediately
 _MAX_NESTING = 8
+MAX_WILDCARDS = 4
+
+_NUMBERS = {"f": (">f", 4), "i": (">i", 4), "d": (">d", 8), "h": (">q", 8)}
+_CONSTANTS = {"T": True, "F": False, "N": None, "I": True}
+_SKIPPED = {"c": 4, "r": 4, "m": 4, "t": 8}
+"""Bytes of the arguments that nothing here uses: character, colour, MIDI message, time tag."""
 
 
 def encode(address: str, *arguments: Argument) -> bytes:
@@ -95,7 +102,8 @@ class Template:
 def decode(datagram: bytes) -> Iterator[tuple[str, list[Any]]]:
     """The messages of a datagram, bundles unpacked: (address, arguments).
 
-    Whatever is malformed, truncated or of an unknown type is left out; nothing is raised for it.
+    Whatever is malformed or truncated is left out; nothing is raised for it. An argument of a type that nothing here
+    uses is None. Of a message without type tags the argument is guessed.
     """
     yield from _decode(datagram, 0)
 
@@ -119,23 +127,73 @@ def _decode(packet: bytes, depth: int) -> Iterator[tuple[str, list[Any]]]:
 
 def _decode_message(packet: bytes) -> tuple[str, list[Any]]:
     address, at = _read_string(packet, 0)
+    if packet[at : at + 1] != b",":  # a sender of before OSC 1.0 leaves the type tags out
+        return address, _untyped(packet[at:])
     types, at = _read_string(packet, at)
-    if not types.startswith(","):
-        raise ValueError("no type tags")
     arguments: list[Any] = []
     for tag in types[1:]:
-        if tag in "fidh":
-            code = {"f": ">f", "i": ">i", "d": ">d", "h": ">q"}[tag]
+        if tag in _NUMBERS:
+            code, size = _NUMBERS[tag]
             arguments += struct.unpack_from(code, packet, at)
-            at += struct.calcsize(code)
-        elif tag == "s":
+            at += size
+        elif tag in "sS":
             text, at = _read_string(packet, at)
             arguments.append(text)
-        elif tag in "TFN":
-            arguments.append({"T": True, "F": False, "N": None}[tag])
-        else:
-            raise ValueError(f"type tag {tag!r}")
+        elif tag in _CONSTANTS:
+            arguments.append(_CONSTANTS[tag])
+        elif tag in _SKIPPED:
+            at += _SKIPPED[tag]
+            arguments.append(None)
+        elif tag == "b":
+            (size,) = struct.unpack_from(">i", packet, at)
+            if not 0 <= size <= len(packet) - at - 4:
+                raise ValueError(f"a blob of {size} bytes")
+            at += 4 + (size + 3 & ~3)
+            arguments.append(None)
+        elif tag not in "[]":  # of unknown length: what follows cannot be read
+            break
     return address, arguments
+
+
+def _untyped(rest: bytes) -> list[Any]:
+    """The argument of a message without type tags: a whole number or a float in four bytes, or else a text."""
+    if not rest:
+        return []
+    if len(rest) == 4:
+        (whole,) = struct.unpack(">i", rest)
+        (number,) = struct.unpack(">f", rest)
+        return [whole if abs(whole) < 1 << 20 else number]
+    return [_read_string(rest, 0)[0]] if b"\0" in rest else []
+
+
+def matches(pattern: str, address: str) -> bool:
+    """Whether an OSC 1.0 address pattern (``? * [a-z] [!a] {one,two}``) matches an address.
+
+    Patterns that would be slow to match, with more than :data:`MAX_WILDCARDS` wildcards, match nothing.
+    """
+    if pattern == address:
+        return True
+    if sum(map(pattern.count, "*{")) > MAX_WILDCARDS or not any(map(pattern.count, "*?[{")):
+        return False
+    regex = "".join(_wildcard(part) for part in re.findall(r"\[[^\]]*\]|\{[^}]*\}|.", pattern, re.DOTALL))
+    try:
+        return re.fullmatch(regex, address) is not None
+    except re.error:
+        return False
+
+
+def _wildcard(part: str) -> str:
+    """One part of an address pattern as a regular expression."""
+    if part == "*":
+        return "[^/]*"
+    if part == "?":
+        return "[^/]"
+    if len(part) > 1 and part[0] == "[":
+        inside = re.sub(r"([\\\[^&~|])", r"\\\1", part[1:-1].removeprefix("!"))
+        return f"[{'^/' if part[1] == '!' else ''}{inside}]"
+    if len(part) > 1:
+        return f"(?:{'|'.join(map(re.escape, part[1:-1].split(',')))})"
+    return re.escape(part)
 
 
 def _read_string(packet: bytes, at: int) -> tuple[str, int]:

@@ -11,15 +11,13 @@ import numpy.typing as npt
 from dancerev.model.features import ACTIVITY, STEP_SIN, AcousticFrame, network_input
 from dancerev.model.pose import FRAME_RATE, Pose, PoseDecoder, encode, rest_pose
 
+from .body.arrangement import SPACING, Arrangement
 from .body.post_process import PostProcessor
 from .body.stage_bounds import StageKeeper
 from .dance_model import ANY_STYLE, DanceModel
 
 STAGE_RADIUS = 2.5
 """Metres that one dancer has around."""
-
-SPACING = 2.5
-"""Metres from dancer to dancer, of several; each keeps to half of it around."""
 
 
 class Dancer:
@@ -30,8 +28,13 @@ class Dancer:
         style: (styles,) weights.
         lead: seconds by which the dance is ahead of the music.
         temperature: of the draws.
+        vigour: size of the movement, 1 as real dancers; nothing in weights that do not know it.
+        energy_follow: how much the music's energy drives the vigour, 0 … 1.
+        phrase: how strictly figures of 8 counts are repeated, 0 … 1.
+        face: direction of the audience, radians about +Y, or None.
         stage: keeps the dancer on it.
         place: where the dancer is, seen from the middle of its own stage.
+        middle: (3,) metres, of that stage.
         body: the last check of every pose.
         last: (POSE_SIZE,) the last good vector of the network.
     """
@@ -66,11 +69,13 @@ class Dancer:
         self.style = model.style_vector(style)
         self.lead = lead
         self.temperature = temperature
+        self.vigour, self.energy_follow, self.phrase = 1.0, 1.0, 0.5
+        self.face: float | None = 0.0
         self._random = np.random.default_rng(seed)
         self._half: bool | None = None
         self._noise = np.zeros(model.codes, dtype=np.float32)
         self._number = number
-        self._middle = np.array([middle, 0.0, 0.0], dtype=np.float32)
+        self.middle = np.array([middle, 0.0, 0.0], dtype=np.float32)
         self.stage = StageKeeper(radius)
         self.place = PoseDecoder()
         self.body = PostProcessor()
@@ -79,7 +84,7 @@ class Dancer:
 
     def before_the_music(self) -> list[Pose]:
         """The stance in which the dance begins: the poses until the network's first, for times 0 and 1/15 s."""
-        return [self._on_stage(self.body.process(rest_pose(time))) for time in (0.0, 1.0 / FRAME_RATE)]
+        return [self.finish(rest_pose(time)) for time in (0.0, 1.0 / FRAME_RATE)]
 
     def hear(self, frame: AcousticFrame) -> Pose:
         """The pose for one frame after ``frame``, of a dancer who has the model alone."""
@@ -98,20 +103,40 @@ class Dancer:
             self._noise = self._random.gumbel(size=self.model.codes).astype(np.float32)
         return self._noise * np.float32(self.temperature * heard[ACTIVITY])
 
-    def move(self, vector: npt.NDArray[np.float32], time: float) -> Pose:
-        """The pose for ``time`` seconds. Always a valid one, whatever the network's ``vector`` (POSE_SIZE,) is."""
+    def decode(self, vector: npt.NDArray[np.float32], time: float) -> Pose:
+        """The pose for ``time`` seconds about the dancer's own centre, before it is post-processed."""
         if np.isfinite(vector).all():
             self.last[:] = vector
-        return self._on_stage(self.body.process(self.place.decode(self.stage.correct(vector, self.place), time)))
+        return self.place.decode(self.stage.correct(vector, self.place), time)
 
-    def _on_stage(self, pose: Pose) -> Pose:
-        if not self._number and not self._middle[0]:
-            return pose
-        return replace(pose, root=pose.root + self._middle, dancer=self._number)
+    def finish(self, pose: Pose) -> Pose:
+        """The decoded ``pose``, or what was made of it, on the stage. Always a valid one."""
+        if self.middle.any():
+            pose = replace(pose, root=pose.root + self.middle)
+        pose = self.body.process(pose)
+        return replace(pose, dancer=self._number) if self._number else pose
+
+    def reseed(self, seed: int) -> None:
+        """Draw otherwise from here on."""
+        self._random = np.random.default_rng(seed)
+        self._half = None
+
+    def restart(self) -> None:
+        """Stand at the centre at rest, whatever was before."""
+        self.place, self.body = PoseDecoder(), PostProcessor()
+        self.last[:] = encode(*(part[None] for part in (rest_pose().rotations, rest_pose().root, np.ones(2))))[0]
 
 
-def hear_together(dancers: Sequence[Dancer], frame: AcousticFrame) -> list[Pose]:
-    """The poses for one frame after ``frame``, by one step of the network that all the dancers share."""
+def hear_together(
+    dancers: Sequence[Dancer], frame: AcousticFrame, arrangement: Arrangement | None = None
+) -> list[Pose]:
+    """The poses for one frame after ``frame``, by one step of the network that all the dancers share.
+
+    Args:
+        dancers: who share their model.
+        frame: what was heard last.
+        arrangement: what the performer imposes on them.
+    """
     model = dancers[0].model
     # Counted in whole frames, so that times stay on the grid exactly however long the show.
     time = (round(frame.time * FRAME_RATE) + 1) / FRAME_RATE
@@ -122,7 +147,10 @@ def hear_together(dancers: Sequence[Dancer], frame: AcousticFrame) -> list[Pose]
         [dancer.place.to_centre() for dancer in dancers],
         [dancer.draw(features) for dancer, features in zip(dancers, heard, strict=True)],
     )
-    poses = [dancer.move(vector, time) for dancer, vector in zip(dancers, vectors, strict=True)]
+    poses = [dancer.decode(vector, time) for dancer, vector in zip(dancers, vectors, strict=True)]
+    if arrangement is not None:
+        poses = arrangement.apply(dancers, poses, frame.beat.period)
+    poses = [dancer.finish(pose) for dancer, pose in zip(dancers, poses, strict=True)]
     if not np.isfinite(vectors).all():
         # What the network remembers is as broken as what it says: it starts afresh from where the bodies are.
         model.reset(np.array([dancer.last for dancer in dancers]))

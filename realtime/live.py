@@ -2,133 +2,65 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import gc
 import itertools
 import json
-import math
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 from dancerev.clients.flat_osc import FlatSender
 from dancerev.clients.preview.preview import display_available
 from dancerev.clients.preview.sink import PreviewSink
 from dancerev.clients.sink import PerDancer, PoseSink, Sinks
-from dancerev.clients.udp import VMC_PORT, parse_target
 from dancerev.clients.vmc import VmcSender
-from dancerev.command_line import ArgumentParser, command, seconds, seed
+from dancerev.command_line import command
 from dancerev.errors import ReceiverError
 
 from .audio.devices import quiet_libraries
 from .audio.sources import list_devices, open_source
-from .beat.engines import LIVE_ENGINES, bpm_range, make_tracker
-from .beat.midi_input import list_ports
-from .beat.tracker import MAX_BPM, MIN_BPM
+from .beat.engines import make_tracker
+from .beat.midi_input import MidiInput, list_ports
+from .control_actions import ControlActions
 from .dance_model import ANY_STYLE, DanceModel
 from .dancer import side_by_side
 from .features import FeatureExtractor
-from .performance import Controls
-from .providers import PROVIDERS
+from .performance.cues import CueList, read_cues
+from .performance.keys import Keys
+from .performance.midi_control import MidiControl
+from .performance.osc_control import OscControl
+from .performance.performance import Performance
 from .show import Show
+from .show_config import ShowConfig, live_parser, parse_arguments, show_config, write_settings
 from .status import StatusLine
 from .stream import DanceStream
 
-MAX_DANCERS = 64
-"""More than fit into a frame on one processor core."""
+
+def _vmc(config: ShowConfig, host: str, port: int, dancer: int) -> PoseSink:
+    """A VMC receiver knows one avatar to a port."""
+    return VmcSender(host, port + dancer, travel=config.travel, upper_chest=config.upper_chest)
 
 
-def _milliseconds(text: str) -> float:
-    try:
-        milliseconds = float(text)
-    except ValueError:
-        milliseconds = math.nan
-    if not -500.0 <= milliseconds <= 500.0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not between -500 and 500 ms")
-    return milliseconds
+def _flat(config: ShowConfig, host: str, port: int, dancer: int) -> PoseSink:
+    """A flat address names the dancer."""
+    return FlatSender(host, port, dancer=dancer + 1, bundles=config.bundles)
 
 
-def _dancers(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= MAX_DANCERS):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of dancers from 1 to {MAX_DANCERS}")
-    return int(text)
+SENDERS: dict[str, Callable[[ShowConfig, str, int, int], PoseSink]] = {"vmc": _vmc, "flat": _flat}
+"""``--protocol`` → the sender of one dancer (from 0) to a receiver."""
 
 
-def _parser() -> ArgumentParser:
-    parser = ArgumentParser(prog="dancerev-live", description=__doc__)
-    sound = parser.add_argument_group("sound")
-    sound.add_argument(
-        "--input", metavar="mic|demo|PATH", help="what to dance to: a microphone, the demo, a music file"
-    )
-    sound.add_argument("--device", metavar="NAME|INDEX", help="sound device, by number or part of its name")
-    sound.add_argument("--list-devices", action="store_true", help="list sound devices and MIDI inputs, and exit")
-    sound.add_argument("--mute", action="store_true", help="dance to the file without playing it")
-    out = parser.add_argument_group("poses")
-    out.add_argument(
-        "--osc",
-        metavar="HOST:PORT",
-        action="append",
-        help=f"a receiver; repeatable (default 127.0.0.1:{VMC_PORT}); dancer 2 goes to the next port, and so on",
-    )
-    out.add_argument("--protocol", choices=("vmc", "flat"), default="vmc", help="default vmc")
-    out.add_argument(
-        "--travel",
-        choices=("hips", "root"),
-        default="hips",
-        help="vmc: what moves over the stage (default hips; root for receivers that ignore the place of the hips)",
-    )
-    out.add_argument(
-        "--no-upper-chest", action="store_true", help="vmc: for receivers without that bone, such as VMC4UE"
-    )
-    out.add_argument(
-        "--no-bundles", action="store_true", help="flat: one value to a datagram, for receivers without them"
-    )
-    out.add_argument("--fps", type=int, choices=(30, 60), default=30, help="poses a second (default %(default)s)")
-    out.add_argument(
-        "--preview",
-        action=argparse.BooleanOptionalAction,
-        default=None,
-        help="a window that shows the (first) dancer (default: where there is a display)",
-    )
-    out.add_argument(
-        "--latency-offset",
-        type=_milliseconds,
-        default=0.0,
-        metavar="MS",
-        help="dance this much ahead of the beat, for delays after us (default 0)",
-    )
-    beat = parser.add_argument_group("beat; keys (not on Windows): t tap, 1 this is the one, h half, d double, q quit")
-    beat.add_argument("--beat-engine", choices=LIVE_ENGINES, default="own", help="what finds it (default own)")
-    beat.add_argument("--midi-port", metavar="NAME", help="MIDI clock for --beat-engine midi, by part of its name")
-    beat.add_argument(
-        "--bpm-range",
-        type=bpm_range,
-        default=(MIN_BPM, MAX_BPM),
-        metavar="MIN-MAX",
-        help=f"tempi (default {MIN_BPM:g}-{MAX_BPM:g})",
-    )
-    beat.add_argument(
-        "--control", metavar="HOST:PORT", help="where to listen for /dancerev/tap, /one, /half, /double, /quit"
-    )
-    dance = parser.add_argument_group("dance")
-    dance.add_argument("--model", default="default", metavar="NAME|PATH", help="bundled or exported model")
-    dance.add_argument("--provider", choices=PROVIDERS, default="auto", help="what computes (default auto)")
-    dance.add_argument("--dancers", type=_dancers, default=1, metavar="N", help="side by side (default 1)")
-    dance.add_argument(
-        "--style",
-        type=lambda text: text.split(","),
-        action="extend",
-        metavar="NAME[,NAME …]",
-        help="style of the dance (default any); several for the dancers in turn",
-    )
-    dance.add_argument("--seed", type=seed, default=0, metavar="N", help="another seed, another dance (default 0)")
-    show = parser.add_argument_group("show")
-    show.add_argument("--duration", type=seconds, metavar="S", help="end after so many seconds")
-    show.add_argument("--stats", type=Path, metavar="PATH", help="write what was measured, as JSON")
-    return parser
+def _senders(config: ShowConfig) -> list[list[PoseSink]]:
+    """The senders of each dancer."""
+    if config.protocol == "vmc":
+        taken = sorted((host, port + k) for host, port in config.receivers for k in range(config.dancers))
+        for one, next_one in itertools.pairwise(taken):
+            if one == next_one:
+                raise ReceiverError(f"receiver {one[0]}:{one[1]}: would get two dances; dancer 2 goes to the next port")
+    make = SENDERS[config.protocol]
+    return [[make(config, host, port, k) for host, port in config.receivers] for k in range(config.dancers)]
 
 
 def _preview(wanted: bool | None) -> list[PoseSink]:
@@ -137,24 +69,6 @@ def _preview(wanted: bool | None) -> list[PoseSink]:
         print("no display: no preview", file=sys.stderr)
         wanted = False
     return [] if wanted is False else [PreviewSink()]
-
-
-def _senders(arguments: argparse.Namespace) -> list[list[PoseSink]]:
-    """Who takes the poses of each dancer: VMC knows one avatar to a port; a flat address names the dancer."""
-    targets = list(dict.fromkeys(parse_target(text) for text in arguments.osc or [f"127.0.0.1:{VMC_PORT}"]))
-    numbers = range(arguments.dancers)
-    if arguments.protocol == "flat":
-        bundles = not arguments.no_bundles
-        return [[FlatSender(host, port, dancer=k + 1, bundles=bundles) for host, port in targets] for k in numbers]
-    taken = sorted((host, port + k) for host, port in targets for k in numbers)
-    for one, next_one in itertools.pairwise(taken):
-        if one == next_one:
-            raise ReceiverError(f"receiver {one[0]}:{one[1]}: would get two dances; dancer 2 goes to the next port")
-    chest = not arguments.no_upper_chest
-    return [
-        [VmcSender(host, port + k, travel=arguments.travel, upper_chest=chest) for host, port in targets]
-        for k in numbers
-    ]
 
 
 @contextlib.contextmanager
@@ -174,76 +88,101 @@ def _undisturbed() -> Iterator[None]:
         gc.unfreeze()
 
 
-def obey(show: Show, command: str, time: float) -> bool:
-    """Do what the performer commanded at ``time`` seconds of audio; whether it could be done."""
-    tracker = show.stream.extractor.tracker
-    match command:
-        case "tap":
-            tracker.tap(time)
-        case "one":
-            tracker.set_downbeat(time)
-        case "half":
-            return tracker.scale_tempo(0.5)
-        case "double":
-            return tracker.scale_tempo(2.0)
-        case "quit":
-            show.stop()
-    return True
+def _stop_on_signals(show: Show) -> None:
+    """End the show, with all that has to be finished, on Ctrl-C, on a closed terminal and on a shutdown."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGBREAK"):
+        if (number := getattr(signal, name, None)) is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda *_: show.stop())
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Run the show that ``arguments`` describe.
+def _make_stream(config: ShowConfig, model: DanceModel) -> DanceStream:
+    tracker = make_tracker(config.beat_engine, config.bpm_range, config.midi_port)
+    lead = float(config.controls["offset"] or 0.0) / 1000.0
+    dancers = side_by_side(model, config.styles or (ANY_STYLE,), config.seed, lead)
+    if config.together:
+        for dancer in dancers:
+            dancer.middle[:] = 0.0
+    return DanceStream(dancers, config.fps, FeatureExtractor(tracker))
+
+
+def _add_surfaces(config: ShowConfig, performance: Performance, actions: ControlActions, status: StatusLine) -> None:
+    """Open every surface that the options name; an address or a port that cannot be had raises."""
+    if config.cues is not None:
+        performance.surfaces.append(CueList(performance, read_cues(config.cues), actions.next_pose_time))
+    if config.control is not None:
+        performance.surfaces.append(OscControl(performance, *config.control, config.control_reply))
+    if config.midi_control is not None:
+        port = MidiInput(config.midi_control)
+        performance.surfaces.append(MidiControl(performance, port, config.midi_map, status.tell))
+    performance.surfaces.append(Keys(performance, status.tell))
+
+
+def run(config: ShowConfig) -> None:
+    """Run the show that ``config`` describes.
 
     Raises:
         InputError, ModelError, ReceiverError, OSError: something that the user can mend.
     """
-    senders = _senders(arguments)
-    if arguments.stats:
-        arguments.stats.open("a").close()  # an error now, rather than after the show
-    tracker = make_tracker(arguments.beat_engine, arguments.bpm_range, arguments.midi_port)
-    extractor = FeatureExtractor(tracker)
-    model = DanceModel(arguments.model, arguments.provider, arguments.dancers)
-    dancers = side_by_side(model, arguments.style or [ANY_STYLE], arguments.seed, arguments.latency_offset / 1000.0)
+    for path in (config.stats, config.save_settings):
+        if path:
+            path.open("a").close()  # an error now, rather than after the show
     with contextlib.ExitStack() as stack:
+        senders = _senders(config)
+        sinks = stack.enter_context(PerDancer([Sinks(each) for each in senders]))
+        model = DanceModel(config.model, config.provider, config.dancers)
+        stream = _make_stream(config, model)
+        stack.callback(stream.extractor.tracker.close)
         with quiet_libraries():
-            source = open_source(arguments.input, arguments.device, arguments.mute, arguments.duration)
-        stack.callback(tracker.close)
-        controls = Controls(*(parse_target(arguments.control) if arguments.control else ()))
-        stack.callback(controls.close)
-        previews = _preview(arguments.preview)
+            source = stack.enter_context(open_source(config.input, config.device, config.mute, config.duration))
+        first = sinks.sinks[0]
+        assert isinstance(first, Sinks)
+        first.sinks += _preview(config.preview)
         stack.enter_context(quiet_libraries())
-        sinks = stack.enter_context(PerDancer([Sinks(senders[0] + previews), *map(Sinks, senders[1:])]))
-        show = Show(source, DanceStream(dancers, arguments.fps, extractor), sinks)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: show.stop())
+        show = Show(source, stream, sinks)
+        actions = ControlActions(show)
+        styles = ",".join(config.styles or (ANY_STYLE,))
+        performance = Performance(actions.actions(), actions.beat, {"style": styles} | config.controls)
+        stack.callback(performance.close)
+        performance.suggest("style", (*model.styles, ANY_STYLE))
         notes = [note for note in (model.note, source.note) if note]
-        status = StatusLine(show, list(itertools.chain(*senders)), model.provider, notes)
+        status = StatusLine(show, performance, list(itertools.chain(*senders)), model.provider, notes)
+        stack.callback(status.close)
+        _add_surfaces(config, performance, actions, status)
+        actions.begin(config.controls)
+        _stop_on_signals(show)
 
         def each_turn() -> None:
-            for command, moment in controls.take():
-                if not obey(show, command, show.position(moment)):
-                    status.tell(f"{command}: that tempo is out of --bpm-range")
+            performance.tick()
+            actions.tick()
             status.update()
 
-        stack.callback(status.close)
-        stack.enter_context(_undisturbed())
-        show.run(each_turn)
-    if arguments.stats:
+        with _undisturbed():
+            show.run(each_turn)
+    if config.stats:
         lost = sum(sender.lost for sender in itertools.chain(*senders))
-        arguments.stats.write_text(json.dumps(show.statistics() | {"poses_lost": lost}, indent=1) + "\n")
+        config.stats.write_text(json.dumps(show.statistics() | {"poses_lost": lost}, indent=1) + "\n")
+    if config.save_settings:
+        write_settings(config.save_settings, config, performance.values, _midi_map(performance))
+
+
+def _midi_map(performance: Performance) -> dict[str, str]:
+    return next((surface.map for surface in performance.surfaces if isinstance(surface, MidiControl)), {})
 
 
 @command("dancerev-live")
 def main(argv: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    parser = _parser()
-    arguments = parser.parse_args(argv)
+    parser = live_parser(__doc__)
+    arguments = parse_arguments(parser, argv)
     if arguments.list_devices:
         print(list_devices(), *list_ports(), sep="\n")
         return 0
+    if arguments.list_styles:
+        print(*DanceModel(arguments.model).styles, ANY_STYLE, sep="\n")
+        return 0
     if arguments.input is None:
         parser.error("--input is missing: mic, demo, or a music file")
-    run(arguments)
+    run(show_config(arguments))
     return 0
 
 

@@ -10,12 +10,16 @@ import time
 from collections.abc import Sequence
 
 from dancerev.clients.sink import PoseSink
-from dancerev.model.features import ENERGY
+from dancerev.model.features import ACTIVITY, ENERGY
+from dancerev.model.pose import FRAME_RATE
 
+from .beat.tracker import FORGET_BELOW
+from .performance.performance import Change, Performance
+from .performance.table import Value
 from .show import Show
 
 _EVERY = 0.2  # seconds between updates
-_NAMED = 3  # targets
+_ANSWER = 3.0  # seconds for which an answer to the performer is shown
 _LEVELS = " ▁▂▃▄▅▆▇█"
 
 
@@ -26,13 +30,26 @@ class StatusLine:
     has stopped reading, as one over a network does when the laptop sleeps.
     """
 
-    def __init__(self, show: Show, targets: Sequence[PoseSink], provider: str, notes: list[str]) -> None:
-        self._show = show
+    def __init__(
+        self, show: Show, performance: Performance, targets: Sequence[PoseSink], provider: str, notes: list[str]
+    ) -> None:
+        """Show what goes on.
+
+        Args:
+            show: the show.
+            performance: whose answers are shown.
+            targets: receivers.
+            provider: of ONNX Runtime.
+            notes: to print at once.
+        """
+        self._show, self._performance = show, performance
+        self._answer, self._answered = "", 0.0  # to the performer, and when
+        performance.subscribe(self._take)
         self._targets = targets
         self._troubles: list[str] = []
         names = list(dict.fromkeys(target.name for target in targets))  # of several dancers all may go to one
-        shown = ", ".join(names[:_NAMED]) + (" …" if len(names) > _NAMED else "")
-        self._tail = f"{provider.removesuffix('ExecutionProvider')} → {shown}"
+        self._tail = f"→ {names[0]}" + (f" +{len(names) - 1}" if len(names) > 1 else "")
+        self._provider = provider.removesuffix("ExecutionProvider")
         self._shown = sys.stderr.isatty()
         self._terminal = _open_terminal() if self._shown else None
         self._next = time.perf_counter() + _EVERY
@@ -65,12 +82,28 @@ class StatusLine:
         self._last_sent, self._last_time = self._show.poses_sent, now
         self._write(f"\r\x1b[2K{self._line()[: shutil.get_terminal_size().columns - 1]}")
 
+    def _take(self, change: Change) -> None:
+        """Keep an answer for the line; a refusal is a note."""
+        if not change.accepted:
+            self.tell(change.message)
+        self._answer = " ".join(part for part in (change.name, _shown(change.value), change.message) if part)
+        self._answered = time.perf_counter()
+
     def close(self) -> None:
         """Leave the line and sum up."""
         if self._shown:
-            self._write(f"\r\x1b[2K{self._line()}\n")
+            self._write(f"\r\x1b[2K{self._summary()}\n")
         if self._terminal is not None:
             os.close(self._terminal)
+
+    def _summary(self) -> str:
+        """The show in a line: how long it was, how many poses left, how many were late."""
+        show = self._show
+        minutes, seconds = divmod(round(show.frames / FRAME_RATE + show.left_out), 60)
+        dancers = len(show.stream.dancers)
+        who = "1 dancer" if dancers == 1 else f"{dancers} dancers"
+        late = f", {show.late_frames} late" if show.late_frames else ""
+        return f"danced {minutes}:{seconds:02} with {who} on {self._provider}: {show.poses_sent} poses{late}"
 
     def tell(self, note: str) -> None:
         """Leave a note above the line."""
@@ -85,16 +118,36 @@ class StatusLine:
                 sys.stderr.flush()
 
     def _line(self) -> str:
-        heard = self._show.stream.last
-        if heard is None:
-            return f"listening …  {self._tail}"
-        beat = heard.beat
-        level = _LEVELS[round(float(heard.audio[ENERGY]) * (len(_LEVELS) - 1))]
-        dots = "".join("●" if i == beat.beat_in_bar else "○" for i in range(beat.beats_per_bar))
-        return (
-            f"{beat.bpm:5.1f} BPM {dots} {beat.confidence:4.0%} sure  level {level}  "
-            f"{self._rate:4.1f} poses/s  {self._show.late_frames} late  {self._tail}"
-        )
+        frame = self._show.stream.last
+        if frame is None:
+            return f"waiting for sound  {self._tail}"
+        beat = frame.beat
+        level = _LEVELS[round(float(frame.audio[ENERGY]) * (len(_LEVELS) - 1))]
+        if frame.audio[ACTIVITY] <= 0.0 and beat.confidence < FORGET_BELOW:
+            rhythm = "silence"
+        else:
+            dots = "".join("●" if i == beat.beat_in_bar else "○" for i in range(beat.beats_per_bar))
+            rhythm = f"{beat.bpm:.0f} BPM {dots} {beat.confidence:.0%}"
+        answer = f"[{self._answer}]" if time.perf_counter() - self._answered < _ANSWER else "?: keys"
+        minutes, seconds = divmod(int(frame.time), 60)
+        parts = [
+            f"{minutes}:{seconds:02}",
+            rhythm,
+            f"{level}",
+            str(self._performance.values["style"]),
+            f"{self._rate:.0f} poses/s" + (f", {self._show.late_frames} late" if self._show.late_frames else ""),
+            answer,
+            self._tail,
+        ]
+        return "  ".join(parts)
+
+
+def _shown(value: Value) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _open_terminal() -> int | None:

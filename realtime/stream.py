@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from dancerev.model.features import AcousticFrame
-from dancerev.model.pose import FRAME_RATE, Pose
+from dancerev.model.pose import FRAME_RATE, Pose, rest_pose
 
 from .beat.tracker import BeatClock
+from .body.arrangement import Arrangement
 from .body.interpolate import PoseInterpolator
 from .dancer import Dancer, hear_together
 from .features import FeatureExtractor
@@ -22,6 +23,7 @@ class DanceStream:
     Attributes:
         extractor: makes acoustic frames of samples; its ``tracker`` takes taps and the like.
         dancers: those on stage, in their order.
+        arrangement: what the performer imposes on them, such as a freeze.
         interpolators: fill in the poses between those of the network, one for each dancer.
         last: the last acoustic frame, None before the first.
         frames: acoustic frames so far.
@@ -40,6 +42,7 @@ class DanceStream:
         """
         self.extractor = FeatureExtractor() if extractor is None else extractor
         self.dancers = [dancers] if isinstance(dancers, Dancer) else list(dancers)
+        self.arrangement = Arrangement()
         self.last: AcousticFrame | None = None
         self.frames = self.samples = 0
         self._beats = BeatClock()
@@ -78,8 +81,17 @@ class DanceStream:
             self.last = frame
             self.frames += 1
             beats += self._beats.announce(frame.beat, frame.time + 1.0 / FRAME_RATE)
-            poses += self._filled_in(hear_together(self.dancers, frame))
+            poses += self._filled_in(hear_together(self.dancers, frame, self.arrangement))
         return poses, beats
+
+    def restart(self) -> None:
+        """Put every dancer at its centre, at rest, with the next pose; the music goes on as it was."""
+        now = self.frames / FRAME_RATE + 1.0 / FRAME_RATE  # of the last pose
+        self.arrangement.restart()
+        self.dancers[0].model.reset()
+        for dancer, interpolator in zip(self.dancers, self.interpolators, strict=True):
+            dancer.restart()
+            interpolator.restart(dancer.finish(rest_pose(now)))
 
     def _filled_in(self, poses: Sequence[Pose]) -> list[Pose]:
         """The output poses up to the time of ``poses``, one of each dancer, in order of time."""

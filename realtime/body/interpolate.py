@@ -43,6 +43,11 @@ class PoseInterpolator:
         # With what velocity each bone (rad/s) and, in the last row, the root (m/s) arrived at the last pose.
         self._velocity: Array = np.zeros((len(BONES) + 1, 3), dtype=np.float32)
 
+    def restart(self, pose: Pose) -> None:
+        """Go on from ``pose``, standing still, as if it was the last one."""
+        self._last = pose
+        self._velocity = np.zeros_like(self._velocity)
+
     def push(self, pose: Pose) -> list[Pose]:
         """The poses of the output grid later than the pose before and up to this one; of a first pose, itself.
 

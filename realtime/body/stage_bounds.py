@@ -32,12 +32,16 @@ class StageKeeper:
 
     def __init__(self, radius: float = 2.5) -> None:
         """A stage of ``radius`` metres; within 60 % of it nothing is changed."""
+        self.resize(radius)
+        rest = rest_pose()
+        self._good: Array = encode(rest.rotations[None], rest.root[None], rest.contacts[None])[0]
+
+    def resize(self, radius: float) -> None:
+        """Make the stage one of ``radius`` metres; a dancer outside is led back."""
         if not radius > 0.0:
             raise ValueError(f"the stage needs a radius above 0, not {radius}")
         self.radius = radius
         self.inner = 0.6 * radius
-        rest = rest_pose()
-        self._good: Array = encode(rest.rotations[None], rest.root[None], rest.contacts[None])[0]
 
     def correct(self, vector: Array, decoder: PoseDecoder) -> npt.NDArray[np.float32]:
         """The vector (POSE_SIZE,) to decode in place of ``vector``, for a dancer who stands where ``decoder`` is.

@@ -1,0 +1,343 @@
+"""The options of ``dancerev-live``: one frozen object, from the command line and a settings file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from dancerev.clients.udp import VMC_PORT, parse_target
+from dancerev.command_line import ArgumentParser, seconds, seed
+from dancerev.errors import InputError
+
+from .beat.engines import LIVE_ENGINES, bpm_range
+from .beat.tracker import MAX_BPM, MIN_BPM
+from .performance.table import CONTROLS, Value
+from .providers import PROVIDERS
+
+MAX_DANCERS = 64
+
+_COMMON = "input device list_devices osc preview style list_styles model dancers seed control duration"
+"""Options that ``--help`` shows; ``--help-all`` shows the others too."""
+
+_CONTROLS = ("vigour", "temperature", "phrase", "face", "radius", "crew", "canon", "formation", "quantise")
+"""Controls whose start value is an option of the same name."""
+
+_UNSAVED = {"settings", "save_settings", "list_devices", "list_styles", "duration", "stats", "help_all"}
+"""Options that no settings file holds."""
+
+
+@dataclass(frozen=True)
+class ShowConfig:
+    """What a show is made of. The names are those of the options.
+
+    Attributes:
+        controls: start values of controls that are options too.
+        midi_map: (kind, number) as text, such as "cc 20" or "note 36" → control, from the settings file.
+        given: the options as text, as far as they were given, for ``--save-settings``.
+    """
+
+    input: str
+    device: str | None
+    mute: bool
+    receivers: tuple[tuple[str, int], ...]
+    protocol: str
+    travel: Literal["hips", "root"]
+    upper_chest: bool
+    bundles: bool
+    together: bool
+    preview: bool | None
+    fps: int
+    beat_engine: str
+    midi_port: str | None
+    bpm_range: tuple[float, float]
+    control: tuple[str, int] | None
+    control_reply: int | None
+    midi_control: str | None
+    cues: Path | None
+    model: str
+    provider: str
+    dancers: int
+    styles: tuple[str, ...]
+    seed: int
+    duration: float | None
+    record: str | None
+    stats: Path | None
+    save_settings: Path | None
+    controls: dict[str, Value]
+    midi_map: dict[str, str]
+    given: dict[str, Any]
+
+
+def milliseconds(text: str) -> float:
+    """Milliseconds of ``--latency-offset``; ``ArgumentTypeError`` for others."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not -500.0 <= value <= 500.0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not between -500 and 500 ms")
+    return value
+
+
+def _dancers(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= MAX_DANCERS):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of dancers from 1 to {MAX_DANCERS}")
+    return int(text)
+
+
+def _control(name: str) -> Any:
+    """A parser of a control's value on the command line."""
+
+    def parse(text: str) -> Value:
+        try:
+            return CONTROLS[name].parse(text, CONTROLS[name].default)
+        except InputError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return parse
+
+
+def live_parser(description: str | None) -> ArgumentParser:
+    """The parser of ``dancerev-live``."""
+    parser = ArgumentParser(prog="dancerev-live", description=description, common=_COMMON.split())
+    _add_sound(parser)
+    _add_poses(parser)
+    _add_dance(parser)
+    _add_hand(parser)
+    show = parser.add_argument_group("show")
+    show.add_argument("--duration", type=seconds, metavar="S", help="end after so many seconds")
+    show.add_argument("--record", metavar="OUT", help="record the dance to a file")
+    show.add_argument("--stats", type=Path, metavar="PATH", help="write what was measured, as JSON")
+    return parser
+
+
+def _add_sound(parser: ArgumentParser) -> None:
+    sound = parser.add_argument_group("sound and beat")
+    sound.add_argument("--input", metavar="mic|system|demo|PATH", help="a microphone, what the computer plays, a song")
+    sound.add_argument("--device", metavar="NAME|INDEX", help="sound device, by number or part of its name")
+    sound.add_argument("--list-devices", action="store_true", help="list sound devices and MIDI inputs")
+    sound.add_argument("--mute", action="store_true", help="dance to the file without playing it")
+    sound.add_argument("--beat-engine", choices=LIVE_ENGINES, default="own", help="beat tracker (default own)")
+    sound.add_argument("--midi-port", metavar="NAME", help="MIDI clock of --beat-engine midi, by part of its name")
+    sound.add_argument(
+        "--bpm-range",
+        type=bpm_range,
+        default=(MIN_BPM, MAX_BPM),
+        metavar="MIN-MAX",
+        help=f"tempi (default {MIN_BPM:g}-{MAX_BPM:g})",
+    )
+    sound.add_argument(
+        "--latency-offset",
+        type=milliseconds,
+        default=0.0,
+        metavar="MS",
+        help="dance this much ahead of the beat, for delays after us (default 0)",
+    )
+
+
+def _add_poses(parser: ArgumentParser) -> None:
+    out = parser.add_argument_group("poses")
+    out.add_argument(
+        "--osc",
+        metavar="HOST:PORT",
+        action="append",
+        help=f"a receiver; repeatable (default 127.0.0.1:{VMC_PORT})",
+    )
+    out.add_argument("--protocol", choices=("vmc", "flat"), default="vmc", help="default vmc")
+    out.add_argument(
+        "--travel", choices=("hips", "root"), default="hips", help="vmc: what moves over the stage (default hips)"
+    )
+    out.add_argument("--no-upper-chest", action="store_true", help="vmc: for receivers or avatars without that bone")
+    out.add_argument("--no-bundles", action="store_true", help="flat: one value to a datagram")
+    out.add_argument("--fps", type=int, choices=(30, 60), default=30, help="poses a second (default %(default)s)")
+    out.add_argument(
+        "--preview", action=argparse.BooleanOptionalAction, default=None, help="a window with the (first) dancer"
+    )
+
+
+def _add_dance(parser: ArgumentParser) -> None:
+    dance = parser.add_argument_group("dance")
+    dance.add_argument(
+        "--style", action="append", metavar="NAME", help="style; several, with commas, for several dancers"
+    )
+    dance.add_argument("--list-styles", action="store_true", help="list the styles of the model")
+    dance.add_argument("--model", default="default", metavar="NAME|PATH", help="bundled or exported model")
+    dance.add_argument("--provider", choices=PROVIDERS, default="auto", help="what computes (default auto)")
+    dance.add_argument(
+        "--dancers", type=_dancers, default=1, metavar="N", help="how many (default 1); 2 goes to the next port, …"
+    )
+    dance.add_argument("--together", action="store_true", help="every dancer at the centre, for one-avatar programs")
+    dance.add_argument("--seed", type=seed, default=0, metavar="N", help="another seed, another dance (default 0)")
+    for name in _CONTROLS[:-1]:
+        row = CONTROLS[name]
+        limits = ", ".join(row.choices) if row.choices else f"{row.low:g} to {row.high:g} {row.unit}".strip()
+        dance.add_argument(
+            f"--{name}", type=_control(name), metavar="X", help=f"{row.help}: {limits} (default {row.default})"
+        )
+
+
+def _add_hand(parser: ArgumentParser) -> None:
+    hand = parser.add_argument_group("control; in the terminal, ? lists the keys")
+    hand.add_argument("--control", metavar="HOST:PORT", help="listen for OSC: /dancerev/NAME, see the README")
+    hand.add_argument("--control-reply", type=int, metavar="PORT", help="where OSC controllers listen for answers")
+    hand.add_argument("--midi-control", metavar="NAME", help="MIDI notes and knobs, by part of the port's name")
+    hand.add_argument("--cues", type=Path, metavar="FILE.toml", help="what to do at a time, bar or marker")
+    hand.add_argument("--quantise", type=_control("quantise"), metavar="WHEN", help="now, beat or bar (default now)")
+    hand.add_argument("--settings", type=Path, metavar="FILE.toml", help="options from a file, by the same names")
+    hand.add_argument("--save-settings", type=Path, metavar="FILE.toml", help="write the options when the show ends")
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The content of a settings file.
+
+    Raises:
+        InputError: it is no TOML.
+    """
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"{path}: no TOML ({error})") from None
+
+
+def settings_arguments(settings: dict[str, Any], path: Path) -> list[str]:
+    """The settings as they would stand on the command line.
+
+    Raises:
+        InputError: a value that no option takes.
+    """
+    arguments = []
+    for name, value in settings.items():
+        option = f"--{name.replace('_', '-')}"
+        if name == "midi":
+            continue
+        if value is True:
+            arguments.append(option)
+        elif value is False:
+            arguments += ["--no-preview"] if name == "preview" else []
+        elif isinstance(value, list):
+            arguments += [f"{option}={item}" for item in value]
+        elif isinstance(value, str | int | float):
+            arguments.append(f"{option}={value}")
+        else:
+            raise InputError(f"{path}: {name} is neither a text nor a number")
+    return arguments
+
+
+def parse_arguments(parser: ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """The options of the command line, before those of the settings file that it names."""
+    arguments = parser.parse_args(argv)
+    if arguments.settings is None:
+        return arguments
+    settings = read_settings(arguments.settings)
+    defaults = parser.parse_args([])
+    from_file = parser.parse_args(settings_arguments(settings, arguments.settings))
+    for name, value in vars(from_file).items():
+        if getattr(arguments, name) == getattr(defaults, name):
+            setattr(arguments, name, value)
+    arguments.midi_map = settings.get("midi", {})
+    return arguments
+
+
+def show_config(arguments: argparse.Namespace) -> ShowConfig:
+    """The configuration of a show.
+
+    Raises:
+        ReceiverError: a receiver that cannot exist.
+        InputError: no input, or a MIDI map that is none.
+    """
+    if arguments.input is None:
+        raise InputError("--input is missing: mic, demo, or a music file")
+    styles = [name.strip() for text in arguments.style or [] for name in _split_styles(text)]
+    midi_map = getattr(arguments, "midi_map", {})
+    if not isinstance(midi_map, dict) or not all(name in CONTROLS for name in midi_map.values()):
+        raise InputError(f'{arguments.settings}: [midi] maps "cc 20" or "note 36" to the name of a control')
+    controls = {name: getattr(arguments, name) for name in _CONTROLS if getattr(arguments, name) is not None}
+    controls |= {"offset": arguments.latency_offset, "seed": arguments.seed, "fps": str(arguments.fps)}
+    return ShowConfig(
+        input=arguments.input,
+        device=arguments.device,
+        mute=arguments.mute,
+        receivers=tuple(dict.fromkeys(map(parse_target, arguments.osc or [f"127.0.0.1:{VMC_PORT}"]))),
+        protocol=arguments.protocol,
+        travel=arguments.travel,
+        upper_chest=not arguments.no_upper_chest,
+        bundles=not arguments.no_bundles,
+        together=arguments.together,
+        preview=arguments.preview,
+        fps=arguments.fps,
+        beat_engine=arguments.beat_engine,
+        midi_port=arguments.midi_port,
+        bpm_range=arguments.bpm_range,
+        control=_control_address(arguments.control),
+        control_reply=arguments.control_reply,
+        midi_control=arguments.midi_control,
+        cues=arguments.cues,
+        model=arguments.model,
+        provider=arguments.provider,
+        dancers=arguments.dancers,
+        styles=tuple(styles),
+        seed=arguments.seed,
+        duration=arguments.duration,
+        record=arguments.record,
+        stats=arguments.stats,
+        save_settings=arguments.save_settings,
+        controls=controls,
+        midi_map=midi_map,
+        given={name: value for name, value in vars(arguments).items() if name not in {*_UNSAVED, "midi_map"}},
+    )
+
+
+def _split_styles(text: str) -> list[str]:
+    """Styles of several dancers, with commas; one dancer's weights (``NAME:WEIGHT,…``) stay together."""
+    return [text] if ":" in text else text.split(",")
+
+
+def _control_address(text: str | None) -> tuple[str, int] | None:
+    if text is None:
+        return None
+    if text.isascii() and text.isdigit():
+        raise InputError(f"--control {text}: no host; expected HOST:PORT, such as 127.0.0.1:{text}")
+    return parse_target(text)
+
+
+def write_settings(path: Path, config: ShowConfig, values: Mapping[str, Value], midi_map: Mapping[str, str]) -> None:
+    """Write the options that were given, and what the performer made of them, for ``--settings``.
+
+    Args:
+        path: a TOML file, which is written over.
+        config: of the show.
+        values: of the controls, when it ended.
+        midi_map: of the MIDI surface; empty without one.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    settings = {name: value for name, value in config.given.items() if value is not None}
+    settings |= {name: values[name] for name in _CONTROLS if values[name] != CONTROLS[name].default}
+    settings |= {"seed": values["seed"], "style": values["style"], "latency_offset": values["offset"]}
+    settings["fps"] = int(str(values["fps"]))
+    settings["bpm_range"] = "{:g}-{:g}".format(*config.bpm_range)
+    lines = [f"{name.replace('_', '-')} = {_toml(value)}" for name, value in settings.items()]
+    if midi_map:
+        lines += ["", "[midi]", *(f"{_toml(source)} = {_toml(name)}" for source, name in midi_map.items())]
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def _toml(value: object) -> str:
+    """A TOML value; JSON's texts are TOML's, but for the delete character."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
+    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
