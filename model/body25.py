@@ -1,23 +1,19 @@
-"""The original's picture of a dancer: OpenPose's BODY_25 in two dimensions, as key points, vector and JSON files.
+"""The original's picture of a dancer: OpenPose's BODY_25 in two dimensions, as key points and as vector.
 
 Key points are (T, 25, 2) pixels of a picture of 1280 × 720, x to the right and y down, seen from the front without
 perspective: a dancer who faces +Z looks at us, so that the left hand is on the right of the picture.
 :func:`to_vectors` gives what the original network moves in: coordinates in [−1, 1] within the picture, the hips where
 they are, all other joints relative to them.
 
-Cao et al., "OpenPose", TPAMI 2019, for the joints; the files are those of its output format 1.2.
+Cao et al., "OpenPose", TPAMI 2019, for the joints. :mod:`~dancerev.model.openpose` has the files.
 """
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-from dancerev.errors import InputError
 
 from . import rotation
 from .skeleton import INDEX, forward_kinematics
@@ -65,12 +61,6 @@ FLOOR = 690.0
 FRAME_RATE = 30
 """Frames per second of the files."""
 
-SCORE = 0.8
-"""Confidence that is written for every key point."""
-
-REACH = 10
-"""Frames within which a missing key point is looked for."""
-
 # Where the joints are that our skeleton has (the mean, where there are two) …
 _BONES: dict[str, tuple[str, ...]] = {
     "Neck": ("LeftUpperArm", "RightUpperArm"),
@@ -102,6 +92,30 @@ _OFFSETS: dict[str, tuple[str, tuple[float, float, float]]] = {
     "LHeel": ("LeftFoot", (0.0, -0.055, -0.05)),
     "RHeel": ("RightFoot", (0.0, -0.055, -0.05)),
 }
+
+
+def _relative(*parts: tuple[float, ...]) -> npt.NDArray[np.float32]:
+    """(50,) the vector of key points that are given in [−1, 1] of the picture, joint by joint."""
+    points = np.concatenate(parts).reshape(len(JOINTS), 2)
+    vector = points - points[MID_HIP]
+    vector[MID_HIP] = points[MID_HIP]
+    return vector.reshape(-1).astype(np.float32)
+
+
+FIRST_POSE: npt.NDArray[np.float32] = _relative(
+    # Nose, neck, right arm, left arm, hips, right leg, left leg, eyes and ears, left foot, right foot.
+    (-0.00647944, -0.540766, -0.00655532, -0.3829),
+    (-0.0862469, -0.388304, -0.107649, -0.137507, -0.0648178, 0.0423361),
+    (0.0791047, -0.382726, 0.0882645, -0.148286, 0.0699688, 0.0641147),
+    (0.0056175, 0.05319),
+    (-0.0464647, 0.0476973, -0.0465082, 0.467254, -0.031224, 0.854397),
+    (0.0576743, 0.0585055, 0.0394117, 0.478282, 0.0208931, 0.854322),
+    (-0.0158758, -0.568058, 0.0147899, -0.568106, -0.0465137, -0.568036, 0.0391742, -0.562693),
+    (0.0209782, 0.936187, 0.0424097, 0.930442, 0.0148087, 0.886806),
+    (-0.0249588, 0.935932, -0.0434218, 0.935805, -0.0280986, 0.886854),
+)
+"""(50,) the vector of the pose with which every dance of the published network begins: a measured pose of its data
+(Huang et al., MIT licence, see NOTICE), to which its weights are tied."""
 
 
 def project(rotations: Array, root: Array) -> Array:
@@ -138,67 +152,3 @@ def from_vectors(vectors: Array) -> Array:
     scaled = scaled + hips[:, None]
     scaled[:, MID_HIP] = hips
     return (scaled + 1.0) / 2.0 * (WIDTH, HEIGHT)
-
-
-def write_openpose(folder: Path, keypoints: Array) -> None:
-    """Writes ``frame000000_keypoints.json`` and on, one for each of the key points (T, 25, 2) in pixels.
-
-    Those of a dance that was there before are removed, as a longer one would go on after this one's end. Face and
-    hands, of which we know nothing, are zeros: the mark of OpenPose for what it has not seen.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    for before in folder.glob("frame*_keypoints.json"):
-        before.unlink()
-    unseen = {
-        "face_keypoints_2d": [0.0] * (70 * 3),
-        "hand_left_keypoints_2d": [0.0] * (21 * 3),
-        "hand_right_keypoints_2d": [0.0] * (21 * 3),
-        "pose_keypoints_3d": [],
-        "face_keypoints_3d": [],
-        "hand_left_keypoints_3d": [],
-        "hand_right_keypoints_3d": [],
-    }
-    rows = np.concatenate([keypoints, np.full((*np.shape(keypoints)[:2], 1), SCORE)], axis=-1).round(3)
-    for i, row in enumerate(rows):
-        content = {"version": 1.2, "people": [{"pose_keypoints_2d": row.reshape(-1).tolist(), **unseen}]}
-        (folder / f"frame{i:06d}_keypoints.json").write_text(json.dumps(content), encoding="utf-8")
-
-
-def read_openpose(folder: Path) -> Array:
-    """Key points (T, 25, 2) in pixels of a folder of such files, in the order of their names.
-
-    Frames without a person count like frames without a single joint, so that the dance stays in step with its music;
-    what is missing is filled by :func:`fill_missing`.
-
-    Raises:
-        InputError: there are no such files, or one is damaged.
-    """
-    paths = sorted(folder.glob("*_keypoints.json"))
-    if not paths:
-        raise InputError(f"{folder}: no *_keypoints.json in it")
-    frames = []
-    for path in paths:
-        try:
-            people = json.loads(path.read_text(encoding="utf-8"))["people"]
-            row = people[0]["pose_keypoints_2d"] if people else [0.0] * (3 * len(JOINTS))
-            frames.append(np.array(row, dtype=np.float64).reshape(len(JOINTS), 3)[:, :2])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            reason = f'expected 75 numbers at ["people"][0]["pose_keypoints_2d"] ({error})'
-            raise InputError(f"{path}: {reason}") from error
-    return fill_missing(np.array(frames))
-
-
-def fill_missing(keypoints: Array) -> Array:
-    """Key points (T, 25, 2) with those that are missing, x = y = 0 or −1, taken from near frames, as in the original.
-
-    The mean of the nearest valid one before and the nearest after, each at most :data:`REACH` frames away, or the
-    one of the two that there is. Where there is neither, the point stays as it is.
-    """
-    missing = (keypoints == 0.0).all(axis=-1) | (keypoints == -1.0).all(axis=-1)
-    filled = keypoints.copy()
-    for frame, joint in zip(*np.nonzero(missing), strict=True):
-        valid = np.flatnonzero(~missing[max(frame - REACH, 0) : frame + REACH + 1, joint]) + max(frame - REACH, 0)
-        nearest = [*valid[valid < frame][-1:], *valid[valid > frame][:1]]
-        if nearest:
-            filled[frame, joint] = keypoints[nearest, joint].mean(axis=0)
-    return filled

@@ -51,6 +51,8 @@ class Pose:
         root: (3,) float32 world position of the hips.
         contacts: (2,) float32, how surely the left and the right foot are planted, in [0, 1].
         dancer: which of the dancers on stage, from 0.
+        fingers: (30, 4) float32 local unit quaternions xyzw, in the order of ``hands_and_face.FINGERS``, or None.
+        face: (5,) float32 as ``hands_and_face.FACE`` says, or None.
     """
 
     time: float
@@ -58,6 +60,8 @@ class Pose:
     root: npt.NDArray[np.float32]
     contacts: npt.NDArray[np.float32]
     dancer: int = 0
+    fingers: npt.NDArray[np.float32] | None = None
+    face: npt.NDArray[np.float32] | None = None
 
     def positions(self) -> npt.NDArray[np.float32]:
         """(22, 3) world positions of the joints."""

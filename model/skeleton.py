@@ -92,7 +92,7 @@ def _chain() -> npt.NDArray[np.float32]:
 _ROUNDS, _CHAIN = _ancestor_rounds(), _chain()
 
 
-def forward_kinematics(rotations: Array, root: Array) -> tuple[Array, Array]:
+def forward_kinematics(rotations: Array, root: Array, offsets: Array = REST_OFFSETS) -> tuple[Array, Array]:
     """Joint positions and global rotations of a pose.
 
     By pointer jumping rather than bone by bone: each round composes every bone's rotation with that of the ancestor
@@ -101,6 +101,7 @@ def forward_kinematics(rotations: Array, root: Array) -> tuple[Array, Array]:
     Args:
         rotations: (..., 22, 4) local unit quaternions xyzw.
         root: (..., 3) world position of the hips, metres.
+        offsets: (22, 3) metres, each joint relative to its parent's in the T-pose; that of the hips is not used.
 
     Returns:
         positions (..., 22, 3) in world metres and global rotations (..., 22, 4) xyzw.
@@ -109,7 +110,7 @@ def forward_kinematics(rotations: Array, root: Array) -> tuple[Array, Array]:
     for bones, ancestors in _ROUNDS:
         globals_[..., bones, :] = rotation.multiply(globals_[..., ancestors, :], globals_[..., bones, :])
     steps = np.zeros((*rotations.shape[:-1], 3), dtype=rotations.dtype)
-    steps[..., 1:, :] = rotation.rotate(globals_[..., list(PARENTS[1:]), :], REST_OFFSETS[1:])
+    steps[..., 1:, :] = rotation.rotate(globals_[..., list(PARENTS[1:]), :], offsets[1:])
     return root[..., None, :] + _CHAIN @ steps, globals_
 
 

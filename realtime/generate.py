@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,12 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.progress import Progress
 
-from dancerev.command_line import ArgumentParser, command, seed
+from dancerev.command_line import ArgumentParser, command, seed, whole_number
 from dancerev.errors import InputError
 from dancerev.model import body25
 from dancerev.model.bvh import write_bvh
 from dancerev.model.evaluation.contact_sheet import render_video
+from dancerev.model.openpose import check_free, write_openpose
 from dancerev.model.pose import Pose
 from dancerev.model.skeleton import BONES, forward_kinematics
 
@@ -28,6 +30,9 @@ from .providers import PROVIDERS
 from .stream import DanceStream
 
 Array = npt.NDArray[np.float32]
+
+CHECKPOINTS = (".pt", ".pth", ".ckpt")
+"""Endings of checkpoints, which torch reads."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,7 @@ def save_mp4(dance: Dance, path: Path, song: Path) -> None:
 
 def save_openpose(dance: Dance, folder: Path) -> None:
     """Write the key points of every pose as OpenPose's JSON, as the original Dance Revolution does."""
-    body25.write_openpose(folder, body25.project(*_arrays(dance)))
+    write_openpose(folder, body25.project(*_arrays(dance)))
 
 
 def _arrays(dance: Dance) -> tuple[Array, Array]:
@@ -101,9 +106,21 @@ def _arrays(dance: Dance) -> tuple[Array, Array]:
     return np.array([pose.rotations for pose in dance.poses]), np.array([pose.root for pose in dance.poses])
 
 
+def _generate_original(arguments: argparse.Namespace, songs: list[Path]) -> int:
+    try:
+        from . import generate_original
+
+        generate_original.generate(arguments, songs)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("dancerev"):
+            raise
+        raise InputError(f"{error.name} is missing: pip install 'dancerev[original]'") from error
+    return 0
+
+
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(prog="dancerev-generate", description=__doc__)
-    parser.add_argument("song", metavar="SONG", help="a music file, or demo")
+    parser.add_argument("songs", nargs="+", metavar="SONG", help="a music file, or demo")
     parser.add_argument(
         "-o", "--out", type=Path, required=True, metavar="OUT.{npz,bvh,mp4}", help="where the dance goes"
     )
@@ -119,6 +136,16 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--provider", choices=PROVIDERS, default="auto", help="what computes (default auto)")
     parser.add_argument("--style", default=ANY_STYLE, metavar="NAME", help="style of the dance (default any)")
     parser.add_argument("--seed", type=seed, default=0, metavar="N", help="another seed, another dance (default 0)")
+    original = parser.add_argument_group(
+        "with a checkpoint of the original Dance Revolution as --model, into the folder OUT"
+    )
+    original.add_argument(
+        "--seeds", type=whole_number(1), default=1, metavar="N", help="dances to each song (default 1)"
+    )
+    original.add_argument(
+        "--features", choices=("2020", "present"), default="2020", help="librosa's definition of the 438 (default 2020)"
+    )
+    original.add_argument("--pictures", action="store_true", help="write each frame as a picture too, for vid2vid")
     return parser
 
 
@@ -126,12 +153,16 @@ def _parser() -> ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
     arguments = _parser().parse_args(argv)
-    song = demo_path() if arguments.song == "demo" else Path(arguments.song)
+    songs = [demo_path() if song == "demo" else Path(song) for song in arguments.songs]
+    if arguments.model.endswith(CHECKPOINTS):
+        return _generate_original(arguments, songs)
+    if len(songs) > 1:
+        raise InputError("give one song at a time; only checkpoints of the original take more")
+    (song,) = songs
     if arguments.format == "openpose":
         if arguments.fps != body25.FRAME_RATE:
             raise InputError(f"--format openpose has {body25.FRAME_RATE} poses a second, not {arguments.fps}")
-        if arguments.out.exists() and not arguments.out.is_dir():
-            raise InputError(f"{arguments.out}: --format openpose needs a folder, and this is a file")
+        check_free(arguments.out)
     elif arguments.out.suffix not in (".npz", ".bvh", ".mp4"):
         raise InputError(f"{arguments.out}: the name of the dance must end in .npz, .bvh or .mp4")
     elif not arguments.out.parent.is_dir():  # an error now, rather than after the dance

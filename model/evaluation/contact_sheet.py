@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -189,20 +189,45 @@ def render_video(
         OSError: a file cannot be read or written; av's own errors are of this kind.
         InputError: ``audio`` has no sound.
     """
+    write_film(_frames(positions, fps, size), size, len(positions), fps, path, audio)
+
+
+def write_film(
+    pictures: Iterable[Array],
+    size: tuple[int, int],
+    count: int,
+    fps: float,
+    path: Path | str,
+    audio: Path | str | None = None,
+) -> None:
+    """Write pictures as a film, H.264 in MP4, with the song where it is given.
+
+    Args:
+        pictures: each (height, width, 3) uint8 RGB; picture i at i / ``fps`` seconds of the song.
+        size: width and height, even numbers of pixels.
+        count: of pictures.
+        fps: pictures per second.
+        path: of the film; its ending says what kind, .mp4 being the one to expect.
+        audio: any file with sound; it ends where the pictures end.
+
+    Raises:
+        OSError: a file cannot be read or written; av's own errors are of this kind.
+        InputError: ``audio`` has no sound.
+    """
     import av
 
     with av.open(str(path), "w") as film:
-        picture = film.add_stream("h264", rate=Fraction(fps).limit_denominator(1001))
-        picture.width, picture.height = size
-        picture.pix_fmt = "yuv420p"
-        picture.options = {"crf": "20", "preset": "veryfast"}
-        sound = None if audio is None else _sound(film, audio, len(positions) / fps)
+        stream = film.add_stream("h264", rate=Fraction(fps).limit_denominator(1001))
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuv420p"
+        stream.options = {"crf": "20", "preset": "veryfast"}
+        sound = None if audio is None else _sound(film, audio, count / fps)
         sounded = 0.0
-        for i, pixels in enumerate(_frames(positions, fps, size)):
+        for i, pixels in enumerate(pictures):
             while sound is not None and sounded <= i / fps:
                 sounded = next(sound, float("inf"))
-            film.mux(picture.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
-        film.mux(picture.encode(None))
+            film.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        film.mux(stream.encode(None))
         for _ in sound or ():
             pass
 

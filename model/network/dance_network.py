@@ -25,6 +25,7 @@ from torch.nn import functional as F
 
 from ..features import BEAT, BEAT_FEATURES, FEATURE_SIZE, STEP_COS, STEP_SIN
 from ..pose import CONTACTS, POSE_SIZE, TRAVEL, TURN
+from .block_attention import local_attention
 
 PRIOR_CODE_DROPOUT, PRIOR_MUSIC_DROPOUT = 0.1, 0.3
 """Of what the prior sees in training of the code before and of the music, so that it leans on the beat, which every
@@ -121,11 +122,12 @@ class LocalAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, width) → (B, T, width)."""
-        frames = torch.arange(x.shape[1], device=x.device)
-        age = frames[:, None] - frames[None, :]
-        bias = self.age_bias[:, (age + self.look_ahead).clamp(0, self.age_bias.shape[1] - 1)]
-        bias = bias.masked_fill((age < -self.look_ahead) | (age >= self.window), float("-inf"))
-        return self._attend(self.query(x), self.key(x), self.value(x), bias)
+        query, key, value = (
+            projection(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for projection in (self.query, self.key, self.value)
+        )
+        attended = local_attention(query, key, value, self.window - 1, self.look_ahead, self.age_bias)
+        return self.output(attended.transpose(1, 2).flatten(2))
 
     def step(self, x: Tensor, keys: Tensor, values: Tensor, processed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """One frame (B, width) and the caches (B, window − 1, width) → output and the moved-on caches.

@@ -1,9 +1,9 @@
 """The network of Dance Revolution (Huang et al., ICLR 2021) as it was published, to compare ours with. Torch.
 
-Its second version: the encoder's self-attention sees a window on both sides and is masked rather than chunked. What
-sets it apart from :mod:`~dancerev.model.network.dance_network`: absolute positions, music that reaches only the
-output, and LSTM layers that lag, each reading what the layer below said one frame *before*. Modules bear the names
-they have in its checkpoints, which :func:`load_original` reads.
+Its second version: the encoder's self-attention sees a window on both sides. What sets it apart from
+:mod:`~dancerev.model.network.dance_network`: absolute positions, music that reaches only the output, and LSTM layers
+that lag, each reading what the layer below said one frame *before*. Modules bear the names they have in its
+checkpoints. :func:`load_original` reads these, and those of the first version, whose network computes the same.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from dancerev.errors import ModelError
 
+from .block_attention import local_attention
 from .checkpoint import UNREADABLE, check_feature_version, reason
 
 LAYERS = 3
@@ -36,7 +37,8 @@ class OriginalConfig:
         width, layers, heads, feed_forward: of the encoder.
         key_width: of the keys, queries and values of one head.
         window: frames that attention sees before, and as many after, the present one.
-        positions: the longest music, in frames.
+        look_ahead: frames that it sees after the present one, where that is not the window; 0 is causal.
+        positions: frames that have a position of their own; longer music is encoded in overlapping windows.
         pose_width: of a pose once embedded.
         hidden: of the decoder.
         dropout: in training, everywhere.
@@ -54,6 +56,12 @@ class OriginalConfig:
     pose_width: int = 50
     hidden: int = 1024
     dropout: float = 0.1
+    look_ahead: int | None = None
+
+    @property
+    def after(self) -> int:
+        """Frames that attention sees after the present one."""
+        return self.window if self.look_ahead is None else self.look_ahead
 
 
 class Memory(NamedTuple):
@@ -68,7 +76,7 @@ class SelfAttention(nn.Module):
 
     def __init__(self, config: OriginalConfig) -> None:
         super().__init__()
-        self.heads = config.heads
+        self.heads, self.before, self.after = config.heads, config.window, config.after
         inner = config.heads * config.key_width
         self.w_qs = nn.Linear(config.width, inner)
         self.w_ks = nn.Linear(config.width, inner)
@@ -80,14 +88,14 @@ class SelfAttention(nn.Module):
         self.layer_norm = nn.LayerNorm(config.width)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Tensor, seen: Tensor) -> Tensor:
-        """(B, T, width), and (T, T) bool: whether the frame of the row sees that of the column → (B, T, width)."""
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, width) → (B, T, width)."""
         query, key, value = (
             projection(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for projection in (self.w_qs, self.w_ks, self.w_vs)
         )
         dropout = self.dropout.p if self.training else 0.0
-        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=seen, dropout_p=dropout)
+        attended = local_attention(query, key, value, self.before, self.after, dropout=dropout)
         return self.layer_norm(x + self.dropout(self.fc(attended.transpose(1, 2).flatten(2))))
 
 
@@ -115,9 +123,9 @@ class EncoderLayer(nn.Module):
         self.slf_attn = SelfAttention(config)
         self.pos_ffn = FeedForward(config)
 
-    def forward(self, x: Tensor, seen: Tensor) -> Tensor:
-        """See :meth:`SelfAttention.forward`."""
-        return self.pos_ffn(self.slf_attn(x, seen))
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, width) → (B, T, width)."""
+        return self.pos_ffn(self.slf_attn(x))
 
 
 class Encoder(nn.Module):
@@ -125,7 +133,7 @@ class Encoder(nn.Module):
 
     def __init__(self, config: OriginalConfig) -> None:
         super().__init__()
-        self.window = config.window
+        self.reach = config.layers * max(config.window, config.after)
         self.src_emb = nn.Linear(config.features, config.width)
         table = sinusoids(config.positions + 1, config.width)
         table[0] = 0.0  # of padding; positions count from 1
@@ -134,19 +142,28 @@ class Encoder(nn.Module):
         self.layer_stack = nn.ModuleList(EncoderLayer(config) for _ in range(config.layers))
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, T, features) → (B, T, width).
+        """Encode music (B, T, features) → (B, T, width).
 
-        Raises:
-            ModelError: the music is longer than the table of positions.
+        Music longer than the table of positions is encoded in windows of that length. They overlap by all that a frame
+        can see, or by half of them, and the middle of each is kept; positions count from the start of each window.
         """
         frames, longest = features.shape[1], self.position_enc.num_embeddings - 1
-        if frames > longest:
-            raise ModelError(f"the original network knows {longest} positions, too few for music of {frames} frames")
-        at = torch.arange(frames, device=features.device)
-        seen = (at[:, None] - at[None, :]).abs() <= self.window
+        if frames <= longest:
+            return self._encode(features)
+        margin = min(self.reach, longest // 4)
+        stride = longest - 2 * margin
+        parts = []
+        for start in range(0, frames, stride):
+            low = min(max(start - margin, 0), frames - longest)
+            parts.append(self._encode(features[:, low : low + longest])[:, start - low : start - low + stride])
+        return torch.cat(parts, dim=1)
+
+    def _encode(self, features: Tensor) -> Tensor:
+        """As :meth:`forward`, of at most as many frames as there are positions."""
+        at = torch.arange(features.shape[1], device=features.device)
         x = self.src_emb(features) + self.position_enc(at + 1)
         for layer in self.layer_stack:
-            x = layer(x, seen)
+            x = layer(x)
         return x
 
 
@@ -232,9 +249,9 @@ class OriginalNetwork(nn.Module):
         return self.encoder((features - self.feature_mean) / self.feature_std)
 
     def initial_memory(self, batch: int, generator: torch.Generator | None = None) -> Memory:
-        """Drawn from N(0, 1): what makes one dance differ from another."""
-        size = (2, LAYERS, batch, self.config.hidden)
-        hidden, cell = torch.randn(size, generator=generator).to(self.feature_mean.device)
+        """Draw from N(0, 1) what makes one dance differ from another, in the original's order: cells come first."""
+        draws = [torch.randn(batch, self.config.hidden, generator=generator) for _ in range(2 * LAYERS)]
+        cell, hidden = torch.split(torch.stack(draws).to(self.feature_mean.device), LAYERS)
         return Memory(hidden, cell)
 
     def emit(self, hidden: Tensor, music: Tensor) -> Tensor:
@@ -301,11 +318,11 @@ def own_frames(frames: int, own: int, real: int = 10) -> Tensor:
 
 
 def load_original(path: str | Path) -> OriginalNetwork:
-    """The network of a checkpoint, in evaluation mode.
+    """Load the network of a checkpoint, in evaluation mode.
 
     Args:
-        path: a checkpoint of the original's training (``model``, ``args``, ``epoch``), or one of
-            ``dancerev-train --network original``.
+        path: a checkpoint of the original's training (``model``, ``args``, ``epoch``), of its second or first version,
+            or one of ``dancerev-train --network original``.
 
     Raises:
         ModelError: no such checkpoint, or trained on features of another version; one line.
@@ -313,25 +330,38 @@ def load_original(path: str | Path) -> OriginalNetwork:
     try:
         with torch.serialization.safe_globals([argparse.Namespace]):
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        if "args" in checkpoint:
-            network = OriginalNetwork(_published_config(checkpoint["args"]))
-            weights = {name.removeprefix("module."): value for name, value in checkpoint["model"].items()}
-            statistics = {name: value for name, value in network.named_buffers() if "." not in name}
-            weights = statistics | weights
-        else:
-            network = OriginalNetwork(OriginalConfig(**checkpoint["hyper_parameters"]["original"]))
-            weights = {name.removeprefix("network."): value for name, value in checkpoint["state_dict"].items()}
-        network.load_state_dict(weights)
+        network = _published(checkpoint) if "args" in checkpoint else _ours(checkpoint)
     except pickle.UnpicklingError as error:
         raise ModelError(f"{path}: not a checkpoint of the original network (no file of tensors alone)") from error
     except UNREADABLE as error:
         raise ModelError(f"{path}: not a checkpoint of the original network ({reason(error)})") from error
-    if "args" not in checkpoint:  # as published it hears other features altogether
+    if "args" not in checkpoint:  # as published it takes other features altogether
         check_feature_version(checkpoint["hyper_parameters"], path)
     return network.eval()
 
 
-def _published_config(args: Any) -> OriginalConfig:
+def _ours(checkpoint: dict[str, Any]) -> OriginalNetwork:
+    """The network of a checkpoint of ``dancerev-train --network original``."""
+    network = OriginalNetwork(OriginalConfig(**checkpoint["hyper_parameters"]["original"]))
+    network.load_state_dict({name.removeprefix("network."): x for name, x in checkpoint["state_dict"].items()})
+    return network
+
+
+def _published(checkpoint: dict[str, Any]) -> OriginalNetwork:
+    """The network of a checkpoint of the original's training."""
+    arguments = checkpoint["args"]
+    weights = {name.removeprefix("module."): x for name, x in checkpoint["model"].items()}
+    if hasattr(arguments, "encoder_hidden_size"):
+        config, weights = _first_version(arguments), _renamed(weights)
+    else:
+        config = _second_version(arguments)
+    network = OriginalNetwork(config)
+    statistics = {name: x for name, x in network.named_buffers() if "." not in name}
+    network.load_state_dict(statistics | weights)
+    return network
+
+
+def _second_version(args: Any) -> OriginalConfig:
     """Sizes from the command line that the original's training keeps in its checkpoints."""
     if args.d_k != args.d_v:
         raise ModelError(f"keys of {args.d_k} and values of {args.d_v} numbers a head")
@@ -349,3 +379,43 @@ def _published_config(args: Any) -> OriginalConfig:
         hidden=args.d_inner,
         dropout=args.dropout,
     )
+
+
+def _first_version(args: Any) -> OriginalConfig:
+    """As :func:`_second_version`, of the first version, where several sizes are one."""
+    width, hidden = args.encoder_hidden_size, args.decoder_hidden_size
+    if width % args.num_heads:
+        raise ModelError(f"{args.num_heads} heads do not divide {width} numbers")
+    return OriginalConfig(
+        features=args.frame_dim,
+        pose=args.pose_dim,
+        width=width,
+        layers=args.num_layers,
+        heads=args.num_heads,
+        feed_forward=width,
+        key_width=width // args.num_heads,
+        window=args.window_size,
+        positions=args.max_seq_len,
+        pose_width=hidden,
+        hidden=hidden,
+        dropout=args.dropout,
+    )
+
+
+def _renamed(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of the first version by the names of the second.
+
+    Those of Longformer's global attention are left out: its encoder never uses them.
+    """
+    names = {"self_attn.query": "slf_attn.w_qs", "self_attn.key": "slf_attn.w_ks", "self_attn.value": "slf_attn.w_vs"}
+    names |= {"fc": "slf_attn.fc", "layer_norm": "slf_attn.layer_norm"}
+    renamed = {}
+    for name, value in weights.items():
+        before, _, after = name.partition("layer_stack.")
+        layer, _, rest = after.partition(".")
+        module, _, kind = rest.rpartition(".")
+        if module in names:
+            renamed[f"{before}layer_stack.{layer}.{names[module]}.{kind}"] = value
+        elif not module.endswith("_global"):
+            renamed[name] = value
+    return renamed

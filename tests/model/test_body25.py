@@ -1,13 +1,10 @@
 """The body in two dimensions: where its joints are in the picture, and that vector and files bring it back."""
 
-import json
-
 import numpy as np
 import pytest
 
-from dancerev.errors import InputError
 from dancerev.model import body25, rotation
-from dancerev.model.body25 import JOINTS, MID_HIP, fill_missing, read_openpose, write_openpose
+from dancerev.model.body25 import JOINTS, MID_HIP
 from dancerev.model.pose import rest_pose
 from dancerev.model.skeleton import INDEX
 
@@ -98,76 +95,3 @@ def test_vectors_are_relative_to_hips_that_stay_absolute(keypoints):
     np.testing.assert_allclose(np.delete(change, MID_HIP, axis=1), 0.0, atol=1e-12)
     corner = body25.to_vectors(np.tile([[[0.0, 720.0]]], (1, 25, 1))).reshape(25, 2)
     np.testing.assert_allclose(corner[MID_HIP], [-1.0, 1.0])
-
-
-def test_files_are_those_of_openpose_and_come_back(keypoints, tmp_path):
-    write_openpose(tmp_path, keypoints)
-    assert len(list(tmp_path.iterdir())) == 60
-    content = json.loads((tmp_path / "frame000059_keypoints.json").read_text())
-    assert content["version"] == 1.2
-    (person,) = content["people"]
-    lengths = {name: len(values) for name, values in person.items()}
-    assert lengths == {
-        "pose_keypoints_2d": 75,
-        "face_keypoints_2d": 210,
-        "hand_left_keypoints_2d": 63,
-        "hand_right_keypoints_2d": 63,
-        "pose_keypoints_3d": 0,
-        "face_keypoints_3d": 0,
-        "hand_left_keypoints_3d": 0,
-        "hand_right_keypoints_3d": 0,
-    }
-    assert person["pose_keypoints_2d"][2::3] == [0.8] * 25
-    assert not any(person["face_keypoints_2d"])
-    np.testing.assert_allclose(read_openpose(tmp_path), keypoints, atol=1e-3)
-
-
-def test_a_shorter_dance_leaves_nothing_of_a_longer_one(keypoints, tmp_path):
-    write_openpose(tmp_path, keypoints)
-    write_openpose(tmp_path, keypoints[:5])
-    assert len(read_openpose(tmp_path)) == 5
-
-
-@pytest.mark.parametrize("mark", [0.0, -1.0])
-def test_missing_joints_come_from_the_nearest_frames_on_either_side(mark):
-    points = np.tile(np.arange(50.0)[:, None, None] + 100.0, (1, 25, 2))
-    points[:3, 3] = mark  # only frames after
-    points[20:24, 4] = mark  # both sides
-    points[47:, 5] = mark  # only frames before
-    points[5:36, 6] = mark  # too long a gap
-    filled = fill_missing(points)
-    np.testing.assert_array_equal(filled[:3, 3], 103.0)
-    np.testing.assert_array_equal(filled[20:24, 4], (119 + 124) / 2)
-    np.testing.assert_array_equal(filled[47:, 5], 146.0)
-    np.testing.assert_array_equal(filled[5:15, 6], 104.0)
-    np.testing.assert_array_equal(filled[15:26, 6], mark)
-    np.testing.assert_array_equal(filled[26:36, 6], 136.0)
-    untouched = np.delete(filled, [3, 4, 5, 6], axis=1)
-    np.testing.assert_array_equal(untouched, np.delete(points, [3, 4, 5, 6], axis=1))
-
-
-def test_a_coordinate_that_is_zero_alone_is_not_missing():
-    points = np.full((3, 25, 2), 50.0)
-    points[1, 0] = [0.0, 70.0]
-    np.testing.assert_array_equal(fill_missing(points), points)
-
-
-def test_frames_without_a_person_keep_the_time(keypoints, tmp_path):
-    write_openpose(tmp_path, keypoints)
-    (tmp_path / "frame000030_keypoints.json").write_text(json.dumps({"version": 1.2, "people": []}))
-    read = read_openpose(tmp_path)
-    assert len(read) == 60
-    np.testing.assert_allclose(read[30], (keypoints[29] + keypoints[31]) / 2, atol=1e-3)
-
-
-@pytest.mark.parametrize(
-    "content", ["{", "[]", '{"people": [{}]}', '{"people": [{"pose_keypoints_2d": [1, 2]}]}', '{"people": [3]}']
-)
-def test_damaged_files_are_told_in_one_line(keypoints, tmp_path, content):
-    write_openpose(tmp_path, keypoints[:3])
-    (tmp_path / "frame000001_keypoints.json").write_text(content)
-    with pytest.raises(InputError, match=r"frame000001_keypoints.json: expected 75 numbers") as error:
-        read_openpose(tmp_path)
-    assert "\n" not in str(error.value)
-    with pytest.raises(InputError, match=r"no .*_keypoints.json"):
-        read_openpose(tmp_path / "nowhere")

@@ -5,6 +5,7 @@ import pytest
 from signals import write_wav
 
 from dancerev.model import body25
+from dancerev.model.openpose import read_openpose
 from dancerev.realtime.generate import main
 
 
@@ -21,7 +22,7 @@ def test_openpose_files_show_the_dance_of_the_npz(song, tmp_path):
     assert main([str(song), "-o", f"{folder}/", "--format", "openpose", "--provider", "cpu"]) == 0
     assert main([str(song), "-o", str(file), "--provider", "cpu"]) == 0
     dance = np.load(file)
-    keypoints = body25.read_openpose(folder)
+    keypoints = read_openpose(folder).points
     assert len(keypoints) == len(dance["root"]) == 91
     np.testing.assert_allclose(keypoints, body25.project(dance["rotations"], dance["root"]), atol=0.01)
 
@@ -30,7 +31,7 @@ def test_openpose_files_show_the_dance_of_the_npz(song, tmp_path):
     ("arguments", "reason"),
     [
         (["-o", "keypoints", "--format", "openpose", "--fps", "60"], "30 poses a second"),
-        (["-o", "song.wav", "--format", "openpose"], "needs a folder"),
+        (["-o", "song.wav", "--format", "openpose"], "is a file"),
         (["-o", "keypoints"], "must end in"),
         (["-o", "missing/dance.npz"], "missing: there is no such folder"),
     ],

@@ -1,13 +1,16 @@
 """The original network: its wiring, its curriculum and its checkpoints."""
 
 import argparse
+import json
 import math
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from dancerev.model.body25 import FIRST_POSE
 from dancerev.model.features import FEATURE_VERSION
 from dancerev.model.network.original import OriginalConfig, OriginalNetwork, load_original, own_frames
 
@@ -49,8 +52,19 @@ def test_positions_are_absolute_and_count_from_one():
     torch.testing.assert_close(table[3, :4], torch.tensor(expected))
     network.encoder.layer_stack = torch.nn.ModuleList()
     torch.testing.assert_close(network.encode(torch.zeros(1, 5, 6))[0], table[1:6])
-    with pytest.raises(ValueError, match="40 positions"):
-        network.encode(torch.zeros(1, 41, 6))
+
+
+def test_long_music_is_encoded_in_windows_that_agree_where_they_meet():
+    """Without positions a frame depends on what it sees alone, so that windows give what one pass would."""
+    network = tiny(layers=2, positions=40)
+    torch.nn.init.zeros_(network.encoder.position_enc.weight)
+    whole = tiny(layers=2, positions=200)
+    torch.nn.init.zeros_(whole.encoder.position_enc.weight)
+    weights = {name: x for name, x in network.state_dict().items() if "position_enc" not in name}
+    whole.load_state_dict(weights, strict=False)
+    for frames in (41, 100, 173):
+        features = torch.randn(2, frames, 6)
+        torch.testing.assert_close(network.encode(features), whole.encode(features), atol=1e-6, rtol=1e-6)
 
 
 def test_what_a_pose_says_takes_three_frames_to_the_output():
@@ -184,6 +198,123 @@ def published():
     )
     weights = {name: 0.1 * torch.randn(shape) for name, shape in SHAPES.items()}
     return {"model": weights, "args": args, "epoch": 5500}
+
+
+GOLDEN = json.loads((Path(__file__).parent / "golden_original.json").read_text())
+"""Outputs of the original's own code (commit 6d0ba39) with the weights and the music of this file."""
+
+
+def drawn(shapes, seed=0):
+    """Weights by name, drawn in the order of the names as they were for the golden numbers."""
+    random = np.random.RandomState(seed)
+    return {
+        name: torch.from_numpy((random.standard_normal(s) / (s[-1] if len(s) > 1 else 10) ** 0.5).astype(np.float32))
+        for name, s in sorted(shapes.items())
+    }
+
+
+def second_version(layers, window, features=12):
+    """A checkpoint as the second version's training saves it, tiny, with drawn weights."""
+    sizes = {"features": features, "width": 24, "layers": layers, "heads": 2, "feed_forward": 32, "key_width": 8}
+    config = OriginalConfig(**sizes, window=window, positions=320, hidden=32)
+    network = OriginalNetwork(config)
+    weights = drawn({name: tuple(p.shape) for name, p in network.named_parameters() if p.requires_grad})
+    weights["encoder.position_enc.weight"] = network.encoder.position_enc.weight
+    args = argparse.Namespace(
+        max_seq_len=320,
+        d_frame_vec=features,
+        frame_emb_size=24,
+        d_model=24,
+        n_layers=layers,
+        n_head=2,
+        d_k=8,
+        d_v=8,
+        d_inner=32,
+        dropout=0.1,
+        d_pose_vec=50,
+        pose_emb_size=50,
+        condition_step=10,
+        sliding_windown_size=window,
+        lambda_v=0.01,
+    )
+    return {"model": {f"module.{name}": x for name, x in weights.items()}, "args": args, "epoch": 1}
+
+
+def first_version():
+    """As :func:`second_version`, of the first."""
+    linear = {"weight": (24, 24), "bias": (24,)}
+    layer = {
+        **{f"self_attn.{name}{scope}": linear for name in ("query", "key", "value") for scope in ("", "_global")},
+        "fc": linear,
+        "layer_norm": {"weight": (24,), "bias": (24,)},
+        "pos_ffn.w_1": {"weight": (24, 24, 1), "bias": (24,)},
+        "pos_ffn.w_2": {"weight": (24, 24, 1), "bias": (24,)},
+        "pos_ffn.layer_norm": {"weight": (24,), "bias": (24,)},
+    }
+    cell = {"weight_ih": (128, 32), "weight_hh": (128, 32), "bias_ih": (128,), "bias_hh": (128,)}
+    modules = {
+        "encoder.src_emb": {"weight": (24, 12), "bias": (24,)},
+        **{f"encoder.layer_stack.{i}.{name}": shapes for i in (0, 1) for name, shapes in layer.items()},
+        "decoder.tgt_emb": {"weight": (32, 50), "bias": (32,)},
+        **{f"decoder.lstm{i}": cell for i in (1, 2, 3)},
+        "linear": {"weight": (50, 56), "bias": (50,)},
+    }
+    weights = drawn({f"{name}.{kind}": shape for name, shapes in modules.items() for kind, shape in shapes.items()})
+    weights["encoder.position_enc.weight"] = OriginalNetwork(
+        OriginalConfig(width=24, positions=320)
+    ).encoder.position_enc.weight
+    args = argparse.Namespace(
+        frame_dim=12,
+        encoder_hidden_size=24,
+        pose_dim=50,
+        decoder_hidden_size=32,
+        max_seq_len=320,
+        num_heads=2,
+        num_layers=2,
+        window_size=15,
+        fixed_steps=10,
+        alpha=0.01,
+        dropout=0.1,
+    )
+    return {"model": {f"module.{name}": x for name, x in weights.items()}, "args": args, "epoch": 1}
+
+
+@pytest.fixture
+def music():
+    """(1, 300, 12) at the scale of MFCC, and (1, 300, 50) poses."""
+    random = np.random.RandomState(1)
+    features = torch.from_numpy((60 * random.standard_normal((1, 300, 12)) - 20).astype(np.float32))
+    return features, torch.from_numpy(random.standard_normal((1, 300, 50)).astype(np.float32))
+
+
+def saved(checkpoint, folder):
+    torch.save(checkpoint, folder / "epoch_1.pt")
+    return load_original(folder / "epoch_1.pt")
+
+
+def assert_golden(made, expected):
+    np.testing.assert_allclose(made[0, GOLDEN["frames"]].detach().numpy(), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("layers", "window"), [(1, 20), (1, 90), (2, 20), (2, 90)])
+def test_equals_the_published_code(layers, window, music, tmp_path):
+    network, golden = saved(second_version(layers, window), tmp_path), GOLDEN["networks"][f"{layers} {window}"]
+    features, poses = music
+    begin = torch.from_numpy(FIRST_POSE)
+    assert_golden(network.encode(features), golden["encoder"])
+    for own in (0, 5, 20):
+        memory = network.initial_memory(1, torch.Generator().manual_seed(3))
+        assert_golden(network(features, poses, own_frames(300, own), begin, memory), golden[f"own {own}"])
+    memory = network.initial_memory(1, torch.Generator().manual_seed(3))
+    assert_golden(network.generate(features, begin, memory), golden["generation"])
+
+
+def test_the_first_version_equals_its_published_code(music, tmp_path):
+    network, (features, _) = saved(first_version(), tmp_path), music
+    assert_golden(network.encode(features), GOLDEN["first version"]["encoder"])
+    memory = network.initial_memory(1, torch.Generator().manual_seed(3))
+    made = network.generate(features, torch.from_numpy(FIRST_POSE), memory)
+    assert_golden(made, GOLDEN["first version"]["generation"])
 
 
 def test_published_checkpoints_load(published, tmp_path):

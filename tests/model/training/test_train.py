@@ -303,13 +303,13 @@ def test_bad_arguments_are_told_in_one_line(tmp_path, capsys, arguments):
     ("arguments", "following"),
     [
         ([], "dancerev-export dance.ckpt -o model.onnx"),
-        (["--look-ahead", "5"], "generate_original dance.ckpt --music FOLDER -o DIR --ours"),
-        (["--network", "original"], "generate_original dance.ckpt --music FOLDER -o DIR"),
+        (["--look-ahead", "5"], "generate_offline dance.ckpt --music FOLDER -o DIR --ours"),
+        (["--network", "original"], "generate_offline dance.ckpt --music FOLDER -o DIR"),
     ],
 )
 def test_a_finished_training_says_what_can_be_done_with_it(tmp_path, monkeypatch, capsys, arguments, following):
     """What looks ahead cannot be exported."""
-    monkeypatch.setattr("dancerev.model.train.train", lambda _: Path("dance.ckpt"))
+    monkeypatch.setattr("dancerev.model.training.train.train", lambda _: Path("dance.ckpt"))
     assert main([str(tmp_path), *arguments]) == 0
     assert capsys.readouterr().out.endswith(f"{following}\n")
 
