@@ -10,7 +10,7 @@ import math
 import os
 import sys
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import metadata
 from typing import NoReturn, ParamSpec
 
@@ -141,6 +141,27 @@ def command(prog: str) -> Callable[[Callable[Parameters, int]], Callable[Paramet
         return ended
 
     return decorate
+
+
+@contextlib.contextmanager
+def progress(description: str, total: float | None = None) -> Iterator[Callable[[float], None]]:
+    """Show a bar on stderr while the body runs, in a terminal only, and remove it afterwards.
+
+    Args:
+        description: what is done, a word or two.
+        total: units of work, or None where it is not known: then the bar shows that work goes on.
+
+    Yields:
+        A function that adds units of work to the bar.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(description, total=total)
+        yield lambda units: bar.advance(task, units)
 
 
 def print_error(prog: str, error: object) -> None:

@@ -23,7 +23,7 @@ from rich.table import Table
 
 from dancerev.clients.osc import MAX_DATAGRAM
 from dancerev.clients.vmc import VmcSender
-from dancerev.command_line import ArgumentParser, command
+from dancerev.command_line import ArgumentParser, command, progress
 from dancerev.errors import ModelError
 from dancerev.model.features import FEATURE_SIZE, network_input
 from dancerev.model.pose import FRAME_RATE, POSE_SIZE
@@ -46,6 +46,7 @@ HOUR = 54_000
 """Frames of an hour."""
 
 _CROWD = 16  # dancers, of the second measurement
+_BUDGET = 1000.0 / FRAME_RATE  # ms from frame to frame
 
 Samples = npt.NDArray[np.float32]
 Percentiles = dict[str, dict[str, float]]
@@ -222,14 +223,21 @@ def after_an_hour(make: Callable[[], DanceStream], samples: Samples, age: int = 
 
 
 def bench(model: str, provider: str, seconds: float, hour: bool) -> dict[str, Any]:
-    """All measurements, ready for JSON.
+    """Return all measurements, ready for JSON.
+
+    Args:
+        model: name or path.
+        provider: one of :data:`~dancerev.realtime.providers.PROVIDERS`.
+        seconds: of paced dancing.
+        hour: measure a frame after an hour of dancing too.
 
     Raises:
         ModelError: no such model.
     """
     samples = np.concatenate(list(decode(demo_path())))
     paced = samples[: round(seconds * FRAME_RATE) * FRAME_SAMPLES]
-    network = DanceModel(model, provider)
+    with progress("loading the model"):
+        network = DanceModel(model, provider)
     notes = [network.note] if network.note else []
     report: dict[str, Any] = {"model": model, "provider": network.provider, "threads": THREADS, "dancers": {}}
     crowds = {1: network}
@@ -238,40 +246,50 @@ def bench(model: str, provider: str, seconds: float, hour: bool) -> dict[str, An
     except ModelError as error:
         notes.append(str(error))
     for dancers, crowd in crowds.items():
-        music = samples if dancers == 1 else paced
-        mean = generation(crowd, music)
-        report["dancers"][str(dancers)] = {
-            "paced": measure(crowd, paced, paced=True),
-            "back_to_back": measure(crowd, music, paced=False),
-            "generation_ms": mean,
-            "times_real_time": 1000.0 / FRAME_RATE / mean,
-        }
-    alone = report["dancers"]["1"]
-    try:
-        original = original_way(paced)
-    except ImportError as error:
-        notes.append(f"the original's way is not measured: it needs the extra train ({error})")
-        report["original"] = None
-    else:
-        report["original"] = original | {
-            "times_our_stream": original["ms_per_frame"] / alone["generation_ms"],
-            "times_our_step": original["dancing"] / alone["back_to_back"]["step"]["p50"],
-        }
+        with progress(f"measuring {dancers} dancer{'s' if dancers > 1 else ''}"):
+            report["dancers"][str(dancers)] = _crowd_report(crowd, samples if dancers == 1 else paced, paced)
+    with progress("measuring the original's way"):
+        report["original"] = _original_report(paced, report["dancers"]["1"], notes)
     report["after_an_hour"] = None
     if hour:
-        report["after_an_hour"] = after_an_hour(
-            lambda: DanceStream(side_by_side(DanceModel(model, provider), [ANY_STYLE])), samples
-        )
+        with progress("dancing for an hour of frames"):
+            report["after_an_hour"] = after_an_hour(
+                lambda: DanceStream(side_by_side(DanceModel(model, provider), [ANY_STYLE])), samples
+            )
     return report | {"notes": notes}
+
+
+def _crowd_report(network: DanceModel, music: Samples, paced: Samples) -> dict[str, Any]:
+    """Measure all dancers of ``network``: paced, back to back, and as a file is danced to."""
+    mean = generation(network, music)
+    return {
+        "paced": measure(network, paced, paced=True),
+        "back_to_back": measure(network, music, paced=False),
+        "generation_ms": mean,
+        "times_real_time": 1000.0 / FRAME_RATE / mean,
+    }
+
+
+def _original_report(music: Samples, alone: dict[str, Any], notes: list[str]) -> dict[str, float] | None:
+    """Measure the original's way and compare it with one dancer's report; None and a note where torch is missing."""
+    try:
+        original = original_way(music)
+    except ImportError as error:
+        notes.append(f"the original's way is not measured: it needs the extra train ({error})")
+        return None
+    return original | {
+        "times_our_stream": original["ms_per_frame"] / alone["generation_ms"],
+        "times_our_step": original["dancing"] / alone["back_to_back"]["step"]["p50"],
+    }
 
 
 def print_report(report: dict[str, Any], console: Console) -> None:
     """Print the tables."""
     for dancers, measured in report["dancers"].items():
         table = Table(
-            title=f"dancers: {dancers}; {report['provider']}, threads: {report['threads']}; ms of 66.7 a frame"
+            title=f"dancers: {dancers}; {report['provider']}, threads: {report['threads']}; ms of {_BUDGET:.1f} a frame"
         )
-        for column in ("stage", "paced p50", "paced p99", "back to back p50", "back to back p99"):
+        for column in ("stage", "paced p50", "paced p99", "unpaced p50", "unpaced p99"):
             table.add_column(column, justify="left" if column == "stage" else "right")
         for stage in (*STAGES, FRAME):
             numbers = [measured[way][stage][p] for way in ("paced", "back_to_back") for p in ("p50", "p99")]
@@ -287,6 +305,17 @@ def print_report(report: dict[str, Any], console: Console) -> None:
         console.print(f"frame {HOUR}: {late[str(HOUR)]:.3f} ms, {late['ratio']:.3f} × frame 100")
     for note in report["notes"]:
         console.print(f"note: {note}", soft_wrap=True, markup=False)
+    for dancers, measured in report["dancers"].items():
+        console.print(verdict(int(dancers), measured["paced"][FRAME]["p99"]), highlight=False)
+
+
+def verdict(dancers: int, milliseconds: float) -> str:
+    """Say in words whether a frame that takes so long (p99, paced) fits between two frames."""
+    who = f"{dancers} dancer{'s' if dancers > 1 else ''}"
+    if milliseconds > _BUDGET:
+        return f"{who}: too slow, {milliseconds:.1f} of {_BUDGET:.1f} ms; poses would be late"
+    tight = ", but leaves little for other programs" if milliseconds > 0.5 * _BUDGET else ""
+    return f"{who}: fits, {milliseconds:.1f} of {_BUDGET:.1f} ms{tight}"
 
 
 def _parser() -> ArgumentParser:
@@ -312,7 +341,7 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.json:
         arguments.json.write_text(json.dumps(report, indent=1) + "\n")
     console = Console()
-    print_report(report, console if console.is_terminal else Console(width=100))
+    print_report(report, console if console.is_terminal else Console(width=80))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""``dancerev-export``: a training checkpoint becomes one ONNX graph of one step, its state in and out by name."""
+"""``dancerev-export``: convert a training checkpoint to an ONNX graph of one step, its state in and out by name."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import tempfile
 import warnings
 from pathlib import Path
 
+import numpy as np
 import onnx
 import torch
 from torch import Tensor, nn
 
-from dancerev.command_line import ArgumentParser, command
+from dancerev.command_line import ArgumentParser, command, progress, whole_number
 from dancerev.errors import ModelError
 from dancerev.model.features import FEATURE_NAMES, FEATURE_VERSION
 from dancerev.model.network.checkpoint import load_checkpoint
@@ -21,9 +22,10 @@ from dancerev.model.network.dance_network import DanceNetwork, State
 from dancerev.model.pose import FRAME_RATE, POSE_SIZE
 from dancerev.model.skeleton import BONES
 from dancerev.model.step_format import DANCERS, FORMAT_VERSION, INPUTS, METADATA_KEY, POSE_OUTPUT, STATE
+from dancerev.realtime.dance_model import DanceModel
 
-from .parity import prove, rest_vector
-from .precision import PRECISIONS, in_precision, precision_of, read_model
+from .parity import PROOF_FRAMES, StepSession, prove, rest_vector
+from .precision import PRECISIONS, in_precision, precision_of, print_comparison, read_model
 from .tensorrt_engine import build_engines
 
 
@@ -109,16 +111,28 @@ def save(model: onnx.ModelProto, path: Path) -> None:
     partial.replace(path)
 
 
-def verify(network: DanceNetwork, path: Path) -> int:
-    """Print the proof of parity; returns the exit code."""
-    exit_code = 0
-    for compared, worst, allowed in prove(network, path):
-        print(f"{compared}: {worst:.1e} (at most {allowed:.0e})")
-        if not worst <= allowed:
-            exit_code = 1
-    if exit_code:
-        print("dancerev-export: the graph does not do what the network does", file=sys.stderr)
-    return exit_code
+def verify(network: DanceNetwork, path: Path) -> bool:
+    """Print every comparison of graph and network, and the verdict; return whether they agree."""
+    agree = True
+    with progress("verifying", PROOF_FRAMES) as advance:
+        compared = list(prove(network, path, advance))
+    for name, worst, allowed in compared:
+        print(f"{name}: {worst:.1e} (at most {allowed:.0e})")
+        agree = agree and worst <= allowed  # NaN does not agree
+    print("verified: the graph dances as the network does" if agree else "NOT verified: the graph differs")
+    return agree
+
+
+def check_runs(path: Path) -> None:
+    """Load a graph as the show does and run one step.
+
+    Raises:
+        ModelError: the graph cannot be loaded, or its first pose is not finite.
+    """
+    DanceModel(str(path), "cpu")
+    session = StepSession(path)
+    if not np.isfinite(session.step(session.zeros)[0]).all():
+        raise ModelError(f"{path.name}: its poses are not finite; the weights are damaged")
 
 
 def _parser() -> ArgumentParser:
@@ -126,49 +140,72 @@ def _parser() -> ArgumentParser:
     parser.add_argument(
         "source", metavar="CHECKPOINT|MODEL", help="made by dancerev-train; or an exported model, by file or name"
     )
-    parser.add_argument("-o", "--out", type=Path, required=True, metavar="MODEL.onnx")
+    parser.add_argument("-o", "--out", type=Path, metavar="MODEL.onnx", help="the file to write")
     parser.add_argument("--licence", default="unspecified", help="of a checkpoint's weights, written into the file")
     parser.add_argument("--verify", action="store_true", help="prove that the graph does what the checkpoint does")
     parser.add_argument(
         "--precision", choices=PRECISIONS, help="of the file; a proof is of fp32 (default: as the source is, fp32)"
     )
     parser.add_argument("--tensorrt", action="store_true", help="build TensorRT engines as well, where they can be")
-    parser.add_argument("--dancers", type=int, default=1, metavar="N", help="that the engines are for (default 1)")
+    parser.add_argument(
+        "--dancers", type=whole_number(1), default=1, metavar="N", help="that the engines are for (default 1)"
+    )
+    parser.add_argument(
+        "--compare", action="store_true", help="print size, speed and accuracy of every precision, and write nothing"
+    )
     return parser
 
 
 @command("dancerev-export")
 def main(argv: list[str] | None = None) -> int:
-    """Command line; returns the exit code."""
-    arguments = _parser().parse_args(argv)
+    """Run the command; return the exit code."""
+    parser = _parser()
+    arguments = parser.parse_args(argv)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    if arguments.dancers < 1:
-        raise ModelError("--dancers must be at least 1")
+    if arguments.compare:
+        print_comparison(arguments.source)
+        return 0
+    if arguments.out is None:
+        parser.error("-o is missing: the file to write")
     if arguments.out.is_dir() or not arguments.out.parent.is_dir():
-        raise ModelError(f"{arguments.out}: not a file in a folder that there is")
-    # Beside it, and moved when all is done: what fails leaves the file that was there.
+        raise ModelError(f"{arguments.out}: not a file in an existing folder")
+    # Written next to it and moved when all is done: what fails leaves the old file.
     with tempfile.TemporaryDirectory(prefix=".export-", dir=arguments.out.parent) as folder:
         draft = Path(folder) / arguments.out.name
-        network = _export(arguments.source, draft, arguments.licence)
+        with progress("exporting"):
+            network = _export(arguments.source, draft, arguments.licence)
         if arguments.verify:
             if network is None:
                 raise ModelError(f"--verify needs a checkpoint to compare with, which {arguments.source} is not")
-            if exit_code := verify(network, draft):
-                return exit_code
-        model = onnx.load(draft)
-        precision = precision_of(model)
-        if arguments.precision not in (None, precision):
-            precision = arguments.precision
-            save(in_precision(model, precision), draft)
+            if not verify(network, draft):
+                return 1
+        precision = _convert(draft, arguments.precision)
+        check_runs(draft)
         draft.replace(arguments.out)
     print(f"{arguments.out}: {precision}, {arguments.out.stat().st_size / 1e6:.1f} MB")
     if arguments.tensorrt:
-        engines, reasons = build_engines(arguments.out, arguments.dancers)
-        for engine in engines:
-            print(f"{engine}: {engine.stat().st_size / 1e6:.1f} MB, for {arguments.dancers} dancers")
-        for reason in reasons:
-            print(f"note: {reason}", file=sys.stderr)
+        _build_engines(arguments.out, arguments.dancers)
     return 0
+
+
+def _convert(path: Path, precision: str | None) -> str:
+    """Convert the graph in ``path`` to ``precision``, if that is another than it has; return the one it has then."""
+    model = onnx.load(path)
+    if precision in (None, precision_of(model)):
+        return precision_of(model)
+    with progress(f"converting to {precision}"):
+        save(in_precision(model, precision), path)
+    return precision
+
+
+def _build_engines(path: Path, dancers: int) -> None:
+    """Build every kind of TensorRT engine next to the graph; print the files, and why others could not be built."""
+    with progress("building engines"):
+        engines, reasons = build_engines(path, dancers)
+    for engine in engines:
+        print(f"{engine}: {engine.stat().st_size / 1e6:.1f} MB, for {dancers} dancer{'s' if dancers > 1 else ''}")
+    for reason in reasons:
+        print(f"note: {reason}", file=sys.stderr)
 
 
 def _export(source: str, out: Path, licence: str) -> DanceNetwork | None:

@@ -1,18 +1,16 @@
-"""``python -m dancerev.export.precision MODEL``: the same step graph in fewer bits, and what that costs and gains.
+"""The step graph in fewer bits, and what that costs and gains: ``dancerev-export MODEL --compare``.
 
-``fp16`` computes in half precision where the provider can. ``int8`` has the weights of the large matrix products of
-the decoder in 8 bits, one scale for each output, and quantises what they are multiplied with as it comes. What leads to
-the draw of a code stays as it is, so that given the same input the same code is drawn. On stage the input is not the
-same for long: the prior reads where the dancer stands, bodies that differ by millimetres stand elsewhere, and a seed
-dances another dance in each precision after some seconds. Inputs, outputs and state stay as they are too, and every
-variant runs wherever fp32 does. The table tells size and time, and how far the bodies part from those of fp32;
-``dancerev-generate --model`` with each and ``dancerev-evaluate`` tell whether it shows.
+``fp16`` computes in half precision where the provider can. ``int8`` stores the weights of the decoder's large matrix
+products in 8 bits, with one scale for each output, and quantises their inputs dynamically. Everything that leads to the
+sampling of a code stays in fp32, so the same input samples the same code. In a show the input differs soon: the prior
+reads where the dancer stands, and bodies that differ by millimetres stand elsewhere. The same seed therefore gives a
+different dance in each precision after some seconds. Inputs, outputs and state stay in fp32 too, so every variant runs
+wherever fp32 does. ``dancerev-generate --model`` and ``dancerev-evaluate`` show whether the dance suffers.
 """
 
 from __future__ import annotations
 
 import logging
-import sys
 import tempfile
 import textwrap
 import time
@@ -26,7 +24,7 @@ import onnx
 from rich.console import Console
 from rich.table import Table
 
-from dancerev.command_line import ArgumentParser, command
+from dancerev.command_line import progress
 from dancerev.errors import ModelError
 from dancerev.model import rotation
 from dancerev.model.pose import FRAME_RATE, HEIGHT, ROTATIONS
@@ -37,6 +35,9 @@ from dancerev.realtime.dance_model import DanceModel, model_path
 from .parity import Array, StepSession, demo_features, rest_vector
 
 PRECISIONS = ("fp32", "fp16", "int8")
+
+_DEMO_FRAMES = 1170  # the whole demo track
+_PACED_FRAMES = 225  # 15 s
 
 _LARGE = 1 << 16  # numbers in a weight: smaller products cost less than to quantise what they are multiplied with
 
@@ -212,25 +213,25 @@ def times(models: list[Path], features: Array, paced: bool) -> list[npt.NDArray[
     return [np.array(each) for each in spent]
 
 
-@command("dancerev.export.precision")
-def main(argv: list[str] | None = None) -> int:
-    """Command line; returns the exit code."""
-    parser = ArgumentParser("python -m dancerev.export.precision", "What each precision of a model costs and gains.")
-    parser.add_argument("model", metavar="NAME|PATH", help="bundled or exported model, fp32")
-    parser.add_argument("-o", "--out", type=Path, metavar="FOLDER", help="keep the variants there")
-    arguments = parser.parse_args(argv)
-    table = Table(title="against fp32 over the demo track, and ms a step")
-    for column in ("", "MB", "paced p50", "p99", "back to back p50", "p99", "mean mm", "max mm", "other draws"):
+def print_comparison(model: str) -> None:
+    """Print size, milliseconds a step and difference from fp32 of a model in every precision.
+
+    Args:
+        model: a bundled model by its name, or an exported file, in fp32.
+
+    Raises:
+        ModelError: no such model, or one in another precision.
+    """
+    table = Table(title="Precisions: ms a step paced at 15 Hz and back to back; difference from fp32")
+    for column in ("", "MB", "paced\np50", "\np99", "unpaced\np50", "\np99", "mean\nmm", "max\nmm", "other\ndraws"):
         table.add_column(column, justify="right")
-    with tempfile.TemporaryDirectory() as folder:
-        graph = read_model(arguments.model)
-        features = demo_features(1170)  # all of it
-        out = arguments.out or Path(folder)
-        out.mkdir(parents=True, exist_ok=True)
-        paths = [out / f"{precision}.onnx" for precision in PRECISIONS]
+    graph = read_model(model)
+    with tempfile.TemporaryDirectory() as folder, progress("comparing precisions"):
+        features = demo_features(_DEMO_FRAMES)
+        paths = [Path(folder) / f"{precision}.onnx" for precision in PRECISIONS]
         for precision, path in zip(PRECISIONS, paths, strict=True):
             onnx.save(in_precision(graph, precision), path)
-        paced, unpaced = times(paths, features[:225], True), times(paths, features, False)
+        paced, unpaced = times(paths, features[:_PACED_FRAMES], True), times(paths, features, False)
         for precision, path, slow, fast in zip(PRECISIONS, paths, paced, unpaced, strict=True):
             apart = difference(paths[0], path, features)
             milliseconds = [f"{np.percentile(x, p):.2f}" for x in (slow, fast) for p in (50, 99)]
@@ -243,9 +244,6 @@ def main(argv: list[str] | None = None) -> int:
                 f"{apart['other_draws']:.2%}",
             )
     console = Console()
-    (console if console.is_terminal else Console(width=120)).print(table)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    (console if console.is_terminal else Console(width=80)).print(table)
+    fastest = PRECISIONS[int(np.argmin([np.percentile(each, 50) for each in paced]))]
+    console.print(f"fastest here: {fastest}, {1000.0 / FRAME_RATE:.1f} ms are available a frame", highlight=False)

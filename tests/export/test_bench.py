@@ -17,6 +17,7 @@ from dancerev.export.bench import (
     main,
     measure,
     original_way,
+    verdict,
 )
 from dancerev.realtime.audio.clock import SAMPLE_RATE
 from dancerev.realtime.dance_model import DanceModel
@@ -116,3 +117,8 @@ def test_without_torch_the_original_way_is_left_out(exported, monkeypatch):
     (note,) = report["notes"]
     assert "needs the extra train" in note
     assert list(report["dancers"]) == ["1", "16"]
+
+
+@pytest.mark.parametrize(("milliseconds", "word"), [(3.0, "fits"), (40.0, "little"), (70.0, "too slow")])
+def test_the_verdict_is_in_words(milliseconds, word):
+    assert word in verdict(16, milliseconds)

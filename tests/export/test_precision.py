@@ -10,7 +10,6 @@ from signals import write_wav
 from dancerev.export.export import main, save
 from dancerev.export.parity import demo_features
 from dancerev.export.precision import difference, in_precision, precision_of, times
-from dancerev.export.precision import main as compare
 from dancerev.export.tensorrt_engine import graph_tensors, with_dancers
 from dancerev.model.step_format import METADATA_KEY
 from dancerev.realtime.dance_model import model_path
@@ -55,7 +54,7 @@ def test_a_model_is_copied_in_the_precision_it_has_and_in_no_other(variants, tmp
 def test_only_a_model_in_fp32_is_compared_with_its_variants(variants, tmp_path, capsys):
     (tmp_path / "damaged.onnx").write_bytes((variants / "fp32.onnx").read_bytes()[:1000])
     for source in (variants / "int8.onnx", tmp_path / "damaged.onnx"):
-        assert compare([str(source)]) == 2
+        assert main([str(source), "--compare"]) == 2
         assert capsys.readouterr().err.count("\n") == 1
 
 
