@@ -126,7 +126,8 @@ def measure(network: DanceModel, samples: Samples, paced: bool) -> Percentiles:
     on("beat", stream.extractor.tracker, "update", within="features")
     on("step", network, "step")
     for dancer in stream.dancers:
-        on("post", dancer, "move")
+        on("post", dancer, "decode")
+        on("post", dancer, "finish")
     for interpolator in stream.interpolators:
         on("interpolate", interpolator, "push")
     for sender in senders:
