@@ -4,8 +4,9 @@ A show::
 
     import dancerev
 
-    stream = dancerev.DanceStream(dancerev.Dancer(dancerev.DanceModel(), style="salsa"))
-    dancerev.Show(dancerev.open_source("mic"), stream, dancerev.VmcSender("127.0.0.1")).run()
+    stream = dancerev.DanceStream(dancerev.Dancer(style="salsa"))
+    with dancerev.open_source("mic") as source, dancerev.VmcSender("127.0.0.1") as sink:
+        dancerev.Show(source, stream, sink).run()
 
 The names below are the stable interface. Each is imported when it is first used, so ``import dancerev`` is quick and
 loads neither ONNX Runtime nor pygame nor torch.

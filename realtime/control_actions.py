@@ -16,6 +16,7 @@ from dancerev.model.features import BeatState
 from dancerev.model.pose import FRAME_RATE
 
 from .beat.tracker import FORGET_BELOW
+from .body.arrangement import formation
 from .dance_model import ANY_STYLE
 from .performance.performance import Action
 from .performance.table import CONTROLS, Value
@@ -103,6 +104,9 @@ class ControlActions:
                 actions[name](value, time.perf_counter())
         self.tick()
         self._blend = blend
+        places = formation(self._stream.arrangement.formation, len(self._dancers))
+        for dancer, place in zip(self._dancers, places, strict=True):
+            dancer.middle = place
 
     def tick(self) -> None:
         """Move on what takes time."""

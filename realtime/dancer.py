@@ -41,7 +41,7 @@ class Dancer:
 
     def __init__(
         self,
-        model: DanceModel,
+        model: DanceModel | None = None,
         style: str = ANY_STYLE,
         seed: int = 0,
         lead: float = 0.0,
@@ -53,7 +53,7 @@ class Dancer:
         """Make a dancer.
 
         Args:
-            model: the network.
+            model: the network; by default the bundled one.
             style: one of the model's, or "any".
             seed: of the draws that decide what to dance.
             lead: seconds by which the dance is to be ahead of the music, to make up for delays after it.
@@ -65,7 +65,7 @@ class Dancer:
         Raises:
             ModelError: unknown style.
         """
-        self.model = model
+        self.model = model = DanceModel() if model is None else model
         self.style = model.style_vector(style)
         self.lead = lead
         self.temperature = temperature

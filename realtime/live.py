@@ -99,9 +99,6 @@ def _make_stream(config: ShowConfig, model: DanceModel) -> DanceStream:
     tracker = make_tracker(config.beat_engine, config.bpm_range, config.midi_port)
     lead = float(config.controls["offset"] or 0.0) / 1000.0
     dancers = side_by_side(model, config.styles or (ANY_STYLE,), config.seed, lead)
-    if config.together:
-        for dancer in dancers:
-            dancer.middle[:] = 0.0
     return DanceStream(dancers, config.fps, FeatureExtractor(tracker))
 
 

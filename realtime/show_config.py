@@ -50,7 +50,6 @@ class ShowConfig:
     travel: Literal["hips", "root"]
     upper_chest: bool
     bundles: bool
-    together: bool
     preview: bool | None
     fps: int
     beat_engine: str
@@ -259,6 +258,8 @@ def show_config(arguments: argparse.Namespace) -> ShowConfig:
     if not isinstance(midi_map, dict) or not all(name in CONTROLS for name in midi_map.values()):
         raise InputError(f'{arguments.settings}: [midi] maps "cc 20" or "note 36" to the name of a control')
     controls = {name: getattr(arguments, name) for name in _CONTROLS if getattr(arguments, name) is not None}
+    if arguments.together:
+        controls["formation"] = "together"
     controls |= {"offset": arguments.latency_offset, "seed": arguments.seed, "fps": str(arguments.fps)}
     return ShowConfig(
         input=arguments.input,
@@ -269,7 +270,6 @@ def show_config(arguments: argparse.Namespace) -> ShowConfig:
         travel=arguments.travel,
         upper_chest=not arguments.no_upper_chest,
         bundles=not arguments.no_bundles,
-        together=arguments.together,
         preview=arguments.preview,
         fps=arguments.fps,
         beat_engine=arguments.beat_engine,

@@ -26,7 +26,7 @@ from dancerev.model.skeleton import BONES, INDEX
 Array = npt.NDArray[Any]
 
 CREWS = ("free", "unison", "canon", "mirror")
-FORMATIONS = ("line", "v", "circle")
+FORMATIONS = ("line", "v", "circle", "together")
 SPACING = 2.5
 """Metres from dancer to dancer in a formation."""
 
@@ -65,12 +65,14 @@ def formation(name: str, count: int) -> npt.NDArray[np.float32]:
     """(count, 3) metres: where each dancer's part of the stage has its centre; the audience is on +Z.
 
     Args:
-        name: one of :data:`FORMATIONS`. In a V the middle is nearest to the audience; a circle has
-            :data:`SPACING` between neighbours.
+        name: one of :data:`FORMATIONS`. In a V the middle is nearest to the audience; together all are at the centre,
+            for programs with one avatar each.
         count: number of dancers.
     """
-    line = (np.arange(count) - (count - 1) / 2.0) * SPACING
     places = np.zeros((count, 3), dtype=np.float32)
+    if name == "together":
+        return places
+    line = (np.arange(count) - (count - 1) / 2.0) * SPACING
     if name == "circle" and count > 1:
         radius = SPACING / (2.0 * math.sin(math.pi / count))
         angles = 2.0 * math.pi * np.arange(count) / count
@@ -78,7 +80,6 @@ def formation(name: str, count: int) -> npt.NDArray[np.float32]:
         return places
     places[:, 0] = line
     if name == "v":
-        places[:, 0] *= 0.8
         places[:, 2] = np.abs(line).max() * 0.3 - 0.6 * np.abs(line)
     return places
 

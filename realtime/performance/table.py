@@ -187,7 +187,7 @@ _ROWS = (
         "choice",
         "where several dancers stand",
         "line",
-        choices=("line", "v", "circle"),
+        choices=("line", "v", "circle", "together"),
         key=(("o", None),),
         quantisable=True,
     ),
