@@ -18,10 +18,11 @@ from dancerev.command_line import ArgumentParser, command, progress, whole_numbe
 from dancerev.errors import ModelError
 from dancerev.model.features import FEATURE_NAMES, FEATURE_VERSION
 from dancerev.model.network.checkpoint import load_checkpoint
-from dancerev.model.network.dance_network import DanceNetwork, State
+from dancerev.model.network.dance_network import Conditions, DanceNetwork, State
 from dancerev.model.pose import FRAME_RATE, POSE_SIZE
 from dancerev.model.skeleton import BONES
 from dancerev.model.step_format import DANCERS, FORMAT_VERSION, INPUTS, METADATA_KEY, POSE_OUTPUT, STATE
+from dancerev.model.styles import DEFAULT_STYLE
 from dancerev.realtime.dance_model import DanceModel
 
 from .parity import PROOF_FRAMES, StepSession, prove, rest_vector
@@ -37,8 +38,8 @@ class _Step(nn.Module):
         self.network = network
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        features, style, stage, noise, *state = inputs
-        pose, new_state = self.network.step(features, style, stage, noise, State(*state))
+        *given, noise = inputs[: len(INPUTS)]
+        pose, new_state = self.network.step(Conditions(*given), noise, State(*inputs[len(INPUTS) :]))
         return (pose, *new_state)
 
 
@@ -64,6 +65,9 @@ def export_step(network: DanceNetwork, path: Path, licence: str = "unspecified")
         torch.zeros(batch, len(FEATURE_NAMES)),
         torch.full((batch, len(config.styles)), 1.0 / len(config.styles)),
         torch.zeros(batch, 2),
+        torch.zeros(batch, 2),
+        torch.zeros(batch, 1),
+        torch.zeros(batch, 1),
         torch.zeros(batch, config.codes),
     )
     dancers = torch.export.Dim(DANCERS, min=1, max=1024)
@@ -93,6 +97,8 @@ def export_step(network: DanceNetwork, path: Path, licence: str = "unspecified")
                     "pose_size": POSE_SIZE,
                     "frame_rate": FRAME_RATE,
                     "styles": config.styles,
+                    "default_style": DEFAULT_STYLE if DEFAULT_STYLE in config.styles else config.styles[0],
+                    "vigour": [round(x, 4) for x in network.vigour_offset.tolist()],
                     "codes": config.codes,
                     "licence": licence,
                     "parameters": int(sum(p.numel() for p in network.parameters())),

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from dancerev.model.corpus.song import hear
 from dancerev.model.features import BEAT, FEATURE_SIZE
-from dancerev.model.network.dance_network import DanceNetwork, State
+from dancerev.model.network.dance_network import Conditions, DanceNetwork, State
 from dancerev.model.network.free_run import gumbel
 from dancerev.model.pose import FRAME_RATE, POSE_SIZE, encode, rest_pose
 from dancerev.model.step_format import DANCERS, INPUTS, POSE_OUTPUT, STATE, state_names
@@ -98,12 +98,27 @@ def movement(network: DanceNetwork, frames: int, dancers: int, generator: torch.
     return network.denormalize_pose(swing * 0.5**0.5)
 
 
-def _surroundings(
-    network: DanceNetwork, dancers: int, frames: int, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Style weights (dancers, styles), and the stage centre (dancers, frames, 2) in metres."""
-    style = torch.softmax(torch.randn(dancers, len(network.config.styles), generator=generator), -1)
-    return style, torch.randn(dancers, frames, 2, generator=generator)
+def _conditions(network: DanceNetwork, features: Array, dancers: int, generator: torch.Generator) -> Conditions:
+    """Music (T, FEATURE_SIZE) and made-up controls, the same style and phrase throughout."""
+    frames = len(features)
+
+    def noise(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator)
+
+    style = torch.softmax(noise(dancers, 1, len(network.config.styles)), -1)
+    return Conditions(
+        torch.from_numpy(features)[None].expand(dancers, -1, -1),
+        style.expand(-1, frames, -1),
+        noise(dancers, frames, 2),
+        F.normalize(noise(dancers, frames, 2), dim=-1),
+        noise(dancers, frames, 1),
+        torch.sigmoid(noise(dancers, 1, 1)).expand(-1, frames, -1),
+    )
+
+
+def frame_of(conditions: Conditions, t: int) -> Conditions:
+    """Frame ``t``, as :meth:`DanceNetwork.step` takes it."""
+    return Conditions(*(given[:, t] for given in conditions))
 
 
 @torch.no_grad()
@@ -127,12 +142,11 @@ def teacher_forced(
     session = StepSession(path, dancers)
     generator = torch.Generator().manual_seed(seed)
     frames = len(features)
-    music = torch.from_numpy(features)[None].expand(dancers, -1, -1)
-    style, stage = _surroundings(network, dancers, frames, generator)
+    conditions = _conditions(network, features, dancers, generator)
     poses = movement(network, frames + 1, dancers, generator)
-    made, _, _ = network(music, style, stage, poses, torch.zeros(frames, dtype=torch.bool))
+    made, _, _ = network(conditions, poses, torch.zeros(frames, dtype=torch.bool))
     whole = network.denormalize_pose(made)
-    codes = network.codebook.index(network.posterior(music, network.normalize_pose(poses[:, 1:]))[0])
+    codes = network.codebook.index(network.posterior(conditions.features, network.normalize_pose(poses[:, 1:]))[0])
 
     worst = dict.fromkeys(("step, forward", "graph, forward", "graph, step", "single graph steps, step"), 0.0)
 
@@ -144,13 +158,13 @@ def teacher_forced(
     for t in range(frames):
         # The draw that lands on the given code, whatever the prior thinks of it.
         noise = 1e6 * F.one_hot(codes[:, t], network.config.codes).float()
-        given = (music[:, t], style, stage[:, t], noise)
+        given = frame_of(conditions, t)
         state = state._replace(pose=poses[:, t])
         theirs["pose"] = poses[:, t].numpy()
-        arrays = as_arrays(INPUTS, given)
+        arrays = as_arrays(INPUTS, (*given, noise))
         single, _ = session.step(arrays | as_arrays(STATE, state))
         out, theirs = session.step(arrays | theirs)
-        pose, state = network.step(*given, state)
+        pose, state = network.step(given, noise, state)
         note("step, forward", pose, whole[:, t])
         note("graph, forward", out, whole[:, t])
         note("graph, step", out, pose)
@@ -164,15 +178,15 @@ def free_running(network: DanceNetwork, path: Path, features: Array, dancers: in
     """Return the largest difference of a pose number over (T, FEATURE_SIZE), each fed with its own poses and codes."""
     session = StepSession(path, dancers)
     generator = torch.Generator().manual_seed(seed)
-    style, stage = _surroundings(network, dancers, len(features), generator)
+    conditions = _conditions(network, features, dancers, generator)
     state = network.initial_state(rest_vector().repeat(dancers, 1))
     theirs = as_arrays(STATE, state)
     worst = 0.0
-    for t, heard in enumerate(torch.from_numpy(features)):
+    for t in range(len(features)):
         noise = gumbel(dancers, network.config.codes, generator)
-        given = (heard.expand(dancers, -1), style, stage[:, t], noise)
-        out, theirs = session.step(as_arrays(INPUTS, given) | theirs)
-        pose, state = network.step(*given, state)
+        given = frame_of(conditions, t)
+        out, theirs = session.step(as_arrays(INPUTS, (*given, noise)) | theirs)
+        pose, state = network.step(given, noise, state)
         worst = max(worst, float(np.abs(out - pose.numpy()).max()))
     return worst
 

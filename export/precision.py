@@ -181,7 +181,9 @@ def difference(reference: Path, other: Path, features: Array, seed: int = 0) -> 
     poses, others, other_draws = [], [], 0
     for heard in features:
         noise = rng.gumbel(size=theirs.zeros["noise"].shape).astype(np.float32)
-        arrays = dict(zip(INPUTS, (heard[None], style, theirs.zeros["stage"], noise), strict=True))
+        # All controls are 0 but for the style: what is not told is in the middle of the stage and faces no audience.
+        arrays = {name: theirs.zeros[name] for name in INPUTS if name in theirs.zeros}
+        arrays |= {"features": heard[None], "style": style, "noise": noise}
         own["pose"] = state["pose"]
         _, drawn = ours.step(arrays | own)
         pose, state = theirs.step(arrays | state)
@@ -208,7 +210,7 @@ def times(models: list[Path], features: Array, paced: bool) -> list[npt.NDArray[
         noise = rng.gumbel(size=sessions[0].codes)
         for i in np.roll(np.arange(len(models)), k):
             began = time.perf_counter()
-            sessions[i].step(heard, np.zeros(len(sessions[i].styles)), np.zeros(2), noise)
+            sessions[i].step(heard, np.zeros(len(sessions[i].styles)), np.zeros(2), np.zeros(2), 0.0, 0.0, noise)
             spent[i].append(1000.0 * (time.perf_counter() - began))
     return [np.array(each) for each in spent]
 

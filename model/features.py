@@ -42,7 +42,7 @@ BEAT_FEATURES: tuple[str, ...] = (
 )
 
 BEAT = slice(len(AUDIO_FEATURES), len(AUDIO_FEATURES) + len(BEAT_FEATURES))
-STEP_SIN, STEP_COS, TEMPO = BEAT.start, BEAT.start + 1, BEAT.start + 4
+STEP_SIN, STEP_COS, BAR_SIN, BAR_COS, TEMPO = range(BEAT.start, BEAT.start + 5)
 
 FASTEST_STEP = 130.0
 """Beats per minute above which a dancer steps on every second beat only."""

@@ -89,7 +89,11 @@ def _chain() -> npt.NDArray[np.float32]:
     return chain
 
 
-_ROUNDS, _CHAIN = _ancestor_rounds(), _chain()
+ANCESTOR_ROUNDS = _ancestor_rounds()
+"""Rounds of pointer jumping for forward kinematics."""
+
+CHAIN = _chain()
+"""(22, 22): row i is 1 at bone i and its ancestors, but for the hips."""
 
 
 def forward_kinematics(rotations: Array, root: Array, offsets: Array = REST_OFFSETS) -> tuple[Array, Array]:
@@ -107,11 +111,11 @@ def forward_kinematics(rotations: Array, root: Array, offsets: Array = REST_OFFS
         positions (..., 22, 3) in world metres and global rotations (..., 22, 4) xyzw.
     """
     globals_ = rotations.copy()
-    for bones, ancestors in _ROUNDS:
+    for bones, ancestors in ANCESTOR_ROUNDS:
         globals_[..., bones, :] = rotation.multiply(globals_[..., ancestors, :], globals_[..., bones, :])
     steps = np.zeros((*rotations.shape[:-1], 3), dtype=rotations.dtype)
     steps[..., 1:, :] = rotation.rotate(globals_[..., list(PARENTS[1:]), :], offsets[1:])
-    return root[..., None, :] + _CHAIN @ steps, globals_
+    return root[..., None, :] + CHAIN @ steps, globals_
 
 
 def mirror(rotations: Array, root: Array) -> tuple[Array, Array]:

@@ -2,15 +2,22 @@
 
 from collections.abc import Iterable
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """Raised whenever inputs, outputs or metadata change their meaning."""
+
+READABLE_VERSIONS = (3, FORMAT_VERSION)
+"""Those with which a stage can dance. Graphs of version 3 have none of :data:`CONTROLS`."""
 
 METADATA_KEY = "dancerev"
 """The ONNX metadata property that holds, as JSON: format_version, feature_version, features, bones, pose_size,
-frame_rate, styles, codes, licence, parameters."""
+frame_rate, styles, default_style, vigour, codes, licence, parameters. ``vigour`` is, for each style, what has to be
+added to the input of that name so that the dance is as large as asked for."""
 
-INPUTS = ("features", "style", "stage", "noise")
-"""Of :meth:`DanceNetwork.step`, in order."""
+CONTROLS = ("audience", "vigour", "phrase")
+"""Inputs that a graph of version 4 has beyond those of version 3."""
+
+INPUTS = ("features", "style", "stage", *CONTROLS, "noise")
+"""Of :meth:`DanceNetwork.step`, in order: the fields of ``Conditions``, and the noise."""
 
 STATE = (
     "cached_key",
@@ -19,6 +26,7 @@ STATE = (
     "cell",
     "pose",
     "code",
+    "past",
     "half",
     "prior_hidden",
     "prior_cell",

@@ -233,12 +233,12 @@ class ControlActions:
     def _centre(self, value: Value, moment: float) -> Value:
         passed = 0.0
         for dancer in self._dancers:
-            dancer.stage.resize(CENTRE_RADIUS)
+            dancer.bounds.resize(CENTRE_RADIUS)
 
         def glide(seconds: float) -> bool:
             nonlocal passed
             passed += seconds
-            there = all(float(np.hypot(*dancer.place.place)) <= CENTRE_RADIUS for dancer in self._dancers)
+            there = all(float(np.hypot(*dancer.decoder.place)) <= CENTRE_RADIUS for dancer in self._dancers)
             if there or passed > CENTRE_SECONDS:
                 self._resize()
                 return True
@@ -255,7 +255,7 @@ class ControlActions:
 
     def _resize(self) -> None:
         for dancer in self._dancers:
-            dancer.stage.resize(self._radius)
+            dancer.bounds.resize(self._radius)
 
     def _fps(self, value: Value, moment: float) -> Value:
         self._stream.fps = int(str(value))

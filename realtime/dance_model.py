@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import math
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
@@ -17,7 +18,15 @@ from dancerev.errors import ModelError
 from dancerev.model.features import FEATURE_NAMES, FEATURE_VERSION
 from dancerev.model.pose import FRAME_RATE, POSE_SIZE, encode, rest_pose
 from dancerev.model.skeleton import BONES
-from dancerev.model.step_format import DANCERS, FORMAT_VERSION, INPUTS, METADATA_KEY, POSE_OUTPUT, state_names
+from dancerev.model.step_format import (
+    CONTROLS,
+    DANCERS,
+    INPUTS,
+    METADATA_KEY,
+    POSE_OUTPUT,
+    READABLE_VERSIONS,
+    state_names,
+)
 
 from .providers import CPU, load_libraries, wanted_providers
 
@@ -58,6 +67,9 @@ class DanceModel:
     Attributes:
         dancers: how many.
         styles: names that the style may take, beside :data:`ANY_STYLE`.
+        default_style: the one that is danced where none is asked for.
+        controls: those of :data:`~dancerev.model.step_format.CONTROLS` that these weights know.
+        vigour: (styles,) what is added to the vigour asked for, log2, so that the dance is as large.
         codes: how many things it can choose from to dance next.
         provider: the ONNX Runtime provider that really runs.
         note: where a provider was asked for that does not run here, one line that says so; else None.
@@ -95,6 +107,8 @@ class DanceModel:
         metadata = _checked_metadata(path, self._session.get_modelmeta().custom_metadata_map)
         self.styles: tuple[str, ...] = tuple(metadata["styles"])
         self.codes: int = metadata["codes"]
+        self.default_style: str = metadata.get("default_style", ANY_STYLE)
+        self.vigour = np.array(metadata.get("vigour") or [0.0] * len(self.styles), dtype=np.float32)
         self.dancers = dancers
         self._turn = 0  # which of the two states is the present one
         self._bind(path, onnxruntime.OrtValue.ortvalue_from_numpy)
@@ -104,17 +118,28 @@ class DanceModel:
         self.reset()
 
     def style_vector(self, style: str) -> npt.NDArray[np.float32]:
-        """(styles,) float32 for a style's name or :data:`ANY_STYLE`.
+        """(styles,) float32 weights of ``NAME`` or ``NAME:WEIGHT,NAME:WEIGHT,…``, which add up to 1 at most.
+
+        The default style's for an empty name; zero for :data:`ANY_STYLE`.
 
         Raises:
-            ModelError: unknown; the message names the known ones.
+            ModelError: an unknown name, or a weight that is no number above 0; the message names the known ones.
         """
         vector = np.zeros(len(self.styles), dtype=np.float32)
-        if style in self.styles:
-            vector[self.styles.index(style)] = 1.0
-        elif style != ANY_STYLE:
-            raise ModelError(f"unknown style {style!r}; this model has {', '.join(self.styles)}, or {ANY_STYLE}")
-        return vector
+        for part in (style or self.default_style).split(","):
+            name, _, weight = part.strip().partition(":")
+            if name == ANY_STYLE:
+                continue
+            if name not in self.styles:
+                raise ModelError(f"unknown style {name!r}; this model has {', '.join(self.styles)}, or {ANY_STYLE}")
+            try:
+                share = float(weight or 1.0)
+            except ValueError:
+                share = math.nan
+            if not 0.0 < share < math.inf:
+                raise ModelError(f"style {part.strip()!r}: a weight is a number above 0")
+            vector[self.styles.index(name)] += share
+        return vector / max(float(vector.sum()), 1.0)
 
     def reset(self, stance: npt.NDArray[np.float32] | None = None) -> None:
         """Nothing heard, nothing danced, and the last pose is ``stance`` (dancers, POSE_SIZE); by default, at rest."""
@@ -129,22 +154,31 @@ class DanceModel:
         features: npt.ArrayLike,
         style: npt.ArrayLike,
         stage: npt.ArrayLike,
+        audience: npt.ArrayLike,
+        vigour: npt.ArrayLike,
+        phrase: npt.ArrayLike,
         noise: npt.ArrayLike,
     ) -> npt.NDArray[np.float32]:
         """The pose vectors (dancers, POSE_SIZE), one frame ahead; a view that the next step but one overwrites.
 
-        What is given has a row for each dancer, or is one for all.
+        What is given has a row for each dancer, or is one for all. What the weights do not know is left out.
 
         Args:
             features: (dancers, FEATURE_SIZE) from :func:`~dancerev.model.features.network_input`.
             style: (dancers, styles) weights.
             stage: (dancers, 2) the stage centre in the dancer's facing frame, metres.
+            audience: (dancers, 2) the direction to the audience in that frame, a unit vector or 0.
+            vigour: (dancers, 1) log2 of how large the dance is to be against real dance of the style.
+            phrase: (dancers, 1) how strictly phrases come again, 0 … 1.
             noise: (dancers, codes) Gumbel noise times the temperature: the draw that decides what to dance next where
                 due.
         """
-        for (staged, value), rows in zip(self._inputs, (features, style, stage, noise), strict=True):
-            staged[...] = rows
-            value.update_inplace(staged)
+        given = (features, style, stage, audience, vigour, phrase, noise)
+        for name, rows in zip(INPUTS, given, strict=True):
+            if name in self._inputs:
+                staged, value = self._inputs[name]
+                staged[...] = rows
+                value.update_inplace(staged)
         return self._run()
 
     def _run(self) -> npt.NDArray[np.float32]:
@@ -166,14 +200,15 @@ class DanceModel:
             raise ModelError(
                 f"{path}: dances with {len(zeros['style'])} at a time, not with {self.dancers}; export it again"
             )
-        self._inputs = [(zeros[name], on_device(zeros[name].copy(), *device)) for name in INPUTS]
+        self.controls = frozenset(name for name in CONTROLS if name in zeros)
+        self._inputs = {name: (zeros[name], on_device(zeros[name].copy(), *device)) for name in INPUTS if name in zeros}
         self._zeros = {name: zeros[name] for name in state_names(zeros)}
         self._state = [{name: on_device(zero.copy(), *device) for name, zero in self._zeros.items()} for _ in range(2)]
         self._poses = [np.zeros((self.dancers, POSE_SIZE), dtype=np.float32) for _ in range(2)]
         self._bindings: list[Any] = []
         for turn in range(2):
             binding = self._session.io_binding()
-            for name, (_, value) in zip(INPUTS, self._inputs, strict=True):
+            for name, (_, value) in self._inputs.items():
                 binding.bind_ortvalue_input(name, value)
             for name in self._zeros:
                 binding.bind_ortvalue_input(name, self._state[turn][name])
@@ -188,13 +223,15 @@ def _checked_metadata(path: Path, properties: dict[str, str]) -> dict[str, Any]:
         raise ModelError(f"{path}: an ONNX file, but not one of dancerev-export")
     metadata: dict[str, Any] = json.loads(properties[METADATA_KEY])
     expected = {
-        "format_version": FORMAT_VERSION,
         "feature_version": FEATURE_VERSION,
         "features": list(FEATURE_NAMES),
         "bones": list(BONES),
         "pose_size": POSE_SIZE,
         "frame_rate": FRAME_RATE,
     }
+    if metadata.get("format_version") not in READABLE_VERSIONS:
+        shown = f"{metadata.get('format_version')}, this program needs {READABLE_VERSIONS[-1]}"
+        raise ModelError(f"{path}: made for another format version {shown}; export it again")
     for name, value in expected.items():
         if metadata.get(name) != value:
             shown = "" if isinstance(value, list) else f" {metadata.get(name)}, this program needs {value}"

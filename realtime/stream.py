@@ -13,7 +13,7 @@ from dancerev.model.pose import FRAME_RATE, Pose, rest_pose
 from .beat.tracker import BeatClock
 from .body.arrangement import Arrangement
 from .body.interpolate import PoseInterpolator
-from .dancer import Dancer, hear_together
+from .dancer import Dancer, dance_together
 from .features import FeatureExtractor
 
 
@@ -63,7 +63,7 @@ class DanceStream:
 
     def begin(self) -> list[Pose]:
         """Return the poses that are due before any music was heard: those up to 1/15 s."""
-        stances = [dancer.before_the_music() for dancer in self.dancers]
+        stances = [dancer.opening_poses() for dancer in self.dancers]
         return [pose for together in zip(*stances, strict=True) for pose in self._filled_in(together)]
 
     def push(self, samples: npt.NDArray[np.float32]) -> tuple[list[Pose], list[float]]:
@@ -81,7 +81,7 @@ class DanceStream:
             self.last = frame
             self.frames += 1
             beats += self._beats.announce(frame.beat, frame.time + 1.0 / FRAME_RATE)
-            poses += self._filled_in(hear_together(self.dancers, frame, self.arrangement))
+            poses += self._filled_in(dance_together(self.dancers, frame, self.arrangement))
         return poses, beats
 
     def restart(self) -> None:

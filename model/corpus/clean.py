@@ -1,7 +1,7 @@
 """Motion capture made fit to learn from: faults mended or cut, the floor found, planted feet held still.
 
 The order matters: :func:`mend` before anything measures speeds, :func:`level_floor` before contacts are
-looked for, :func:`hold_feet` last.
+looked for and :func:`land` after it, :func:`hold_feet` last.
 """
 
 from __future__ import annotations
@@ -37,8 +37,11 @@ _STILL_SPEED = 0.1  # m/s of the mean joint speed; below it nobody is dancing
 _PAUSE_MARGIN = 0.25  # seconds of stillness that stay on either side
 _PAUSE_RATE = 4.0
 
+_FLOATING = 0.03  # metres above the floor from which on a sole is in the air
+_GRAVITY = 9.81  # m/s²
+
 _CONTACT_HEIGHT = 0.045  # metres of the lower end of the sole
-_CONTACT_SPEED = 0.4  # m/s of its slower end
+_CONTACT_SPEED = 0.3  # m/s of its slower end
 _CONTACT_SECONDS = 0.1
 _CONTACT_DRIFT = 0.12  # metres within one plant, after which it counts as two
 
@@ -53,6 +56,7 @@ class Report:
         cut: stretches (start, stop) in seconds that were dropped.
         paused: seconds by which pauses were shortened.
         floor_tilt: degrees taken out.
+        floated: seconds in which no foot was on the floor though the body was not in flight.
         kept: seconds after cleaning.
     """
 
@@ -61,6 +65,7 @@ class Report:
     cut: list[tuple[float, float]] = field(default_factory=list)
     paused: float = 0.0
     floor_tilt: float = 0.0
+    floated: float = 0.0
     kept: float = 0.0
 
 
@@ -98,7 +103,9 @@ def _on_floor(segments: list[Motion], report: Report) -> list[Motion]:
     if segments:
         segments, report.floor_tilt = level_floor(segments)
     report.kept = sum(segment.seconds for segment in segments)
-    return [hold_feet(segment) for segment in segments]
+    landed = [land(segment) for segment in segments]
+    report.floated = sum(seconds for _, seconds in landed)
+    return [hold_feet(segment) for segment, _ in landed]
 
 
 def _runs(mask: Array) -> list[tuple[int, int]]:
@@ -250,6 +257,26 @@ def _fit_plane(place: Array, height: Array) -> Array:
         off = height - design @ plane
         keep = np.abs(off) < max(0.015, 2.0 * np.median(np.abs(off)))
     return np.array([plane[0] - plane[1:] @ centre, *plane[1:]])
+
+
+def land(motion: Motion) -> tuple[Motion, float]:
+    """Bring the lower foot to the floor wherever the body is not in flight; also return the seconds that it floated.
+
+    A leg that was longer in the source than its joints say (a foot on its toes, a stretched ankle) leaves the standing
+    foot of a kick above the floor. A body in flight falls at about 9.8 m/s²; one that floats does not.
+    """
+    height = sole_heights(motion.positions()).min(axis=1)
+    fall = gaussian_filter1d(motion.root[:, 1], 0.05 * motion.fps, order=2, mode="nearest") * motion.fps**2
+    lower = np.maximum(height, 0.0)
+    floated = 0
+    for start, stop in _runs(height > _FLOATING):
+        if np.median(fall[start:stop]) < -_GRAVITY / 2.0:
+            lower[start:stop] = 0.0
+        else:
+            floated += stop - start
+    root = motion.root.copy()
+    root[:, 1] -= gaussian_filter1d(lower, 0.05 * motion.fps, mode="nearest")
+    return replace(motion, root=root), floated / motion.fps
 
 
 def find_contacts(motion: Motion) -> Array:

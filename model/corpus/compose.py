@@ -1,12 +1,15 @@
 """Dances composed to music: pulses of takes laid on the beats of a song, joined by steps, resting in its silences.
 
 A dance is a chain of stretches. Each stretch plays one take on the beat; where it ends, the take and the beat
-that continue it best are chosen (like body, like velocity, and a way that leads back to the stage centre), and
-over one beat the body passes from one to the other while the feet step across one after the other.
+that continue it best are chosen (like body, like velocity, a way that leads back to the stage centre, and a body that
+faces the audience, which is towards +Z), and over one beat the body passes from one to the other while the feet step
+across one after the other. Stretches end with a phrase of eight dance beats. In a dance of strict phrases a stretch is
+one phrase or two, and comes again as often as not.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +18,11 @@ import numpy.typing as npt
 from scipy.interpolate import PchipInterpolator
 
 from .. import pose, rotation
+from ..kinematic_beats import alignment, joint_speed, kinematic_beats
 from ..skeleton import ANKLE_HEIGHT, BONES, FEET, INDEX, REST_OFFSETS, TOE_HEIGHT, forward_kinematics
 from .ik import place_ankles
 from .motion import Motion
-from .motion_beats import Pulse, alignment, joint_speed, kinematic_beats
+from .motion_beats import Pulse
 
 Array = npt.NDArray[Any]
 
@@ -28,6 +32,12 @@ _LOOK_AHEAD = 12  # beats of the way that a continuation is judged by
 _STAGE = 1.0  # metres from the centre that cost nothing
 _TURNS = np.deg2rad([-75.0, -45.0, -20.0, 0.0, 20.0, 45.0, 75.0])
 _FEWEST, _MOST = 12, 40  # beats of one stretch
+_EFFORT = 0.4  # what an octave of difference in liveliness from the one wanted costs
+_PHRASE = 8  # dance beats
+_AGAIN, _EARLIER = 0.5, 0.25  # how often a strict phrase is the one before it again, or the one before that
+_JOINABLE = 0.45  # metres of the body, as compared by _shape, over which a figure can be joined to its own beginning
+_FACING = 0.35  # what a stretch costs that turns away from the audience by 110 degrees
+_AWAY, _LONGEST_AWAY = np.deg2rad(110.0), 2.5  # radians from the audience, and the seconds after which a stretch ends
 _EDGE, _FEWEST_BEFORE_EDGE = 1.6, 4  # metres from the centre that end a stretch, and the beats it gets all the same
 _LIFT = 0.06  # metres a stepping foot rises
 _WARP = 1.33  # how much faster or slower the finished dance is played between two beats to land on them
@@ -60,12 +70,18 @@ class Entry:
         beat: index of the beat.
         shape: (132,) joint positions in the facing frame, and a tenth of their velocities.
         way: (12, 2) the hips' way over the next beats, from here, in the facing frame.
+        facing: (12,) radians that the chest is turned against the hips of here, over the next beats.
+        effort: metres that a joint moves in a beat, on average over the next phrase.
+        loop: (2,) how unlike the body is one phrase and two phrases later, as compared by _shape.
     """
 
     pulse: int
     beat: int
     shape: Array
     way: Array
+    facing: Array
+    effort: float
+    loop: Array
 
 
 class Repertoire:
@@ -78,6 +94,12 @@ class Repertoire:
         self.beat = np.array([entry.beat for entry in entries])
         self.shape = np.stack([entry.shape for entry in entries])
         self.way = np.stack([entry.way for entry in entries])
+        self.facing = np.stack([entry.facing for entry in entries])
+        self.loop = np.stack([entry.loop for entry in entries])
+        self.effort = np.log2([max(entry.effort, 1e-3) for entry in entries])
+        # Short takes would hardly ever be danced were every beat as likely as any other.
+        weight = 1.0 / np.sqrt(np.bincount(self.pulse)[self.pulse])
+        self.weight = weight / weight.sum()
 
     def _entries(self, index: int) -> list[Entry]:
         pulse = self.pulses[index]
@@ -85,12 +107,18 @@ class Repertoire:
         rotations, root, _ = pulse.motion.at(times)
         ahead = pulse.motion.at(np.minimum(times + 0.1, pulse.motion.seconds))
         headings = rotation.yaw_of(rotations[:, 0])
+        chest = _chest_heading(rotations, root)
         shapes = _shape(rotations, root, ahead[0], ahead[1])
+        moved = np.cumsum(joint_speed(pulse.motion.positions(), pulse.motion.fps).mean(axis=1)) / pulse.motion.fps
+        moved = np.interp(times, (np.arange(len(moved)) + 1.0) / pulse.motion.fps, moved)
         entries = []
         for beat in range(max(1, len(times) - 5)):
             later = np.minimum(beat + np.arange(1, _LOOK_AHEAD + 1), len(times) - 1)
             way = rotation.rotate(rotation.from_yaw(-headings[beat]), root[later] - root[beat])[:, [0, 2]]
-            entries.append(Entry(index, beat, shapes[beat], way))
+            phrase = min(beat + _PHRASE, len(times) - 1)
+            effort = float(moved[phrase] - moved[beat]) / max(phrase - beat, 1)
+            facing, loop = chest[later] - headings[beat], _unlikeness(shapes, beat)
+            entries.append(Entry(index, beat, shapes[beat], way, facing, effort, loop))
         return entries
 
     def full_way(self, entry: int) -> Array:
@@ -99,9 +127,30 @@ class Repertoire:
         rotations, root, _ = pulse.motion.at(pulse.seconds_at(np.arange(beat, len(pulse.beats))))
         return _turned((root - root[0])[:, [0, 2]], -float(rotation.yaw_of(rotations[0, 0])))
 
+    def full_facing(self, entry: int) -> Array:
+        """(N,) radians that the chest is turned against the hips of an entry's beat, over all beats that follow."""
+        pulse, beat = self.pulses[self.pulse[entry]], int(self.beat[entry])
+        rotations, root, _ = pulse.motion.at(pulse.seconds_at(np.arange(beat, len(pulse.beats))))
+        return _chest_heading(rotations, root) - float(rotation.yaw_of(rotations[0, 0]))
+
     def remaining(self) -> Array:
         """(M,) beats from each entry to the end of its pulse."""
         return np.array([len(self.pulses[i].beats) for i in self.pulse]) - 1 - self.beat
+
+
+def _chest_heading(rotations: Array, root: Array) -> Array:
+    """(N,) radians about +Y: where the chest faces."""
+    return rotation.yaw_of(forward_kinematics(rotations, root)[1][:, INDEX["UpperChest"]])
+
+
+def _unlikeness(shapes: Array, beat: int) -> Array:
+    """(2,) metres between the body at ``beat`` and one and two phrases later; infinite where the take ends before."""
+    later = [beat + _PHRASE, beat + 2 * _PHRASE]
+    return np.array([_distance(shapes[i], shapes[beat]) if i < len(shapes) else np.inf for i in later])
+
+
+def _distance(a: Array, b: Array) -> float:
+    return float(np.sqrt(((a - b) ** 2).sum() / len(BONES)))
 
 
 def _shape(rotations: Array, root: Array, later_rotations: Array, later_root: Array) -> Array:
@@ -115,7 +164,13 @@ def _shape(rotations: Array, root: Array, later_rotations: Array, later_root: Ar
 
 
 def compose(
-    repertoire: Repertoire, beats: Array, silences: list[tuple[float, float]], seconds: float, rng: np.random.Generator
+    repertoire: Repertoire,
+    beats: Array,
+    silences: list[tuple[float, float]],
+    seconds: float,
+    rng: np.random.Generator,
+    first: Callable[[Array], int] = lambda beats: 0,
+    strict: bool = False,
 ) -> tuple[Body, list[str]]:
     """A dance for a whole piece of music.
 
@@ -125,6 +180,8 @@ def compose(
         silences: (start, stop) in seconds, rising.
         seconds: length of the dance.
         rng: chooses; the same state gives the same dance.
+        first: which of the first eight of some dance beats (N,) in seconds begins a phrase.
+        strict: whether phrases come again.
 
     Returns:
         poses at :data:`FPS` for 0 … ``seconds``, and the names of the takes used.
@@ -135,7 +192,7 @@ def compose(
     for start, stop in [*silences, (seconds, seconds)]:
         inside = beats[(beats >= edge - 1e-6) & (beats < start + 1e-6)]
         if len(inside) >= 4 and start > edge:
-            dance.dance(edge, min(start + _REACTION, seconds), inside)
+            dance.dance(edge, min(start + _REACTION, seconds), inside, first(inside), strict)
         if stop > start:
             dance.rest(start + _REACTION if start > 0.0 else 0.0, stop)
         edge = stop
@@ -152,7 +209,7 @@ def on_beat(body: Body, beats: Array, silences: list[tuple[float, float]], round
     best, reached = body, -1.0
     for _ in range(rounds + 1):
         motion = Motion(body.rotations, body.root, body.contacts, FPS)
-        found = kinematic_beats(joint_speed(motion.positions(), FPS), FPS)[0] / FPS
+        found = kinematic_beats(motion.positions(), FPS)
         if alignment(beats, found) <= reached or len(found) == 0:
             break
         best, reached = body, alignment(beats, found)
@@ -200,24 +257,25 @@ class _Dance:
         standing = _stance(last - first, self.rng)
         self._join(standing, first, round(_SETTLE * FPS), 0.0, at_feet=True)
 
-    def dance(self, start: float, stop: float, beats: Array) -> None:
-        """Dances from ``start`` to ``stop`` on ``beats``."""
+    def dance(self, start: float, stop: float, beats: Array, phrase: int = 0, strict: bool = False) -> None:
+        """Dances from ``start`` to ``stop`` on ``beats``, of which number ``phrase`` begins a phrase."""
         period = float(np.diff(beats).mean())
         # The count goes on evenly before the first and after the last beat.
         grid = np.concatenate([beats[0] - period * np.arange(8, 0, -1), beats, beats[-1] + period * np.arange(1, 9)])
         count = np.arange(-8, len(beats) + 8)
         now, end = start + (_REACTION / 2 if self.filled else 0.0), min(stop, self.frames / FPS)
         blend = _WAKE
+        figures: list[int] = []
         while now < end:
             first = round(now * FPS)
             begin = float(np.interp(first / FPS, grid, count))
             left = float(np.interp(end, grid, count)) - begin
-            entry, turn = self._choose(first)
+            entry, turn = self._next_figure(first, figures) if strict else self._choose(first)
+            figures.append(entry)
             whole = int(np.ceil(begin - 1e-6))
-            longest = min(int(self.repertoire.remaining()[entry]), self._beats_inside(entry, first, turn))
-            length = min(longest, int(self.rng.integers(_FEWEST, _MOST + 1)))
+            length = self._length(entry, first, turn, whole - phrase, period, strict)
             if left - length < 3.0:
-                length = min(longest, int(np.ceil(left)) + 2)
+                length = min(int(self.repertoire.remaining()[entry]), int(np.ceil(left)) + 2)
             # One beat longer than the next stretch's start: over it, the two are blended.
             last_time = min(float(np.interp(whole + length, count, grid)), end + _SETTLE + 0.2)
             last = min(round(last_time * FPS) + 1, self.frames)
@@ -235,34 +293,83 @@ class _Dance:
             now = float(np.interp(whole + length - 1, count, grid))
             blend = last_time - now
 
-    def _choose(self, first: int) -> tuple[int, float]:
-        """Entry that continues best from frame ``first``, and how far it is turned."""
+    def _length(self, entry: int, first: int, turn: float, count: int, period: float, strict: bool) -> int:
+        """Beats of a stretch: as many as chosen, possible and facing the audience, up to the last beat of a phrase."""
+        heading = self._stands_at(first)[1] + turn
+        longest = min(
+            int(self.repertoire.remaining()[entry]),
+            self._beats_inside(entry, first, turn),
+            _beats_facing(self.repertoire.full_facing(entry) + heading, period),
+        )
+        wanted = int(self.rng.integers(1, 3)) * _PHRASE if strict else int(self.rng.integers(_FEWEST, _MOST + 1))
+        length = min(longest, wanted)
+        # The next stretch begins one beat before the end, on the last beat of a phrase.
+        over = (count + length) % _PHRASE
+        return length - over if length - over >= _FEWEST_BEFORE_EDGE else length
+
+    def _stands_at(self, frame: int) -> tuple[Array, float]:
+        """Place (2,) and heading at ``frame``, or where a dance begins."""
+        if self.filled <= frame:
+            return np.zeros(2), 0.0
+        return self.root[frame, [0, 2]], float(rotation.yaw_of(self.rotations[frame, 0]))
+
+    def _next_figure(self, first: int, figures: list[int]) -> tuple[int, float]:
+        """Entry and turn of a strict phrase: the one before again, or the one before that, or a new one."""
+        draw = self.rng.random()
+        back = 1 if draw < _AGAIN else 2 if draw < _AGAIN + _EARLIER else 0
+        # Three times is often enough.
+        if back and len(figures) >= back and figures[-3:].count(figures[-back]) < 3:
+            entry = figures[-back]
+            turn, cost = self._best_turn(entry, first)
+            if cost < _JOINABLE:
+                return entry, turn
+        loops = np.minimum(self.repertoire.loop.min(axis=1), 1.0)
+        return self._choose(first, 0.5 * loops)
+
+    def _best_turn(self, entry: int, first: int) -> tuple[float, float]:
+        """How far an entry is best turned at frame ``first``, and how unlike the body there is to its beginning."""
+        place, heading = self._stands_at(first)
+        cost = self._turn_costs(np.array([entry]), place, heading, _TURNS)[:, 0]
+        unlike = _distance(self._shape_at(first), self.repertoire.shape[entry]) if self.filled > first else 0.0
+        return float(_TURNS[int(np.argmin(cost))]), unlike
+
+    def _shape_at(self, first: int) -> Array:
+        after = min(first + 6, self.filled - 1)
+        return _shape(
+            self.rotations[first : first + 1], self.root[first : first + 1],
+            self.rotations[after : after + 1], self.root[after : after + 1],
+        )[0]  # fmt: skip
+
+    def _choose(self, first: int, more: Array | float = 0.0) -> tuple[int, float]:
+        """Entry that continues best from frame ``first``, and how far it is turned; ``more`` (M,) is added cost."""
         stage = self.repertoire
-        cost = self.rng.exponential(0.05, size=len(stage.beat))
+        cost = self.rng.exponential(0.05, size=len(stage.beat)) + more
         cost += 0.2 * np.isin(stage.pulse, self.recent)
+        # The best of all would nearly always be a calm one, which joins with everything: one is drawn, and one of its
+        # liveliness is sought.
+        wanted = stage.effort[self.rng.choice(len(cost), p=stage.weight)]
+        cost += _EFFORT * np.abs(stage.effort - wanted)
+        turns = np.zeros(1)
         if self.filled > first:
-            after = min(first + 6, self.filled - 1)
-            shape = _shape(
-                self.rotations[first : first + 1], self.root[first : first + 1],
-                self.rotations[after : after + 1], self.root[after : after + 1],
-            )[0]  # fmt: skip
-            cost += np.sqrt(((stage.shape - shape) ** 2).sum(axis=1) / len(BONES))
-            place, heading = self.root[first, [0, 2]], float(rotation.yaw_of(self.rotations[first, 0]))
+            cost += np.sqrt(((stage.shape - self._shape_at(first)) ** 2).sum(axis=1) / len(BONES))
             turns = _TURNS
-        else:
-            place, heading, turns = np.zeros(2), 0.0, np.zeros(1)
-        way = np.stack([_turned(stage.way, heading + turn) + place for turn in turns])
-        outside = np.maximum(np.linalg.norm(way, axis=-1) - _STAGE, 0.0)
-        total = cost + outside.mean(axis=2) + outside[..., -1] + 0.08 * np.abs(turns)[:, None]
+        total = cost + self._turn_costs(np.arange(len(cost)), *self._stands_at(first), turns)
         best = int(np.argmin(total))
         return best % len(cost), float(turns[best // len(cost)])
+
+    def _turn_costs(self, entries: Array, place: Array, heading: float, turns: Array) -> Array:
+        """(turns, entries) the cost of the ways and the facing of entries that are turned, from a place and heading."""
+        stage = self.repertoire
+        way = np.stack([_turned(stage.way[entries], heading + turn) + place for turn in turns])
+        outside = np.maximum(np.linalg.norm(way, axis=-1) - _STAGE, 0.0)
+        away = np.abs(_wrapped(stage.facing[entries][None] + heading + turns[:, None, None]))
+        facing = _FACING * np.square(away / _AWAY).mean(axis=2)
+        return outside.mean(axis=2) + outside[..., -1] + 0.08 * np.abs(turns)[:, None] + facing
 
     def _beats_inside(self, entry: int, first: int, turn: float) -> int:
         """Beats from an entry, begun at frame ``first`` and turned, until the way leaves the stage."""
         way = self.repertoire.full_way(entry)
-        place, heading = np.zeros(2), 0.0
-        if self.filled > first:
-            place, heading = self.root[first, [0, 2]], float(rotation.yaw_of(self.rotations[first, 0]))
+        place, heading = self._stands_at(first)
         outside = np.linalg.norm(_turned(way, heading + turn) + place, axis=-1) > _EDGE
         outside[:_FEWEST_BEFORE_EDGE] = False
         return int(np.argmax(outside)) if outside.any() else len(outside)
@@ -274,7 +381,8 @@ class _Dance:
         heading = float(rotation.yaw_of(body.rotations[0, 0]))
         if overlap < 2:
             place = self.rng.uniform(-0.3, 0.3, size=2)
-            body = body.placed(float(self.rng.uniform(-0.5, 0.5)) - heading, body.root[0, [0, 2]], place)
+            chest = float(np.angle(np.exp(1j * _chest_heading(body.rotations[::6], body.root[::6])).mean()))
+            body = body.placed(float(self.rng.uniform(-0.5, 0.5)) - chest, body.root[0, [0, 2]], place)
             self._write(body, first, last)
             return
         middle = overlap // 2
@@ -301,6 +409,21 @@ class _Dance:
         self.root[first:last] = body.root[:count]
         self.contacts[first:last] = body.contacts[:count]
         self.filled = max(self.filled, last) if last < self.filled else last
+
+
+def _beats_facing(facing: Array, period: float) -> int:
+    """Beats until a dancer, whose chest faces ``facing`` (N,) at each, has been turned away for too long."""
+    longest = max(int(_LONGEST_AWAY / period), 1)
+    run = 0
+    for beat, away in enumerate(np.abs(_wrapped(facing)) > _AWAY):
+        run = run + 1 if away else 0
+        if run > longest and beat >= _FEWEST_BEFORE_EDGE:
+            return beat
+    return len(facing)
+
+
+def _wrapped(angle: Array) -> Array:
+    return np.asarray(np.arctan2(np.sin(angle), np.cos(angle)))
 
 
 def _turned(points: Array, angle: float) -> Array:

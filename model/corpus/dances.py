@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,12 @@ import numpy.typing as npt
 from dancerev.errors import CorpusError
 
 from .. import pose
-from ..features import FASTEST_STEP, FEATURE_SIZE
+from ..features import BAR_COS, BAR_SIN, FASTEST_STEP, FEATURE_SIZE
+from ..kinematic_beats import alignment, joint_speed, kinematic_beats, smooth
 from ..pose import FRAME_RATE, POSE_SIZE
 from ..rotation import yaw_of
 from ..skeleton import forward_kinematics
 from .compose import FPS, Body, Repertoire, compose
-from .motion_beats import alignment, joint_speed, kinematic_beats
 from .parallel import in_parallel
 from .shards import DanceSequence, save_shard
 from .song import Song, followed, with_middles
@@ -27,10 +28,14 @@ from .takes import RATES, Take, load_pulses
 
 Array = npt.NDArray[Any]
 
+_WAKING = 1.0  # seconds after a silence in which the dance comes back
 _SLOWEST_STEP = 85.0  # below this tempo, half of the dances move twice a beat
 _SHORTEST_SEQUENCE = 12.0  # seconds
 _LOST = 4.0  # seconds for which the tracker may be lost without the dance being left out
 _SHARD = 24  # sequences
+_STRICT = 0.5  # share of the dances whose phrases come again
+_VIGOUR_SECONDS = 1.0  # standard deviation of the Gaussian over which vigour is measured
+_CALMEST = 0.1  # m/s, below which vigour is not measured
 
 
 TEST_SHARE = 0.1
@@ -105,10 +110,15 @@ class _Stage:
         repertoire = self.repertoire(job.style, int(np.argmin(np.abs(np.log2(np.array(RATES) / rate)))), mirrored)
         silences = [(float(start), float(stop)) for start, stop in song.silences]
         count = len(song.features)
-        body, used = compose(repertoire, beats, silences, (count + 1) / FRAME_RATE, rng)
+        strict = bool(rng.random() < _STRICT)
+        body, used = compose(
+            repertoire, beats, silences, (count + 1) / FRAME_RATE, rng, partial(first_of_phrase, song), strict
+        )
+        speed = vigour(body, silences)
         step = FPS // FRAME_RATE
         rows = slice(2 * step, (count + 2) * step, step)
         rotations, root, contacts = body.rotations[rows], body.root[rows], body.contacts[rows]
+        speeds = speed[rows]
         vectors, headings = pose.encode(rotations, root, contacts), yaw_of(rotations[:, 0])
         sequences = []
         for start, stop in usable(good[: len(vectors)]):
@@ -120,6 +130,8 @@ class _Stage:
                     pose=vectors[start:stop],
                     place=root[start:stop][:, [0, 2]].astype(np.float32),
                     heading=headings[start:stop].astype(np.float32),
+                    speed=speeds[start:stop].astype(np.float32),
+                    phrase=float(strict),
                     style=self.styles.index(job.style),
                     take="+".join(used),
                     mirrored=mirrored,
@@ -144,6 +156,33 @@ def dance_beats(song: Song, steps: Array, rng: np.random.Generator) -> Array:
     return with_middles(song) if slow and len(steps) == len(song.beats) else steps
 
 
+def first_of_phrase(song: Song, beats: Array) -> int:
+    """Which of the first dance beats (N,), seconds, begins a bar as the features have it; 0 where they do not know."""
+    times = (np.arange(len(song.features)) + 2) / FRAME_RATE
+    heard = song.features[:, BAR_COS].astype(np.float64) + 1j * song.features[:, BAR_SIN].astype(np.float64)
+    at = np.interp(beats, times, heard.real) + 1j * np.interp(beats, times, heard.imag)
+    # A quarter of a bar for each beat of the music; a dance beat is half of one, one or two.
+    step = np.pi / 2.0 * float(np.median(np.diff(beats))) * song.bpm / 60.0
+    phase = float(np.angle(np.sum(at * np.exp(-1j * step * np.arange(len(beats))))))
+    return round((-phase % (2.0 * np.pi)) / step) % max(round(2.0 * np.pi / step), 1)
+
+
+def vigour(body: Body, silences: list[tuple[float, float]]) -> Array:
+    """(T,) m/s: mean joint speed about each frame, over a second or two; in silences as it is before and after them."""
+    speed = joint_speed(forward_kinematics(body.rotations, body.root)[0], FPS).mean(axis=1)
+    speed = np.append(speed, speed[-1:])
+    dances = np.ones(len(speed))
+    for start, stop in silences:
+        dances[int(start * FPS) : int((stop + _WAKING) * FPS)] = 0.0
+    if not dances.any():
+        return np.full(len(speed), _CALMEST)
+    width = _VIGOUR_SECONDS * FPS
+    weight = smooth(dances, width)
+    mean = smooth(speed * dances, width) / np.maximum(weight, 1e-6)
+    known = np.flatnonzero(weight > 0.05)
+    return np.maximum(np.interp(np.arange(len(speed)), known, mean[known]), _CALMEST)
+
+
 def usable(good: Array) -> list[tuple[int, int]]:
     """(start, stop) of the stretches of frames in which the tracker follows, or is lost for a moment only."""
     kept = good.copy()
@@ -164,11 +203,11 @@ def fit(body: Body, song: Song, rng: np.random.Generator) -> tuple[float, float]
     Of beats faster than ``FASTEST_STEP`` every second one is taken, the better half, also for the chance level.
     """
     positions, _ = forward_kinematics(body.rotations, body.root)
-    frames, _ = kinematic_beats(joint_speed(positions, FPS), FPS)
+    found = kinematic_beats(positions, FPS)
     stride = 2 if song.bpm > FASTEST_STEP else 1
     choices = [song.beats[k::stride] for k in range(stride)]
     shifts = rng.uniform(0.0, stride * 60.0 / song.bpm, size=20)
-    own, *others = (max(alignment(beats + shift, frames / FPS) for beats in choices) for shift in [0.0, *shifts])
+    own, *others = (max(alignment(beats + shift, found) for beats in choices) for shift in [0.0, *shifts])
     return own, float(np.mean(others))
 
 

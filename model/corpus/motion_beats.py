@@ -1,9 +1,8 @@
 """The beat in a movement, and a movement brought onto a beat.
 
-A kinematic beat is a local minimum of the mean joint speed, smoothed with a Gaussian of 83.3 ms: the moment
-between two movements (as in the beat alignment score of Bailando and EDGE). :func:`find_beats` threads a
-steady pulse through them by dynamic programming, in the manner of Ellis, "Beat Tracking by Dynamic
-Programming", 2007; :class:`Pulse` plays the motion so that this pulse falls where the music's does.
+:func:`find_beats` threads a steady pulse through the kinematic beats of a take by dynamic programming, in the manner of
+Ellis, "Beat Tracking by Dynamic Programming", 2007; :class:`Pulse` plays the motion so that this pulse falls where the
+music's does.
 """
 
 from __future__ import annotations
@@ -14,17 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy.interpolate import PchipInterpolator
-from scipy.ndimage import gaussian_filter1d
 
+from ..kinematic_beats import SMOOTHING, alignment, dips, joint_speed, kinematic_beats
 from .motion import Motion
 
 Array = npt.NDArray[Any]
-
-SMOOTHING = 0.0833
-"""Seconds of the Gaussian over the mean joint speed."""
-
-TOLERANCE = 0.05
-"""Seconds: the σ of the beat alignment score."""
 
 LOCAL_RATE = 1.3
 """How much faster or slower than its average a take may run from one beat to the next."""
@@ -32,34 +25,6 @@ LOCAL_RATE = 1.3
 _STEADINESS = 4.0  # what a deviation of one octave from the period costs, in fully pronounced beats
 _ACCENTS = (0.2, 0.3, 0.4, 0.5, 0.6)  # how much slower the motion runs on the beat than on average, and faster between
 _ALIGNED = 0.7  # alignment with which an accent is strong enough
-
-
-def joint_speed(positions: Array, fps: float) -> Array:
-    """(T,) mean speed in m/s of the joints (T, J, 3)."""
-    speed = np.linalg.norm(np.diff(positions, axis=0), axis=-1).mean(axis=1) * fps
-    return np.concatenate([speed[:1], (speed[1:] + speed[:-1]) / 2.0, speed[-1:]])
-
-
-def kinematic_beats(speed: Array, fps: float, smoothing: float = SMOOTHING) -> tuple[Array, Array]:
-    """Frames (N,) of the local minima of the smoothed mean joint speed (T,), and how pronounced each is, 0 … 1.
-
-    A minimum is fully pronounced when the speed rises by the take's mean speed to the nearer side's maximum.
-    """
-    smooth = gaussian_filter1d(speed, smoothing * fps, mode="nearest")
-    inside = np.flatnonzero((smooth[1:-1] < smooth[:-2]) & (smooth[1:-1] <= smooth[2:])) + 1
-    peaks = np.flatnonzero((smooth[1:-1] > smooth[:-2]) & (smooth[1:-1] >= smooth[2:])) + 1
-    edges = np.concatenate([[0], peaks, [len(smooth) - 1]])
-    place = np.searchsorted(edges, inside)
-    depth = np.minimum(smooth[edges[place - 1]], smooth[edges[place]]) - smooth[inside]
-    return inside, np.clip(depth / max(float(smooth.mean()), 1e-3), 0.0, 1.0)
-
-
-def alignment(beats: Array, motion_beats: Array) -> float:
-    """Beat alignment score, music to motion: mean over ``beats`` of exp(−d²/2σ²), d to the nearest motion beat."""
-    if len(beats) == 0 or len(motion_beats) == 0:
-        return 0.0
-    distance = np.abs(beats[:, None] - motion_beats[None, :]).min(axis=1)
-    return float(np.exp(-(distance**2) / (2.0 * TOLERANCE**2)).mean())
 
 
 def find_beats(strength: Array, fps: float, period: float) -> tuple[Array, float]:
@@ -132,8 +97,8 @@ def _played_beats(pulse: Pulse, rate: float, fps: float) -> tuple[Array, float]:
     times = np.arange(int((count - 1) * fps / rate) + 1) / fps
     rotations, root, contacts = pulse.motion.at(pulse.seconds_at(times * rate))
     played = Motion(rotations, root, contacts, fps)
-    frames, _ = kinematic_beats(joint_speed(played.positions(), fps), fps)
-    return frames / fps * rate, alignment(np.arange(1, count - 1) / rate, frames / fps)
+    found = kinematic_beats(played.positions(), fps)
+    return found * rate, alignment(np.arange(1, count - 1) / rate, found)
 
 
 def fit_pulse(motion: Motion, rate: float, stretches: Array) -> Pulse | None:
@@ -148,12 +113,12 @@ def fit_pulse(motion: Motion, rate: float, stretches: Array) -> Pulse | None:
         None where the motion is too short for three beats.
     """
     fps = motion.fps
-    speed = joint_speed(motion.positions(), fps)
+    speed = joint_speed(motion.positions(), fps).mean(axis=1)
     fitted: list[tuple[float, float, Array]] = []
     for stretch in stretches:
-        frames, depth = kinematic_beats(speed, fps, SMOOTHING * stretch)
-        strength = np.zeros(len(speed))
-        strength[frames] = np.sqrt(depth)
+        times, depth = dips(speed, fps, SMOOTHING * stretch)
+        strength = np.zeros(len(motion))
+        strength[np.rint(times * fps).astype(int)] = np.sqrt(depth)
         beats, score = find_beats(strength, fps, stretch / rate)
         if len(beats) >= 3:
             fitted.append((score - 0.3 * abs(np.log2(stretch)), float(stretch), beats / fps))

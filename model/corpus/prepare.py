@@ -9,17 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dancerev.command_line import ArgumentParser, command, seed
 from dancerev.errors import CorpusError
 
 from ..features import FEATURE_VERSION
+from ..kinematic_beats import joint_speed
 from ..pose import FRAME_RATE
 from .dances import TEST_SHARE, Fit, ShardWriter, Statistics, make_dances, summary
 from .recorded_pairs import find_pairs, prepare_pairs
 from .shards import MANIFEST, DanceSequence
 from .song import Song
 from .songs import Grooves, check_songs, find_songs, plan_clips, prepare_songs
-from .takes import Take, find_motion, ordered_styles, prepare_pulses, prepare_takes, save_real
+from .take_styles import ordered_styles
+from .takes import Take, find_motion, prepare_pulses, prepare_takes, save_real
 
 PROVENANCE = {
     "cmu": {
@@ -27,6 +31,13 @@ PROVENANCE = {
         "licence": "free for research and commercial use; the data itself may not be resold",
         "acknowledgement": "The data used in this project was obtained from mocap.cs.cmu.edu. "
         "The database was created with funding from NSF EIA-0196217.",
+    },
+    "g1": {
+        "source": "G1 Moves, Experiential Technologies (director Mitch Chaiet, dancer Jasmine Coro), rebuilt to BVH "
+        "from the joint angles of a Unitree G1",
+        "licence": "CC BY 4.0",
+        "acknowledgement": "G1 Moves by Experiential Technologies, CC BY 4.0; "
+        "director Mitch Chaiet, dancer Jasmine Coro.",
     },
     "groove": {
         "source": "Groove MIDI Dataset, Google LLC, magenta.tensorflow.org/datasets/groove, rendered",
@@ -166,7 +177,7 @@ def _write(material: Material, options: argparse.Namespace, out: Path) -> None:
     if counts["train"] == 0:
         raise CorpusError("no sequence for training came of it: the tracker follows none of the music")
     manifest = _manifest(material) | {
-        "statistics": statistics.result(),
+        "statistics": statistics.result() | {"style_speed": style_speeds(material)},
         "sequences": counts,
         "hours": hours,
         "alignment": rows,
@@ -184,6 +195,17 @@ def _write(material: Material, options: argparse.Namespace, out: Path) -> None:
         )
     for split in counts:
         print(f"{split}: {counts[split]} sequences, {hours[split]} hours")
+
+
+def style_speeds(material: Material) -> list[float]:
+    """Mean joint speed of the training takes of each style as they were danced, m/s."""
+    speeds = []
+    for style in material.styles:
+        takes = [take for take in [*material.takes, *material.pair_takes] if take.style == style]
+        takes = [take for take in takes if take.split == "train"] or takes
+        parts = [joint_speed(m.positions(), m.fps).mean(axis=1) for take in takes for m in take.segments]
+        speeds.append(round(float(np.concatenate(parts).mean()), 4) if parts else 1.0)
+    return speeds
 
 
 def _manifest(material: Material) -> dict[str, Any]:

@@ -23,6 +23,8 @@ from ..bvh import Bvh, read_bvh
 from ..pose import FRAME_RATE
 from . import aist
 from .clean import clean_in_time
+from .compose import Body
+from .dances import vigour
 from .motion import Motion
 from .parallel import in_parallel
 from .retarget import calibrate, retarget
@@ -305,6 +307,7 @@ def lay(motion: Motion, start: float, song: Song) -> dict[str, Any] | None:
     facing = float(np.arctan2(np.sin(heading).mean(), np.cos(heading).mean()))
     motion = motion.placed(-facing, motion.root[:, [0, 2]].mean(axis=0))
     rotations, root, contacts = motion.at(times[rows] - start)
+    speed = vigour(Body(motion.rotations, motion.root, motion.contacts), [])
     first = float(times[rows[0]])
     inside = (song.beats >= first) & (song.beats < times[rows[-1]])
     return {
@@ -312,6 +315,8 @@ def lay(motion: Motion, start: float, song: Song) -> dict[str, Any] | None:
         "pose": pose.encode(rotations, root, contacts),
         "place": root[:, [0, 2]].astype(np.float32),
         "heading": rotation.yaw_of(rotations[:, 0]).astype(np.float32),
+        "speed": np.interp(times[rows] - start, np.arange(len(speed)) / motion.fps, speed).astype(np.float32),
+        "phrase": 0.0,
         "tempo": song.bpm,
         "beats": (song.beats[inside] - first).astype(np.float32),
     }

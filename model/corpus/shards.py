@@ -32,7 +32,9 @@ class DanceSequence:
         features: (T, FEATURE_SIZE) float16; row t is what the network hears when it makes row t of ``pose``.
         pose: (T, POSE_SIZE) float32 pose vectors, for one frame later than the music's.
         place: (T, 2) float32 x and z of the hips on the stage whose centre is (0, 0), metres.
-        heading: (T,) float32 radians.
+        heading: (T,) float32 radians, of the hips; the audience is towards 0.
+        speed: (T,) float32 mean joint speed over the second or two about each frame, m/s.
+        phrase: 1 where phrases of eight dance beats come again, 0 where not.
         style: index into the corpus's styles.
         take: name of the motion take.
         mirrored: whether left and right are exchanged.
@@ -44,6 +46,8 @@ class DanceSequence:
     pose: npt.NDArray[np.float32]
     place: npt.NDArray[np.float32]
     heading: npt.NDArray[np.float32]
+    speed: npt.NDArray[np.float32]
+    phrase: float
     style: int
     take: str
     mirrored: bool
@@ -53,7 +57,16 @@ class DanceSequence:
 
 @dataclass(frozen=True)
 class Corpus:
-    """All sequences of one split, and the statistics of the training split, each (FEATURE_SIZE,) or (POSE_SIZE,)."""
+    """All sequences of one split, and the statistics of the training split.
+
+    Attributes:
+        styles: names.
+        sequences: of the split.
+        feature_mean, feature_std: (FEATURE_SIZE,).
+        pose_mean, pose_std: (POSE_SIZE,).
+        style_speed: (styles,) m/s, the mean joint speed of each style.
+        manifest: all else that is known.
+    """
 
     styles: tuple[str, ...]
     sequences: list[DanceSequence]
@@ -61,6 +74,7 @@ class Corpus:
     feature_std: npt.NDArray[np.float32]
     pose_mean: npt.NDArray[np.float32]
     pose_std: npt.NDArray[np.float32]
+    style_speed: npt.NDArray[np.float32]
     manifest: dict[str, Any]
 
 
@@ -74,6 +88,8 @@ def save_shard(path: Path, sequences: list[DanceSequence]) -> None:
             pose=np.concatenate([s.pose for s in sequences]).astype(np.float32),
             place=np.concatenate([s.place for s in sequences]).astype(np.float32),
             heading=np.concatenate([s.heading for s in sequences]).astype(np.float32),
+            speed=np.concatenate([s.speed for s in sequences]).astype(np.float32),
+            phrase=np.array([s.phrase for s in sequences], dtype=np.float32),
             beats=np.concatenate([s.beats for s in sequences]).astype(np.float32),
             lengths=np.array([len(s.pose) for s in sequences]),
             beat_counts=np.array([len(s.beats) for s in sequences]),
@@ -96,13 +112,13 @@ def load_shard(path: Path) -> list[DanceSequence]:
             data = {name: shard[name] for name in shard.files}
         at = np.cumsum(data["lengths"])[:-1]
         beats = np.split(data["beats"], np.cumsum(data["beat_counts"])[:-1])
-        parts = [np.split(data[name], at) for name in ("features", "pose", "place", "heading")]
-        return [
-            DanceSequence(features, pose, place, heading, int(style), str(take), bool(mirrored), float(tempo), times)
-            for features, pose, place, heading, style, take, mirrored, tempo, times in zip(
-                *parts, data["style"], data["take"], data["mirrored"], data["tempo"], beats, strict=True
-            )
-        ]
+        rows = zip(
+            *(np.split(data[name], at) for name in ("features", "pose", "place", "heading", "speed")),
+            *(data[name].tolist() for name in ("phrase", "style", "take", "mirrored", "tempo")),
+            beats,
+            strict=True,
+        )
+        return [DanceSequence(*row) for row in rows]
     except (OSError, EOFError, KeyError, TypeError, ValueError, BadZipFile, zlib.error) as error:
         raise CorpusError(
             f"{path}: damaged, or no shard of a corpus ({error}); make the folder again with dancerev-prepare"
@@ -128,7 +144,7 @@ def load_corpus(folder: Path, split: str) -> Corpus:
         )
     statistics = {
         name: np.array(manifest["statistics"][name], dtype=np.float32)
-        for name in ("feature_mean", "feature_std", "pose_mean", "pose_std")
+        for name in ("feature_mean", "feature_std", "pose_mean", "pose_std", "style_speed")
     }
     for name, size in (("feature", FEATURE_SIZE), ("pose", POSE_SIZE)):
         if statistics[f"{name}_mean"].shape != (size,) or statistics[f"{name}_std"].shape != (size,):

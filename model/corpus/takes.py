@@ -16,20 +16,23 @@ import numpy.typing as npt
 
 from dancerev.errors import CorpusError
 
+from .. import rotation
 from ..bvh import Bvh, parse_bvh
+from ..skeleton import INDEX, forward_kinematics
 from .clean import FPS, clean
 from .motion import Motion
 from .motion_beats import Pulse, fit_pulse
 from .parallel import in_parallel
 from .retarget import calibrate, retarget
 from .songs import digest, read_member
+from .take_styles import style_of
+from .unseen import complete
 
 Array = npt.NDArray[Any]
 
 RATES = tuple(float(64.0 * 2 ** (step / 8)) for step in range(9))
 """Dance beats a minute for which every take's pulse is fitted; between them it is played a little faster or slower."""
 
-_STYLES = ("salsa", "indian", "modern", "martial")
 _STRETCHES = 2.0 ** np.linspace(-0.6, 0.6, 9)
 _FEWEST_BEATS = 6
 
@@ -83,13 +86,8 @@ class Take:
     file: str
 
 
-def ordered_styles(names: set[str]) -> list[str]:
-    """The styles in the order in which the network knows them: ours first, then others by name."""
-    return [name for name in _STYLES if name in names] + sorted(names - set(_STYLES))
-
-
 def find_motion(argument: str) -> list[Source]:
-    """The BVH files that one ``[STYLE=]PATH[@FPS]`` names; without STYLE, the first known style in the path's name.
+    """The BVH files that one ``[STYLE=]PATH[@FPS]`` names; without STYLE, :func:`style_of` knows each take's.
 
     Raises:
         OSError: there is no such path.
@@ -110,18 +108,22 @@ def find_motion(argument: str) -> list[Source]:
     path = Path(text)
     if not path.exists():
         raise OSError(f"{path}: there is no such file or folder")
-    style = style or next((name for name in _STYLES if name in path.stem), "")
-    if not style:
-        raise CorpusError(f"{path}: style unknown; write STYLE={path}")
+
+    def known(take: str) -> str:
+        found = style or style_of(path.stem, take)
+        if not found:
+            raise CorpusError(f"{path}: the style of {take} is unknown; write STYLE={path}")
+        return found
+
     if path.suffix.lower() == ".zip":
         try:
             with zipfile.ZipFile(path) as archive:
                 members = sorted(archive.infolist(), key=lambda member: member.filename)
         except zipfile.BadZipFile:
             raise CorpusError(f"{path}: not a zip file") from None
-        sources = [
-            Source(
-                style, Path(m.filename).stem, path.name, fps, f"{path}/{m.filename}", digest(m.CRC, m.file_size),
+        takes = [
+            (
+                Path(m.filename).stem, f"{path}/{m.filename}", digest(m.CRC, m.file_size),
                 partial(_read_member, path, m.filename),
             )
             for m in members
@@ -129,7 +131,8 @@ def find_motion(argument: str) -> list[Source]:
         ]  # fmt: skip
     else:
         files = bvh_files(path) if path.is_dir() else [path]
-        sources = [Source(style, f.stem, path.name, fps, str(f), digest(f), partial(_read_text, f)) for f in files]
+        takes = [(f.stem, str(f), digest(f), partial(_read_text, f)) for f in files]
+    sources = [Source(known(name), name, path.name, fps, place, content, read) for name, place, content, read in takes]
     if not sources:
         raise CorpusError(f"{path}: no BVH file in it")
     return sources
@@ -210,7 +213,20 @@ def _prepare_take(folder: Path, calibrations: dict[str, Rigs], source: Source) -
         segments, report = clean(retarget(bvh, source.fps, calibrations[source.origin][bvh.names]))
     except ValueError as error:
         raise CorpusError(f"{source.place}: {error}") from None
+    segments = [complete(segment) for segment in to_audience(segments)]
     save(folder / source.file, {"count": len(segments), "report": json.dumps(asdict(report)), **pack(segments)})
+
+
+def to_audience(segments: list[Motion]) -> list[Motion]:
+    """Turn a take so that the way in which the dancer faces on average is +Z, where the audience is."""
+    if not segments:
+        return segments
+    chest = [
+        rotation.yaw_of(forward_kinematics(segment.rotations, segment.root)[1][:, INDEX["UpperChest"]])
+        for segment in segments
+    ]
+    mean = float(np.angle(np.exp(1j * np.concatenate(chest)).mean()))
+    return [segment.placed(-mean, segment.root[0, [0, 2]]) for segment in segments]
 
 
 def _load_segments(path: Path) -> tuple[list[Motion], dict[str, Any]]:

@@ -12,101 +12,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..features import FASTEST_STEP
+from ..kinematic_beats import (
+    beat_alignment,
+    chance_alignment,
+    joint_speed,
+    kinematic_beats,
+    motion_to_music_alignment,
+)
 from ..skeleton import FEET, INDEX
 
 Array = npt.NDArray[Any]
-
-SMOOTHING = 1.0 / 12.0
-"""Seconds: standard deviation of the Gaussian over the joint speed, 5 frames at 60 fps."""
-
-BEAT_WIDTH = 0.05
-"""Seconds: σ of the beat alignment score, 3 frames at 60 fps."""
 
 RESTART = 2.0
 """Seconds after a silence in which a dancer may still be at rest."""
 
 CLIP_SECONDS, CLIP_HOP = 5.0, 2.5
 """Length and distance in seconds of the clips whose features are compared."""
-
-
-# --- speed and beats ---------------------------------------------------------------------------------------------
-
-
-def joint_speed(positions: Array, fps: float) -> Array:
-    """(T - 1, J) m/s, of each joint from frame to frame."""
-    return np.linalg.norm(np.diff(np.asarray(positions, dtype=np.float64), axis=0), axis=-1) * fps
-
-
-def kinematic_beats(positions: Array, fps: float) -> Array:
-    """Times in seconds of the local minima of the mean joint speed, after Gaussian smoothing (Bailando, CVPR 2022).
-
-    The time of a minimum is refined by a parabola through its neighbours, so that it means the same at 15 as at
-    60 fps; speed i belongs to the middle between frames i and i + 1.
-    """
-    speed = _smooth(joint_speed(positions, fps).mean(axis=1), SMOOTHING * fps)
-    if len(speed) < 3:
-        return np.zeros(0)
-    left, middle, right = speed[:-2], speed[1:-1], speed[2:]
-    (at,) = np.nonzero((middle < left) & (middle < right))
-    bend = left[at] - 2.0 * middle[at] + right[at]
-    return (at + 1.5 + 0.5 * (left[at] - right[at]) / bend) / fps
-
-
-def _smooth(signal: Array, sigma: float) -> Array:
-    """Gaussian smoothing of (T,), ``sigma`` in samples, mirrored at the ends."""
-    reach = min(int(np.ceil(4.0 * sigma)), max(len(signal) - 1, 0))
-    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
-    return np.convolve(np.pad(signal, reach, mode="symmetric"), kernel / kernel.sum(), mode="valid")
-
-
-def _alignment(beats: Array, to: Array) -> float:
-    """Mean over ``beats`` of exp(-d²/2σ²), d the distance to the nearest of ``to``, both rising seconds."""
-    if len(beats) == 0:
-        return float("nan")
-    if len(to) == 0:
-        return 0.0
-    after = np.searchsorted(to, beats)
-    distance = np.minimum(
-        np.abs(beats - to[np.maximum(after - 1, 0)]), np.abs(beats - to[np.minimum(after, len(to) - 1)])
-    )
-    return float(np.mean(np.exp(-0.5 * (distance / BEAT_WIDTH) ** 2)))
-
-
-def dance_levels(beats: Array) -> list[Array]:
-    """The beats (N,) that a dancer may step on: all, or above :data:`FASTEST_STEP` the odd and the even ones."""
-    beats = np.asarray(beats, dtype=np.float64)
-    if len(beats) > 2 and 60.0 / np.median(np.diff(beats)) > FASTEST_STEP:
-        return [beats[0::2], beats[1::2]]
-    return [beats]
-
-
-def beat_alignment(motion_beats: Array, music_beats: Array) -> float:
-    """Beat alignment score, music to motion (Bailando, EDGE), at the metrical level a dancer steps at; 0 … 1.
-
-    Args:
-        motion_beats: (M,) seconds, rising, of :func:`kinematic_beats`.
-        music_beats: (N,) seconds, rising; of fast music the better of the two halves counts. NaN when there is none.
-    """
-    return max(_alignment(level, motion_beats) for level in dance_levels(music_beats))
-
-
-def motion_to_music_alignment(motion_beats: Array, music_beats: Array) -> float:
-    """Beat alignment the other way round: mean over the motion's beats (FACT, AIST++; ICCV 2021)."""
-    return max(_alignment(motion_beats, level) for level in dance_levels(music_beats))
-
-
-def chance_alignment(motion_beats: Array, music_beats: Array, seconds: float, draws: int = 100) -> float:
-    """:func:`beat_alignment` when the music is shifted, round and round, by a random part of its ``seconds``.
-
-    The mean over ``draws`` shifts, always the same ones.
-    """
-    shifts = np.random.default_rng(0).uniform(0.0, seconds, draws)
-    scores = [
-        max(_alignment(np.sort((level + shift) % seconds), motion_beats) for level in dance_levels(music_beats))
-        for shift in shifts
-    ]
-    return float(np.mean(scores))
 
 
 # --- one dance -----------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..pose import CONTACTS, HEIGHT, ROTATIONS, TRAVEL, TURN
-from ..skeleton import BONES, FEET, PARENTS, REST_OFFSETS
+from ..skeleton import ANCESTOR_ROUNDS, ANKLE_HEIGHT, BONES, CHAIN, FEET, PARENTS, REST_OFFSETS, TOE_HEIGHT
 
 
 def matrices_from_6d(encoded: Tensor) -> Tensor:
@@ -21,17 +21,19 @@ def matrices_from_6d(encoded: Tensor) -> Tensor:
 
 
 def joints(vectors: Tensor) -> Tensor:
-    """Pose vectors (..., POSE_SIZE) → joint positions (..., 22, 3) in metres, in the facing frame under the hips."""
-    rotations = matrices_from_6d(vectors[..., ROTATIONS].reshape(*vectors.shape[:-1], len(BONES), 6))
+    """Pose vectors (..., POSE_SIZE) → joint positions (..., 22, 3) in metres, in the facing frame under the hips.
+
+    By pointer jumping, as :func:`dancerev.model.skeleton.forward_kinematics`: few operations, not one for each bone.
+    """
+    globals_ = matrices_from_6d(vectors[..., ROTATIONS].reshape(*vectors.shape[:-1], len(BONES), 6))
     offsets = torch.as_tensor(REST_OFFSETS, dtype=vectors.dtype, device=vectors.device)
-    zero = torch.zeros_like(vectors[..., :1])
-    positions = [torch.cat([zero, vectors[..., HEIGHT], zero], dim=-1)]
-    frames = [rotations[..., 0, :, :]]
-    for bone in range(1, len(BONES)):
-        above = frames[PARENTS[bone]]
-        positions.append(positions[PARENTS[bone]] + above @ offsets[bone])
-        frames.append(above @ rotations[..., bone, :, :])
-    return torch.stack(positions, dim=-2)
+    for bones, ancestors in ANCESTOR_ROUNDS:
+        turned = globals_[..., ancestors, :, :] @ globals_[..., bones, :, :]
+        globals_ = globals_.index_copy(-3, torch.as_tensor(bones, device=vectors.device), turned)
+    steps = (globals_[..., PARENTS[1:], :, :] * offsets[1:, None, :]).sum(dim=-1)
+    chain = torch.as_tensor(CHAIN[:, 1:], dtype=vectors.dtype, device=vectors.device)
+    height = F.pad(vectors[..., HEIGHT], (1, 1))
+    return chain @ steps + height[..., None, :]
 
 
 def displacement(joints_before: Tensor, joints_after: Tensor, vectors: Tensor) -> Tensor:
@@ -60,6 +62,7 @@ class BodyLoss(NamedTuple):
         pulse: error of the mean speed of all joints. Its dips are what is seen as the beat of a dance.
         level: error of the mean speed over the whole window, so that a dance is not calmer than it should be.
         slide: movement of planted feet.
+        ground: error of the height of the lower sole.
     """
 
     position: Tensor
@@ -68,6 +71,7 @@ class BodyLoss(NamedTuple):
     pulse: Tensor
     level: Tensor
     slide: Tensor
+    ground: Tensor
 
 
 def body_loss(made: Tensor, real: Tensor) -> BodyLoss:
@@ -85,7 +89,14 @@ def body_loss(made: Tensor, real: Tensor) -> BodyLoss:
         pulse=speed_error.mean(dim=-1).abs().mean(),
         level=speed_error.mean(dim=(-2, -1)).abs().mean(),
         slide=(feet * planted).mean(),
+        ground=(_sole_height(made_joints) - _sole_height(real_joints)).abs().mean(),
     )
+
+
+def _sole_height(positions: Tensor) -> Tensor:
+    """(..., 22, 3) → (...) metres from the floor to the lowest end of the two soles."""
+    ankles, toes = ([foot[end] for foot in FEET] for end in (0, 1))
+    return torch.cat([positions[..., ankles, 1] - ANKLE_HEIGHT, positions[..., toes, 1] - TOE_HEIGHT], -1).amin(-1)
 
 
 def _length(vectors: Tensor) -> Tensor:

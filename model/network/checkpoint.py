@@ -12,7 +12,8 @@ import torch
 from dancerev.errors import ModelError
 
 from ..features import FEATURE_VERSION
-from .dance_network import DanceConfig, DanceNetwork
+from .config import DanceConfig
+from .dance_network import DanceNetwork
 
 UNREADABLE = (
     OSError,

@@ -14,9 +14,7 @@ the same poses. Vectors are normalised inside, so both speak in the units of ``d
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -25,47 +23,32 @@ from torch.nn import functional as F
 
 from ..features import BEAT, BEAT_FEATURES, FEATURE_SIZE, STEP_COS, STEP_SIN
 from ..pose import CONTACTS, POSE_SIZE, TRAVEL, TURN
-from .block_attention import local_attention
+from .attention import MusicEncoder
+from .codebook import Codebook
+from .config import DanceConfig
 
-PRIOR_CODE_DROPOUT, PRIOR_MUSIC_DROPOUT = 0.1, 0.3
-"""Of what the prior sees in training of the code before and of the music, so that it leans on the beat, which every
-song has, and not on how the songs sounded to which it learned to dance."""
+CONTROL_SIZE = 5
+"""Numbers in stage, audience and vigour."""
 
 
-@dataclass(frozen=True)
-class DanceConfig:
-    """Sizes of the network.
+class Conditions(NamedTuple):
+    """What the dancer is given; B dancers, T frames, which :meth:`DanceNetwork.step` has not.
 
     Attributes:
-        styles: names of the styles, in the order of the style vector.
-        width, layers, heads, feed_forward: of the encoder.
-        window: frames of music that attention sees, the present one included.
-        look_ahead: frames of music that it sees beyond; more than none dances offline only, to compare with.
-        hidden, lstm_layers: of the decoder.
-        levels: values per dimension of a code; their product is the number of codes.
-        code_width: of what the decoder is told of a code and how far its half step has come.
-        prior_hidden: of the prior's LSTM.
-        dropout: in training, everywhere.
+        features: (B, T, FEATURE_SIZE) of the music, not normalised.
+        style: (B, T, styles) weights.
+        stage: (B, T, 2) the stage centre in the dancer's frame before the pose, metres.
+        audience: (B, T, 2) the direction to the audience in that frame, x and z of a unit vector; 0 for none.
+        vigour: (B, T, 1) log2 of the mean joint speed against that of the style.
+        phrase: (B, T, 1) how strictly phrases come again, 0 … 1.
     """
 
-    styles: tuple[str, ...] = ("salsa", "indian", "modern", "martial")
-    width: int = 128
-    layers: int = 2
-    heads: int = 4
-    feed_forward: int = 256
-    window: int = 60
-    look_ahead: int = 0
-    hidden: int = 384
-    lstm_layers: int = 2
-    levels: tuple[int, ...] = (5, 5, 5, 5)
-    code_width: int = 96
-    prior_hidden: int = 256
-    dropout: float = 0.05
-
-    @property
-    def codes(self) -> int:
-        """How many codes there are."""
-        return math.prod(self.levels)
+    features: Tensor
+    style: Tensor
+    stage: Tensor
+    audience: Tensor
+    vigour: Tensor
+    phrase: Tensor
 
 
 class State(NamedTuple):
@@ -78,6 +61,7 @@ class State(NamedTuple):
         cell: (M, B, hidden).
         pose: (B, POSE_SIZE) the last pose emitted, as a pose vector.
         code: (B, len(levels)) the code being danced, each number in [−1, 1].
+        past: (B, max(memory), len(levels)) the codes danced before, oldest first.
         half: (B,) 1 in the first half of a step, −1 in the second, 0 before the first frame.
         prior_hidden, prior_cell: (B, prior_hidden) of the prior.
         processed: (B,) int64, frames so far, counted up to the window.
@@ -89,112 +73,11 @@ class State(NamedTuple):
     cell: Tensor
     pose: Tensor
     code: Tensor
+    past: Tensor
     half: Tensor
     prior_hidden: Tensor
     prior_cell: Tensor
     processed: Tensor
-
-
-class LocalAttention(nn.Module):
-    """Self-attention over the last ``window`` frames, with a learned bias for every age and head.
-
-    Causal, unless ``look_ahead`` lets it see so many frames to come: their age is below 0, and there is no ``step``.
-    """
-
-    def __init__(self, width: int, heads: int, window: int, look_ahead: int = 0) -> None:
-        super().__init__()
-        self.heads, self.window, self.look_ahead = heads, window, look_ahead
-        self.query = nn.Linear(width, width)
-        self.key = nn.Linear(width, width, bias=False)
-        self.value = nn.Linear(width, width)
-        self.output = nn.Linear(width, width)
-        # Slopes as in ALiBi (Press et al., ICLR 2022) to begin with, free to move.
-        slopes = 2.0 ** -torch.arange(1.0, heads + 1)
-        self.age_bias = nn.Parameter(-slopes[:, None] * torch.arange(-float(look_ahead), float(window)).abs())
-
-    def _attend(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
-        """Queries (B, Q, W), keys and values (B, K, W), bias (…, heads, Q, K) → (B, Q, W)."""
-        batch, queries, width = query.shape
-        split = (batch, -1, self.heads, width // self.heads)
-        q, k, v = (x.reshape(split).transpose(1, 2) for x in (query, key, value))
-        weights = torch.softmax(q @ k.transpose(2, 3) * (width // self.heads) ** -0.5 + bias, dim=-1)
-        return self.output((weights @ v).transpose(1, 2).reshape(batch, queries, width))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, T, width) → (B, T, width)."""
-        query, key, value = (
-            projection(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for projection in (self.query, self.key, self.value)
-        )
-        attended = local_attention(query, key, value, self.window - 1, self.look_ahead, self.age_bias)
-        return self.output(attended.transpose(1, 2).flatten(2))
-
-    def step(self, x: Tensor, keys: Tensor, values: Tensor, processed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """One frame (B, width) and the caches (B, window − 1, width) → output and the moved-on caches.
-
-        The cache slides rather than wraps: the age of every slot is then fixed, and moving 60 short rows
-        costs less than the gather that a wrapped index would need.
-        """
-        keys = torch.cat([keys, self.key(x)[:, None]], dim=1)
-        values = torch.cat([values, self.value(x)[:, None]], dim=1)
-        age = torch.arange(self.window - 1, -1, -1, device=x.device)
-        unheard = (age > processed[:, None])[:, None, None, :]
-        bias = self.age_bias.flip(1)[:, None, :].masked_fill(unheard, -1e9)
-        return self._attend(self.query(x)[:, None], keys, values, bias)[:, 0], keys[:, 1:], values[:, 1:]
-
-
-class EncoderLayer(nn.Module):
-    """Pre-norm transformer layer around :class:`LocalAttention`."""
-
-    def __init__(self, config: DanceConfig) -> None:
-        super().__init__()
-        self.attention = LocalAttention(config.width, config.heads, config.window, config.look_ahead)
-        self.attention_norm = nn.LayerNorm(config.width)
-        self.feed_forward = nn.Sequential(
-            nn.LayerNorm(config.width),
-            nn.Linear(config.width, config.feed_forward),
-            nn.GELU(),
-            nn.Linear(config.feed_forward, config.width),
-        )
-        self.dropout = nn.Dropout(config.dropout)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, T, width) → (B, T, width)."""
-        x = x + self.dropout(self.attention(self.attention_norm(x)))
-        return x + self.dropout(self.feed_forward(x))
-
-    def step(self, x: Tensor, keys: Tensor, values: Tensor, processed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """One frame (B, width); see :meth:`LocalAttention.step`."""
-        attended, keys, values = self.attention.step(self.attention_norm(x), keys, values, processed)
-        x = x + attended
-        return x + self.feed_forward(x), keys, values
-
-
-class MusicEncoder(nn.Module):
-    """Acoustic features to a description of the music at every frame."""
-
-    def __init__(self, config: DanceConfig) -> None:
-        super().__init__()
-        self.input = nn.Linear(FEATURE_SIZE, config.width)
-        self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.layers))
-        self.norm = nn.LayerNorm(config.width)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Normalised features (B, T, FEATURE_SIZE) → (B, T, width)."""
-        x = self.input(features)
-        for layer in self.layers:
-            x = layer(x)
-        return self.norm(x)
-
-    def step(self, features: Tensor, keys: Tensor, values: Tensor, processed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """One frame (B, FEATURE_SIZE) with caches (L, B, window − 1, width)."""
-        x = self.input(features)
-        new_keys, new_values = [], []
-        for i, layer in enumerate(self.layers):
-            x, key, value = layer.step(x, keys[i], values[i], processed)  # type: ignore[operator]
-            new_keys.append(key)
-            new_values.append(value)
-        return self.norm(x), torch.stack(new_keys), torch.stack(new_values)
 
 
 class MotionEncoder(nn.Module):
@@ -202,7 +85,7 @@ class MotionEncoder(nn.Module):
 
     def __init__(self, config: DanceConfig) -> None:
         super().__init__()
-        width = 192
+        width = config.motion_width
         layers: list[nn.Module] = [nn.Conv1d(POSE_SIZE, width, 5, padding=2), nn.GELU()]
         for _ in range(2):
             layers += [nn.Conv1d(width, width, 3, padding=1), nn.GELU()]
@@ -227,35 +110,6 @@ class MotionEncoder(nn.Module):
         return self.output(torch.cat([share @ frames, share @ (frames * place[..., 1:])], dim=-1))
 
 
-class Codebook(nn.Module):
-    """Finite scalar quantisation: each dimension of a code is rounded to one of a few levels in [−1, 1]."""
-
-    radix: Tensor
-    reach: Tensor
-
-    def __init__(self, levels: Sequence[int]) -> None:
-        super().__init__()
-        sizes = torch.tensor(levels)
-        if (sizes % 2 == 0).any():
-            raise ValueError("each dimension of a code needs an odd number of levels, so that 0 is one of them")
-        self.register_buffer("reach", (sizes - 1) / 2.0, persistent=False)
-        self.register_buffer("radix", torch.cumprod(sizes, 0) // sizes, persistent=False)
-
-    def quantize(self, x: Tensor) -> Tensor:
-        """Unbounded (..., D) → levels in [−1, 1], with the gradient of the bounded value (straight through)."""
-        bounded = torch.tanh(x) * self.reach
-        return (bounded + (bounded.round() - bounded).detach()) / self.reach
-
-    def index(self, code: Tensor) -> Tensor:
-        """Quantised (..., D) → (...) int64."""
-        return ((code * self.reach + self.reach).round().long() * self.radix).sum(-1)
-
-    def code(self, index: Tensor) -> Tensor:
-        """(...) int64 → quantised (..., D)."""
-        digits = index[..., None] // self.radix % (2 * self.reach.long() + 1)
-        return (digits - self.reach) / self.reach
-
-
 def half_steps(features: Tensor) -> tuple[Tensor, Tensor]:
     """Where in the dancer's step frames are, by their features (..., FEATURE_SIZE), not normalised.
 
@@ -266,6 +120,14 @@ def half_steps(features: Tensor) -> tuple[Tensor, Tensor]:
     sine, cosine = features[..., STEP_SIN], features[..., STEP_COS]
     half = torch.where(sine >= 0.0, torch.ones_like(sine), -torch.ones_like(sine))
     return half, torch.stack([half * sine, half * cosine], dim=-1)
+
+
+def _rows(sequence: Tensor, index: Tensor) -> Tensor:
+    """Rows ``index`` (B, T) of a sequence (B, N, D) → (B, T, D)."""
+    return sequence.gather(1, index[..., None].expand(-1, -1, sequence.shape[-1]))
+
+
+_LSTM_WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
 def lstm_cell(lstm: nn.LSTM, layer: int, x: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
@@ -285,6 +147,9 @@ class DanceNetwork(nn.Module):
     feature_std: Tensor
     pose_mean: Tensor
     pose_std: Tensor
+    vigour_offset: Tensor
+    """(styles,) what is added to the vigour asked for so that the free-running dance is as large: measured, see
+    ``training.calibrate``."""
 
     def __init__(self, config: DanceConfig) -> None:
         super().__init__()
@@ -292,14 +157,18 @@ class DanceNetwork(nn.Module):
         for name, size in (("feature", FEATURE_SIZE), ("pose", POSE_SIZE)):
             self.register_buffer(f"{name}_mean", torch.zeros(size))
             self.register_buffer(f"{name}_std", torch.ones(size))
+        self.register_buffer("vigour_offset", torch.zeros(len(config.styles)))
         self.encoder = MusicEncoder(config)
         self.motion_encoder = MotionEncoder(config)
         self.codebook = Codebook(config.levels)
         # A code is but a few numbers; spread out, with the place in its half step, it weighs as much as the rest.
         self.code_features = nn.Sequential(
-            nn.Linear(len(config.levels) + 2, 128), nn.GELU(), nn.Linear(128, config.code_width), nn.GELU()
+            nn.Linear(len(config.levels) + 2, config.code_hidden),
+            nn.GELU(),
+            nn.Linear(config.code_hidden, config.code_width),
+            nn.GELU(),
         )
-        heard = config.width + len(BEAT_FEATURES) + len(config.styles) + 2
+        heard = config.width + len(BEAT_FEATURES) + len(config.styles) + CONTROL_SIZE
         known = heard + config.code_width
         self.lstm = nn.LSTM(known + POSE_SIZE, config.hidden, config.lstm_layers, batch_first=True)
         self.output = nn.Linear(config.hidden, POSE_SIZE)
@@ -310,8 +179,9 @@ class DanceNetwork(nn.Module):
             keep[part] = 0.0
         self.keep = nn.Parameter(keep)
         # The prior sees codes and music but no poses: one that sees them takes a body at rest for the will to rest.
-        self.prior_code = nn.Linear(len(config.levels), 64)
-        self.prior_lstm = nn.LSTM(64 + heard, config.prior_hidden, batch_first=True)
+        self.prior_code = nn.Linear(len(config.levels), config.prior_code_width)
+        self.prior_past = nn.Linear(len(config.memory) * len(config.levels), config.prior_code_width)
+        self.prior_lstm = nn.LSTM(2 * config.prior_code_width + heard + 1, config.prior_hidden, batch_first=True)
         self.prior_output = nn.Sequential(nn.Dropout(2 * config.dropout), nn.Linear(config.prior_hidden, config.codes))
         with torch.no_grad():
             # An open forget gate to begin with: Jozefowicz et al., ICML 2015.
@@ -332,7 +202,7 @@ class DanceNetwork(nn.Module):
         """Acoustic features → zero mean, unit scale."""
         return (features - self.feature_mean) / self.feature_std
 
-    def posterior(self, features: Tensor, poses: Tensor) -> tuple[Tensor, Tensor]:
+    def posterior(self, features: Tensor, poses: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The codes danced.
 
         Args:
@@ -340,17 +210,21 @@ class DanceNetwork(nn.Module):
             poses: (B, T, POSE_SIZE) normalised.
 
         Returns:
-            (B, T, len(levels)) quantised, the same over all frames of a half step; (B, T) bool, where one begins.
+            (B, T, len(levels)) quantised, the same over all frames of a half step; (B, T) bool, where one begins; and
+            (B, T, len(memory) · len(levels)) the codes of as many half steps ago, 0 from before the sequence.
         """
         half, place = half_steps(features)
         due = torch.cat([torch.ones_like(half[:, :1]), half.diff(dim=1)], dim=1) != 0.0
         part = due.cumsum(dim=1) - 1
         codes = self.codebook.quantize(self.motion_encoder(poses, part, place))
-        return codes.gather(1, part[..., None].expand(-1, -1, codes.shape[-1])), due
+        farthest = max(self.config.memory)
+        before = F.pad(codes, (0, 0, farthest, 0))
+        past = torch.cat([_rows(before, part + farthest - ago) for ago in self.config.memory], dim=-1)
+        return _rows(codes, part), due, past
 
-    def _heard(self, music: Tensor, features: Tensor, style: Tensor, stage: Tensor) -> Tensor:
-        """(..., heard) what decoder and prior know besides codes: music (..., width), the beat, style and stage."""
-        return torch.cat([music, features[..., BEAT], style, stage], dim=-1)
+    def _heard(self, music: Tensor, given: Conditions) -> Tensor:
+        """(..., heard) what decoder and prior know besides codes: music (..., width), the beat and the controls."""
+        return torch.cat([music, given.features[..., BEAT], given.style, given.stage, given.audience, given.vigour], -1)
 
     def lstm_step(
         self, x: Tensor, hidden: Sequence[Tensor] | Tensor, cell: Sequence[Tensor] | Tensor
@@ -374,30 +248,36 @@ class DanceNetwork(nn.Module):
     @torch.no_grad()
     def _fed_poses(self, known: Tensor, real: Tensor, own: Tensor, noise: float) -> Tensor:
         """What the decoder is fed (B, T, POSE_SIZE): its own last pose at the frames of ``own``, else the real one."""
-        fed = real[:, :-1] + noise * torch.randn_like(real[:, :-1]) if noise else real[:, :-1].clone()
-        choices = own.tolist()
+        jitter = noise * torch.randn_like(real[:, :-1])
+        fed = list((real[:, :-1] + jitter).unbind(1))
+        jitter_of, known_of = jitter.unbind(1), known.unbind(1)
+        weights = [
+            [getattr(self.lstm, f"{name}_l{layer}") for name in _LSTM_WEIGHTS]
+            for layer in range(self.config.lstm_layers)
+        ]
         zero = real.new_zeros(len(real), self.config.hidden)
-        hidden, cell = [zero] * self.config.lstm_layers, [zero] * self.config.lstm_layers
+        state = [(zero, zero)] * self.config.lstm_layers
+        choices = own.tolist()
         last_own = len(choices) - 1 - choices[::-1].index(True) if True in choices else 0
         for t in range(last_own):
-            hidden, cell = self.lstm_step(torch.cat([known[:, t], fed[:, t]], dim=-1), hidden, cell)
+            x = torch.cat([known_of[t], fed[t]], dim=-1)
+            for layer, parameters in enumerate(weights):
+                state[layer] = torch.lstm_cell(x, state[layer], *parameters)  # one fused kernel on a GPU
+                x = state[layer][0]
             if choices[t + 1]:
-                made = self.emit(hidden[-1], known[:, t], fed[:, t])
-                fed[:, t + 1] = made + noise * torch.randn_like(made) if noise else made
-        return fed
+                fed[t + 1] = self.emit(x, known_of[t], fed[t]) + jitter_of[t + 1]
+        return torch.stack(fed, dim=1)
 
     def forward(
-        self, features: Tensor, style: Tensor, stage: Tensor, poses: Tensor, own: Tensor, noise: float = 0.0
+        self, given: Conditions, poses: Tensor, own: Tensor, noise: float = 0.0
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Whole sequences, the codes read off the motion itself.
 
         Args:
-            features: (B, T, FEATURE_SIZE) music.
-            style: (B, styles) weights.
-            stage: (B, T, 2) the stage centre in the dancer's frame before each pose, metres.
+            given: music and controls.
             poses: (B, T + 1, POSE_SIZE) real motion; frame t + 1 is what hearing frame t should produce.
-            own: (T,) bool, True where the decoder is fed its own last pose rather than the real one (at t = 0
-                it is always the real one). Own poses are fed without gradient, as in the paper.
+            own: (T,) bool on the CPU, True where the decoder is fed its own last pose rather than the real one (at
+                t = 0 it is always the real one). Own poses are fed without gradient, as in the paper.
             noise: standard deviation of Gaussian noise on the poses fed, in normalised units.
 
         Returns:
@@ -405,44 +285,49 @@ class DanceNetwork(nn.Module):
             logits (N, codes) and code indices (N,).
         """
         real = self.normalize_pose(poses)
-        codes, due = self.posterior(features, real[:, 1:])
-        style = style[:, None].expand(-1, features.shape[1], -1)
-        heard = self._heard(self.encoder(self.normalize_features(features)), features, style, stage)
-        _, place = half_steps(features)
+        codes, due, past = self.posterior(given.features, real[:, 1:])
+        heard = self._heard(self.encoder(self.normalize_features(given.features)), given)
+        _, place = half_steps(given.features)
         known = torch.cat([heard, self.code_features(torch.cat([codes, place], dim=-1))], dim=-1)
         # Own poses are fed without gradient, so they can be made beforehand, and the LSTM then run over whole sequences
         # by the library's fused kernel: training through the loop is several times slower.
         fed = self._fed_poses(known, real, own, noise)
         hidden, _ = self.lstm(torch.cat([known, fed], dim=-1))
         made = self.emit(hidden, known, fed)
-        codes = codes.detach()
-        return made, self.prior_logits(codes, heard, due), self.codebook.index(codes[due])
+        codes, past = codes.detach(), past.detach()
+        return made, self.prior_logits(codes, past, heard, given.phrase, due), self.codebook.index(codes[due])
 
-    def prior_logits(self, codes: Tensor, heard: Tensor, due: Tensor) -> Tensor:
+    def prior_logits(self, codes: Tensor, past: Tensor, heard: Tensor, phrase: Tensor, due: Tensor) -> Tensor:
         """Logits (N, codes) of the code of each of the N half steps that begin, given those before and what is heard.
 
         Args:
             codes: (B, T, len(levels)) quantised, at every frame the one danced.
+            past: (B, T, len(memory) · len(levels)) those of phrases ago.
             heard: (B, T, heard).
+            phrase: (B, T, 1).
             due: (B, T) bool, where a half step begins.
         """
         before = F.pad(codes, (0, 0, 1, 0))[:, :-1]
         music, others = heard[..., : self.config.width], heard[..., self.config.width :]
-        music = F.dropout(music, PRIOR_MUSIC_DROPOUT, self.training)
-        code = F.dropout(F.gelu(self.prior_code(before)), PRIOR_CODE_DROPOUT, self.training)
-        hidden, _ = self.prior_lstm(torch.cat([code, music, others], dim=-1))
+        music = F.dropout(music, self.config.music_dropout, self.training)
+        given = torch.cat([music, others], dim=-1)
+        hidden, _ = self.prior_lstm(self._prior_input(before, past, given, phrase, self.config.code_dropout))
         return self.prior_output(hidden[due])
 
-    def code_likelihood(self, features: Tensor, style: Tensor, stage: Tensor, poses: Tensor) -> tuple[Tensor, Tensor]:
+    def _prior_input(self, code: Tensor, past: Tensor, heard: Tensor, phrase: Tensor, dropout: float = 0.0) -> Tensor:
+        """What the prior's LSTM reads: the code before, those of phrases ago as far as they matter, and the rest."""
+        code = F.dropout(F.gelu(self.prior_code(code)), dropout, self.training)
+        return torch.cat([code, phrase * F.gelu(self.prior_past(past)), heard, phrase], dim=-1)
+
+    def code_likelihood(self, given: Conditions, poses: Tensor) -> tuple[Tensor, Tensor]:
         """Prior logits (N, codes) and the codes' indices (N,) of the half steps; only the prior gets a gradient.
 
         Arguments as for :meth:`forward`; the sequences may be much longer, as no pose is made.
         """
         with torch.no_grad():
-            codes, due = self.posterior(features, self.normalize_pose(poses[:, 1:]))
-            style = style[:, None].expand(-1, codes.shape[1], -1)
-            heard = self._heard(self.encoder(self.normalize_features(features)), features, style, stage)
-        return self.prior_logits(codes, heard, due), self.codebook.index(codes[due])
+            codes, due, past = self.posterior(given.features, self.normalize_pose(poses[:, 1:]))
+            heard = self._heard(self.encoder(self.normalize_features(given.features)), given)
+        return self.prior_logits(codes, past, heard, given.phrase, due), self.codebook.index(codes[due])
 
     def initial_state(self, pose: Tensor) -> State:
         """The state before the first frame; ``pose`` (B, POSE_SIZE) is the vector of the stance to start from."""
@@ -450,6 +335,7 @@ class DanceNetwork(nn.Module):
         cache = pose.new_zeros(config.layers, batch, config.window - 1, config.width)
         memory = pose.new_zeros(config.lstm_layers, batch, config.hidden)
         code = pose.new_zeros(batch, len(config.levels))
+        past = pose.new_zeros(batch, max(config.memory), len(config.levels))
         prior = pose.new_zeros(batch, config.prior_hidden)
         return State(
             cache,
@@ -458,27 +344,18 @@ class DanceNetwork(nn.Module):
             memory.clone(),
             pose,
             code,
+            past,
             pose.new_zeros(batch),
             prior,
             prior.clone(),
             torch.zeros(batch, dtype=torch.int64, device=pose.device),
         )
 
-    def step(
-        self,
-        features: Tensor,
-        style: Tensor,
-        stage: Tensor,
-        noise: Tensor,
-        state: State,
-        music: Tensor | None = None,
-    ) -> tuple[Tensor, State]:
+    def step(self, given: Conditions, noise: Tensor, state: State, music: Tensor | None = None) -> tuple[Tensor, State]:
         """One frame.
 
         Args:
-            features: (B, FEATURE_SIZE).
-            style: (B, styles) weights.
-            stage: (B, 2) the stage centre in the dancer's frame, metres.
+            given: music and controls of this frame, without the dimension of frames.
             noise: (B, codes) what is added to the prior's logits where a code is due, before the largest is taken.
                 Standard Gumbel noise draws from the prior as it is; scaled by less than 1, it prefers what is likely.
             state: what the step before returned.
@@ -489,25 +366,39 @@ class DanceNetwork(nn.Module):
         """
         keys, values = state.cached_key, state.cached_value
         if music is None:
-            music, keys, values = self.encoder.step(self.normalize_features(features), keys, values, state.processed)
+            features = self.normalize_features(given.features)
+            music, keys, values = self.encoder.step(features, keys, values, state.processed)
         last = self.normalize_pose(state.pose)
-        half, place = half_steps(features)
-        heard = self._heard(music, features, style, stage)
+        half, place = half_steps(given.features)
+        due = (half != state.half)[:, None]
+        heard = self._heard(music, given)
+        past = torch.where(due[..., None], torch.cat([state.past[:, 1:], state.code[:, None]], dim=1), state.past)
+        reminded = torch.cat([past[:, -ago] for ago in self.config.memory], dim=-1)
         prior_hidden, prior_cell = lstm_cell(
             self.prior_lstm,
             0,
-            torch.cat([F.gelu(self.prior_code(state.code)), heard], dim=-1),
+            self._prior_input(state.code, reminded, heard, given.phrase),
             state.prior_hidden,
             state.prior_cell,
         )
         # Gumbel-max (Maddison, Tarlow & Minka, NeurIPS 2014): with the same noise, music heard a little differently
         # draws another code only where two were nearly tied.
         drawn = self.codebook.code((self.prior_output(prior_hidden) + noise).argmax(-1)).to(state.code.dtype)
-        code = torch.where((half != state.half)[:, None], drawn, state.code)
+        code = torch.where(due, drawn, state.code)
         known = torch.cat([heard, self.code_features(torch.cat([code, place], dim=-1))], dim=-1)
         hidden, cell = self.lstm_step(torch.cat([known, last], dim=-1), state.hidden, state.cell)
         pose = self.denormalize_pose(self.emit(hidden[-1], known, last))
         processed = (state.processed + 1).clamp(max=self.config.window)
         return pose, State(
-            keys, values, torch.stack(hidden), torch.stack(cell), pose, code, half, prior_hidden, prior_cell, processed
+            keys,
+            values,
+            torch.stack(hidden),
+            torch.stack(cell),
+            pose,
+            code,
+            past,
+            half,
+            prior_hidden,
+            prior_cell,
+            processed,
         )

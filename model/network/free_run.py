@@ -11,14 +11,20 @@ import torch
 from .. import rotation
 from ..pose import HEIGHT, ROTATIONS, TRAVEL, TURN, encode, rest_pose
 from ..skeleton import BONES
-from .dance_network import DanceNetwork
+from .dance_network import Conditions, DanceNetwork
 
 Array = npt.NDArray[Any]
 
 
 @torch.no_grad()
 def free_run(
-    network: DanceNetwork, features: Array, style: Array, seed: int = 0, temperature: float = 1.0
+    network: DanceNetwork,
+    features: Array,
+    style: Array,
+    seed: int = 0,
+    temperature: float = 1.0,
+    vigour: float = 0.0,
+    phrase: float = 0.5,
 ) -> tuple[Array, Array]:
     """Let the network dance to music from the rest pose, fed with nothing but its own poses.
 
@@ -28,6 +34,8 @@ def free_run(
         style: (B, styles) weights.
         seed: of the draws; the same gives the same dances.
         temperature: of the draws; below 1 the likely is preferred.
+        vigour: log2 of the speed against that of the style.
+        phrase: how strictly phrases come again, 0 … 1.
 
     Returns:
         rotations (B, T, 22, 4) local xyzw and root (B, T, 3) in metres, at the frame rate of the network.
@@ -44,9 +52,17 @@ def free_run(
     place, heading = torch.zeros(batch, 2, device=device), torch.zeros(batch, device=device)
     vectors, places, headings = [], [], []
     for t in range(frames):
-        stage = _turned(-place, -heading)
+        audience = _turned(torch.zeros_like(place) + place.new_tensor([0.0, 1.0]), -heading)
+        given = Conditions(
+            music[:, t],
+            styles,
+            _turned(-place, -heading),
+            audience,
+            torch.full_like(place[:, :1], vigour),
+            torch.full_like(place[:, :1], phrase),
+        )
         noise = temperature * gumbel(batch, network.config.codes, generator).to(device)
-        vector, state = network.step(music[:, t], styles, stage, noise, state, None if ahead is None else ahead[:, t])
+        vector, state = network.step(given, noise, state, None if ahead is None else ahead[:, t])
         place = place + _turned(vector[:, TRAVEL], heading)
         heading = heading + vector[:, TURN.start]
         vectors.append(vector)

@@ -20,18 +20,10 @@ from ..corpus.shards import Corpus, DanceSequence, load_corpus
 from ..evaluation.generate_offline import begin_pose, dance
 from ..features import FEATURE_SIZE, FEATURE_VERSION
 from ..network.original import OriginalConfig, OriginalNetwork, own_frames
-from ..pose import FRAME_RATE, POSE_SIZE, ROTATIONS
-from .train import (
-    Batch,
-    Songs,
-    SongValidation,
-    Windows,
-    keep_checkpoints,
-    music_of,
-    steps_done,
-    stop_early,
-    tell_of_resuming,
-)
+from ..pose import POSE_SIZE, ROTATIONS
+from .data import Batch, CorpusTensors, Songs, Windows, music_of
+from .train import held_out_songs, steps_done
+from .validation import SongValidation, keep_checkpoints, report_resuming, stop_early
 
 
 class OriginalTraining(SongValidation):
@@ -62,6 +54,7 @@ class OriginalTraining(SongValidation):
         self.network = OriginalNetwork(config)
         self.steps, self.own, self.learning_rate = steps, own, learning_rate
         if corpus is not None:
+            self.corpus = CorpusTensors(corpus)
             for name in ("feature_mean", "feature_std", "pose_mean", "pose_std"):
                 getattr(self.network, name).copy_(torch.from_numpy(getattr(corpus, name)))
             # As for our own network: what hardly varies must not count as much as what does.
@@ -73,7 +66,7 @@ class OriginalTraining(SongValidation):
         return int(self.own * min(1.0, self.global_step / self.steps))
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        features, _, _, poses = batch
+        features, poses = batch.given.features, batch.poses
         network = self.network
         real = network.normalize_pose(poses)
         own = own_frames(features.shape[1], self.own_in_a_row())
@@ -105,13 +98,13 @@ def train_original(arguments: argparse.Namespace) -> Path:
         ValueError: what lies in the folder is not such a training.
     """
     corpus = load_corpus(arguments.data, "train")
-    held_out = [s for s in load_corpus(arguments.data, "test").sequences if not s.mirrored]
-    minute = 60 * FRAME_RATE
-    songs = [dataclasses.replace(s, features=s.features[:minute]) for s in held_out if len(s.pose) >= minute // 6][:16]
+    songs = held_out_songs(arguments.data)
     config = OriginalConfig(features=FEATURE_SIZE, pose=POSE_SIZE, pose_width=POSE_SIZE, hidden=arguments.hidden)
     last: Path = arguments.out / "last.ckpt"
     step = steps_done(last, config)
-    windows = Windows(corpus.sequences, len(corpus.styles), arguments.frames, arguments.batch, arguments.seed, step)
+    module = OriginalTraining(config, corpus, arguments.steps, arguments.own_poses, arguments.learning_rate)
+    assert module.corpus is not None
+    windows = Windows(module.corpus, arguments.frames, arguments.batch, arguments.seed, step)
     lightning.seed_everything(arguments.seed + step, verbose=False)  # states and dropout do not come again either
     trainer = lightning.Trainer(
         max_steps=arguments.steps,
@@ -129,9 +122,9 @@ def train_original(arguments: argparse.Namespace) -> Path:
         num_sanity_val_steps=0,
         log_every_n_steps=arguments.log_every,
     )
-    tell_of_resuming(trainer, last, step)
+    report_resuming(trainer, last, step)
     trainer.fit(
-        OriginalTraining(config, corpus, arguments.steps, arguments.own_poses, arguments.learning_rate),
+        module,
         DataLoader(windows, batch_size=None),
         DataLoader(Songs(songs), batch_size=None, collate_fn=list) if songs else None,
         ckpt_path=last if last.exists() else None,

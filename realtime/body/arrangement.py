@@ -177,9 +177,9 @@ class Arrangement:
         was_mirrored = self._mode[2] if self._mode else False
         if mode[2] != was_mirrored:  # the dance underneath changes sides, so that what is shown stays where it is
             for index, dancer in enumerate(dancers):
-                dancer.place.place[0] *= -1.0
-                dancer.place.heading *= -1.0
-                poses[index] = _turned_about(poses[index], dancer.place)
+                dancer.decoder.place[0] *= -1.0
+                dancer.decoder.heading *= -1.0
+                poses[index] = _turned_about(poses[index], dancer.decoder)
         if hold == "freeze":
             self._held = list(self._shown)
         elif hold == "rest":
@@ -240,8 +240,8 @@ class Arrangement:
             if not hold and (self.crew == "free" or not index):
                 continue
             shown = mirrored(pose) if self.mirror else pose
-            dancer.place.place[:] = shown.root[0], shown.root[2]
-            dancer.place.heading = float(rotation.yaw_of(shown.rotations[0]))
+            dancer.decoder.place[:] = shown.root[0], shown.root[2]
+            dancer.decoder.heading = float(rotation.yaw_of(shown.rotations[0]))
 
     def _faded(self, index: int, wanted: Pose) -> Pose:
         transition = self._transitions[index] if self._transitions else None

@@ -174,6 +174,12 @@ class FootPlanter:
         self._feet = _Foot(Leg("Left")), _Foot(Leg("Right"))
         self._drop = 0.0  # metres by which the hips are held down
 
+    @property
+    def contacts(self) -> tuple[float, float]:
+        """1 for the left and the right foot where it is planted, else 0."""
+        left, right = self._feet
+        return float(left.planted), float(right.planted)
+
     def process(self, body: Body, contacts: tuple[float, float], floor: bool, seconds: float) -> None:
         """Moves the legs of ``body``, ``seconds`` after the body before.
 

@@ -1,8 +1,9 @@
 """Keeps a body a body: what stands between the network's poses and what is shown.
 
 The stages, in order: a pose that is not finite is replaced by the last good one; joints stay within their limits,
-and none moves faster than :data:`MAX_JOINT_SPEED`; the body is lifted out of the floor; planted feet stay where they
-were put down and no foot is below the floor (:mod:`~dancerev.realtime.body.foot_planting`). The stage's radius is kept
+and none moves faster than :data:`MAX_JOINT_SPEED`; the body is lifted out of the floor, and one that floats comes
+down to it (:mod:`dancerev.realtime.body.gravity`); planted feet stay where they were put down and no foot is below it
+(:mod:`~dancerev.realtime.body.foot_planting`). The stage's radius is kept
 before the decoder (:mod:`~dancerev.realtime.body.stage_bounds`).
 
 Causal, of constant state, and at any rate of poses: all times are in seconds. Its place is before the interpolator,
@@ -21,6 +22,7 @@ from dancerev.model.pose import FRAME_RATE, Pose, rest_pose
 from dancerev.model.skeleton import BONES, FEET, INDEX
 
 from .foot_planting import FootPlanter
+from .gravity import Gravity
 from .scalar_kinematics import Body, Quaternion, Vector, blend, multiply
 
 MAX_JOINT_SPEED = 8.0
@@ -81,6 +83,7 @@ class PostProcessor:
         self._positions: list[Vector] | None = None  # of the last pose, before it was lifted and planted
         self._time = 0.0
         self._lift = 0.0
+        self._gravity = Gravity()
         self._feet = FootPlanter()
 
     def process(self, pose: Pose) -> Pose:
@@ -97,6 +100,7 @@ class PostProcessor:
             self._lift = max(_BODY_CLEARANCE - body.lowest(_BODY_JOINTS), self._lift)
             if self._lift > 1e-5:
                 body.lift(self._lift)
+            self._gravity.process(body, seconds)
         if self.plant_feet or self.floor:
             self._feet.process(body, frame.contacts if self.plant_feet else (0.0, 0.0), self.floor, seconds)
         if self.floor:
@@ -105,7 +109,7 @@ class PostProcessor:
             pose.time,
             np.array(body.rotations, dtype=np.float32),
             np.array(body.positions[0], dtype=np.float32),
-            np.array(frame.contacts, dtype=np.float32),
+            np.array(self._feet.contacts if self.plant_feet else frame.contacts, dtype=np.float32),
         )
 
     def _within_speed(self, frame: _Frame, seconds: float) -> Body:

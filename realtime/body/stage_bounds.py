@@ -26,8 +26,13 @@ _LOWEST, _HIGHEST = 0.05, 1.6  # metres, of the hips: lying, and a high jump
 _BEND = 1.5  # radians of turning for each metre travelled, at the edge
 _MAX_BEND = 1.0 / FRAME_RATE  # radians a frame, of that turning
 
+_BACK_TURNED = math.radians(95.0)  # from the audience, of the hips; the shoulders may be turned a little further
+_PATIENCE = 1.2  # seconds for which the back may be turned before the dancer is turned round
+_TURN_BACK = 1.1 / FRAME_RATE  # radians a frame
+_STILL, _FREE = 0.1, 0.4  # activity of the music below which nobody travels, and from which on everybody may
 
-class StageKeeper:
+
+class StageBounds:
     """Keeps the dancer within a circle about the origin."""
 
     def __init__(self, radius: float = 2.5) -> None:
@@ -42,13 +47,23 @@ class StageKeeper:
             raise ValueError(f"the stage needs a radius above 0, not {radius}")
         self.radius = radius
         self.inner = 0.6 * radius
+        self._away = 0.0  # seconds for which the back has been turned to the audience
 
-    def correct(self, vector: Array, decoder: PoseDecoder) -> npt.NDArray[np.float32]:
+    def correct(
+        self, vector: Array, decoder: PoseDecoder, face: float | None = None, activity: float = 1.0
+    ) -> npt.NDArray[np.float32]:
         """The vector (POSE_SIZE,) to decode in place of ``vector``, for a dancer who stands where ``decoder`` is.
 
         A vector with a number that is not finite is replaced by the last good one, standing still. Beyond the inner
         radius, travel bends homewards (the whole body turns with it), and what still leads outwards is shortened,
-        to nothing at the edge. It never leads out of the circle from within.
+        to nothing at the edge. It never leads out of the circle from within. A back that is turned to the audience for
+        too long is turned round. In silence the dancer stays where it is.
+
+        Args:
+            vector: of the network.
+            decoder: where the dancer is.
+            face: direction of the audience, radians about +Y; None where there is none.
+            activity: of the music, 0 … 1.
         """
         if not np.isfinite(vector).all():
             return self._good.copy()
@@ -56,8 +71,10 @@ class StageKeeper:
         vector[HEIGHT] = min(max(float(vector[HEIGHT][0]), _LOWEST), _HIGHEST)
         for part in (HEIGHT, ROTATIONS, CONTACTS):  # all but turn and travel: to stand still in
             self._good[part] = vector[part]
-        turn = min(max(float(vector[TURN][0]), -_MAX_TURN), _MAX_TURN)
-        ahead_x, ahead_z = (float(value) for value in vector[TRAVEL])
+        free = min(max((activity - _STILL) / (_FREE - _STILL), 0.0), 1.0)
+        turn = free * min(max(float(vector[TURN][0]), -_MAX_TURN), _MAX_TURN)
+        turn += self._turn_back(decoder.heading, face)
+        ahead_x, ahead_z = (free * float(value) for value in vector[TRAVEL])
         length = math.hypot(ahead_x, ahead_z)
         if length > _MAX_TRAVEL:
             ahead_x, ahead_z = ahead_x * _MAX_TRAVEL / length, ahead_z * _MAX_TRAVEL / length
@@ -85,3 +102,16 @@ class StageKeeper:
         vector[TURN] = turn
         vector[TRAVEL] = cosine * step_x - sine * step_z, cosine * step_z + sine * step_x
         return vector
+
+    def _turn_back(self, heading: float, face: float | None) -> float:
+        """Radians by which the dancer is turned to the audience in this frame."""
+        if face is None:
+            self._away = 0.0
+            return 0.0
+        away = math.remainder(heading - face, math.tau)
+        if abs(away) < _BACK_TURNED:
+            self._away = max(self._away - 2.0 / FRAME_RATE, 0.0)
+        else:
+            self._away = min(self._away + 1.0 / FRAME_RATE, _PATIENCE + 0.5)
+        # It sets in and ends gently.
+        return -math.copysign(_TURN_BACK * min(max(self._away - _PATIENCE, 0.0) / 0.5, 1.0), away)

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from dancerev.export.export import export_step
-from dancerev.model.network.dance_network import DanceConfig, DanceNetwork
+from dancerev.model.network.config import DanceConfig
+from dancerev.model.network.dance_network import DanceNetwork
 
 TINY = DanceConfig(
     styles=("one", "two"), width=16, heads=2, feed_forward=32, window=9, hidden=24, lstm_layers=3, levels=(3, 5)

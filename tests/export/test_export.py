@@ -15,7 +15,7 @@ from dancerev.export import export
 from dancerev.export.export import main
 from dancerev.export.parity import rest_vector
 from dancerev.model.features import FEATURE_SIZE, FEATURE_VERSION
-from dancerev.model.network.dance_network import DanceNetwork
+from dancerev.model.network.dance_network import Conditions, DanceNetwork
 from dancerev.model.step_format import METADATA_KEY
 from dancerev.realtime.dance_model import DanceModel
 
@@ -31,27 +31,23 @@ def test_the_session_runs_the_same_steps(network, exported):
         features = rng.random(FEATURE_SIZE, dtype=np.float32)
         stage = rng.normal(size=2).astype(np.float32)
         noise = rng.gumbel(size=model.codes).astype(np.float32)
-        ours = model.step(features, style, stage, noise)
+        audience, vigour, phrase = rng.normal(size=2), rng.normal(size=1), rng.random(1)
+        given = [np.asarray(x, np.float32) for x in (features, style, stage, audience, vigour, phrase)]
+        ours = model.step(*given, noise)
         with torch.no_grad():
             if state is None:
                 state = network.initial_state(rest_vector())
-            theirs, state = network.step(
-                torch.from_numpy(features)[None],
-                torch.from_numpy(style)[None],
-                torch.from_numpy(stage)[None],
-                torch.from_numpy(noise)[None],
-                state,
-            )
+            conditions = Conditions(*(torch.from_numpy(x)[None] for x in given))
+            theirs, state = network.step(conditions, torch.from_numpy(noise)[None], state)
         np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-5)
 
 
 def test_reset_starts_the_same_dance_again(exported):
     model = DanceModel(str(exported))
-    features, style, stage = np.ones(FEATURE_SIZE, np.float32), model.style_vector("any"), np.zeros(2, np.float32)
-    noise = np.zeros(model.codes, np.float32)
-    first = [model.step(features, style, stage, noise).copy() for _ in range(5)]
+    given = np.ones(FEATURE_SIZE), model.style_vector("any"), np.zeros(2), np.zeros(2), 0.0, 0.0, np.zeros(model.codes)
+    first = [model.step(*given).copy() for _ in range(5)]
     model.reset()
-    again = [model.step(features, style, stage, noise).copy() for _ in range(5)]
+    again = [model.step(*given).copy() for _ in range(5)]
     np.testing.assert_array_equal(first, again)
 
 
@@ -62,10 +58,12 @@ def test_a_batch_of_dancers_dances_as_each_would_alone(exported):
     style = np.array([alone[0].style_vector(name) for name in ("one", "any", "two")])
     for _ in range(30):
         features = rng.random((3, FEATURE_SIZE), dtype=np.float32)
-        stage, noise = rng.normal(size=(3, 2)), rng.gumbel(size=(3, together.codes))
-        poses = together.step(features, style, stage, noise)
+        stage, audience = rng.normal(size=(2, 3, 2))
+        vigour, phrase = rng.normal(size=(2, 3, 1))
+        given = features, style, stage, audience, vigour, phrase, rng.gumbel(size=(3, together.codes))
+        poses = together.step(*given)
         for k, model in enumerate(alone):
-            single = model.step(features[k], style[k], stage[k], noise[k])
+            single = model.step(*(rows[k] for rows in given))
             np.testing.assert_allclose(poses[k : k + 1], single, atol=1e-5)
 
 

@@ -65,8 +65,9 @@ def test_the_bundled_model_is_run_as_its_file_says():
     state["pose"] = stance
     rng, style = np.random.default_rng(1), model.style_vector(model.styles[0])
     for heard in demo_features(150)[60:]:
-        given = (heard, style, rng.normal(size=2), rng.gumbel(size=model.codes))
-        rows = {name: np.asarray(x, np.float32)[None] for name, x in zip(INPUTS, given, strict=True)}
+        noise = rng.gumbel(size=model.codes)
+        given = (heard, style, rng.normal(size=2), rng.normal(size=2), rng.normal(size=1), rng.random(1), noise)
+        rows = {name: np.asarray(x, np.float32)[None] for name, x in zip(INPUTS, given, strict=True) if name in zeros}
         out, *new = interpreter.run([POSE_OUTPUT, *(f"new_{name}" for name in state)], rows | state)
         state = dict(zip(state, new, strict=True))
         np.testing.assert_allclose(model.step(*given), out, atol=FREE_RUNNING_LIMIT)

@@ -74,5 +74,7 @@ def test_what_runs_is_what_is_said(cache, monkeypatch, capsys, provider):
         asked = f"are the driver and dancerev[{provider}] installed?"
         assert model.note == f"{wanted} does not load here ({asked}): {model.provider} runs instead"
     assert capsys.readouterr().out == ""
-    pose = model.step(np.zeros(26), model.style_vector("any"), np.zeros(2), np.zeros(model.codes))
+    pose = model.step(
+        np.zeros(26), model.style_vector("any"), np.zeros(2), np.zeros(2), 0.0, 0.0, np.zeros(model.codes)
+    )
     assert np.isfinite(pose).all()

@@ -5,7 +5,8 @@ import pytest
 
 from dancerev.model import pose, rotation
 from dancerev.model.corpus.motion import Motion
-from dancerev.model.corpus.motion_beats import alignment, fit_pulse, joint_speed, kinematic_beats
+from dancerev.model.corpus.motion_beats import fit_pulse
+from dancerev.model.kinematic_beats import alignment, dips, joint_speed, kinematic_beats
 from dancerev.model.skeleton import INDEX
 
 
@@ -31,9 +32,9 @@ def unsteady_beats(period, count, seed=0):
 def test_kinematic_beats_are_where_the_movement_rests():
     beats = unsteady_beats(0.6, 30)
     motion = moving_on(np.concatenate([[0.0], beats]), 17.0)
-    frames, depth = kinematic_beats(joint_speed(motion.positions(), 60.0), 60.0)
+    found, depth = dips(joint_speed(motion.positions(), 60.0).mean(axis=1), 60.0)
     inside = beats[beats < 16.5]
-    assert alignment(inside, frames / 60.0) > 0.95
+    assert alignment(inside, found) > 0.95
     assert np.median(depth) > 0.5
 
 
@@ -57,9 +58,9 @@ def test_an_unsteady_dance_lands_on_a_steady_beat(bpm):
     seconds = pulse.seconds_at(times * rate)
     assert (np.diff(seconds) > 0).all()
     played = Motion(*motion.at(seconds), 60.0)
-    frames, _ = kinematic_beats(joint_speed(played.positions(), 60.0), 60.0)
-    own = alignment(np.arange(1, count - 1) / rate, frames / 60.0)
-    off = alignment((np.arange(1, count - 1) + 0.5) / rate, frames / 60.0)
+    found = kinematic_beats(played.positions(), 60.0)
+    own = alignment(np.arange(1, count - 1) / rate, found)
+    off = alignment((np.arange(1, count - 1) + 0.5) / rate, found)
     assert own > 0.8 > off + 0.4
 
 

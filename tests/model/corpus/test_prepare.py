@@ -457,7 +457,7 @@ def test_a_damaged_member_of_a_zip_is_named(dancing, material, tmp_path, capsys)
     [
         ([], "nothing to prepare"),
         (["no/such/place"], "no/such/place: there is no such file or folder"),
-        (["{m}/waltz"], "style unknown; write STYLE="),
+        (["{m}/waltz"], "unknown; write STYLE="),
         (["waltz={m}/music", "--music", "{m}/music"], "no BVH file in it"),
         (["waltz={m}/waltz@fast", "--music", "{m}/music"], "'fast' is not a number"),
         (["waltz={m}/waltz"], "no music to dance to"),

@@ -17,6 +17,8 @@ def made_sequence(rng, frames, take):
         pose=rng.normal(size=(frames, POSE_SIZE)).astype(np.float32),
         place=rng.normal(size=(frames, 2)).astype(np.float32),
         heading=rng.normal(size=frames).astype(np.float32),
+        speed=rng.uniform(0.1, 2.0, size=frames).astype(np.float32),
+        phrase=float(rng.integers(2)),
         style=int(rng.integers(2)),
         take=take,
         mirrored=bool(rng.integers(2)),
@@ -30,7 +32,8 @@ def write_manifest(folder, **changes):
     manifest = {
         "feature_version": FEATURE_VERSION,
         "styles": ["one", "two"],
-        "statistics": {f"{name}_{kind}": [0.0] * size for name, size in sizes.items() for kind in ("mean", "std")},
+        "statistics": {f"{name}_{kind}": [0.0] * size for name, size in sizes.items() for kind in ("mean", "std")}
+        | {"style_speed": [0.5, 0.6]},
     }
     (folder / "manifest.json").write_text(json.dumps(manifest | changes))
 
@@ -56,7 +59,8 @@ def test_refusals(tmp_path):
     write_manifest(tmp_path, feature_version=-1)
     with pytest.raises(CorpusError, match="version -1"):
         load_corpus(tmp_path, "train")
-    write_manifest(tmp_path, statistics={f"{n}_{k}": [0.0] for n in ("feature", "pose") for k in ("mean", "std")})
+    short = {f"{n}_{k}": [0.0] for n in ("feature", "pose") for k in ("mean", "std")}
+    write_manifest(tmp_path, statistics=short | {"style_speed": [0.5, 0.6]})
     with pytest.raises(CorpusError, match="size"):
         load_corpus(tmp_path, "train")
     (tmp_path / "manifest.json").write_text("{")

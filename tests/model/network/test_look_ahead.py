@@ -8,7 +8,8 @@ import torch
 
 from dancerev.model.evaluation.generate_offline import dance_ours
 from dancerev.model.features import FEATURE_SIZE
-from dancerev.model.network.dance_network import DanceConfig, DanceNetwork
+from dancerev.model.network.config import DanceConfig
+from dancerev.model.network.dance_network import Conditions, DanceNetwork
 from dancerev.model.network.free_run import free_run
 from dancerev.model.pose import POSE_SIZE
 
@@ -38,12 +39,13 @@ def test_without_it_nothing_changes():
     """The causal network given its music beforehand dances what it dances frame by frame."""
     network, features = tiny(look_ahead=0), torch.randn(2, 30, FEATURE_SIZE)
     state = slow = network.initial_state(torch.zeros(2, POSE_SIZE))
-    style, stage, noise = torch.ones(2, 1), torch.zeros(2, 2), torch.zeros(2, network.config.codes)
+    controls = torch.ones(2, 1), torch.zeros(2, 2), torch.zeros(2, 2), torch.zeros(2, 1), torch.zeros(2, 1)
+    noise = torch.zeros(2, network.config.codes)
     heard = network.encoder(network.normalize_features(features))
     with torch.no_grad():
         for t in range(30):
-            fast_pose, state = network.step(features[:, t], style, stage, noise, state, heard[:, t])
-            slow_pose, slow = network.step(features[:, t], style, stage, noise, slow)
+            fast_pose, state = network.step(Conditions(features[:, t], *controls), noise, state, heard[:, t])
+            slow_pose, slow = network.step(Conditions(features[:, t], *controls), noise, slow)
             torch.testing.assert_close(fast_pose, slow_pose, atol=1e-4, rtol=1e-4)
 
 
@@ -63,5 +65,6 @@ def test_dances_offline_to_what_it_hears_ahead():
 def test_frame_by_frame_it_cannot_run():
     network = tiny()
     state = network.initial_state(torch.zeros(1, POSE_SIZE))
+    given = Conditions(torch.zeros(1, FEATURE_SIZE), *(torch.zeros(1, size) for size in (1, 2, 2, 1, 1)))
     with pytest.raises(RuntimeError):
-        network.step(torch.zeros(1, FEATURE_SIZE), torch.ones(1, 1), torch.zeros(1, 2), torch.zeros(1, 625), state)
+        network.step(given, torch.zeros(1, 625), state)

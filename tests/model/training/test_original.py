@@ -15,8 +15,9 @@ from dancerev.model.evaluation.generate_offline import begin_pose, dance, double
 from dancerev.model.features import FEATURE_SIZE, FEATURE_VERSION
 from dancerev.model.network.original import OriginalConfig, OriginalNetwork, load_original
 from dancerev.model.pose import FRAME_RATE, POSE_SIZE, Pose, rest_pose
-from dancerev.model.training import train
+from dancerev.model.training.data import Windows
 from dancerev.model.training.original import OriginalTraining
+from dancerev.model.training.train import main
 
 FRAMES = 200
 
@@ -30,6 +31,8 @@ def sequence(dancing, seed):
         pose=pose.encode(rotations, root, np.ones((FRAMES, 2))),
         place=root[:, [0, 2]].astype(np.float32),
         heading=np.zeros(FRAMES, dtype=np.float32),
+        speed=np.full(FRAMES, 0.5, dtype=np.float32),
+        phrase=0.0,
         style=0,
         take=str(seed),
         mirrored=False,
@@ -48,6 +51,7 @@ def corpus(tmp_path_factory, dancing):
     statistics = {
         "feature_mean": [0.5] * FEATURE_SIZE,
         "feature_std": [0.3] * FEATURE_SIZE,
+        "style_speed": [0.5],
         "pose_mean": poses.mean(0).tolist(),
         "pose_std": (poses.std(0) + 1e-3).tolist(),
     }
@@ -58,7 +62,7 @@ def corpus(tmp_path_factory, dancing):
 
 def command(corpus, out, *more):
     short = ["--network", "original", "--batch", "2", "--frames", "40", "--hidden", "24", "--log-every", "1"]
-    return train.main([str(corpus), "-o", str(out), *short, *map(str, more)])
+    return main([str(corpus), "-o", str(out), *short, *map(str, more)])
 
 
 @pytest.mark.slow
@@ -121,7 +125,7 @@ def test_every_song_is_danced_to_its_own_end(corpus, monkeypatch):
     (song,) = load_corpus(corpus, "test").sequences
     judged = []
     monkeypatch.setattr(
-        "dancerev.model.training.train.evaluate_dance",
+        "dancerev.model.training.validation.evaluate_dance",
         lambda dance, *_: judged.append(dance) or {"bas": 0.5, "bas_chance": 0.2, "mean_speed": 1.0},
     )
     training = OriginalTraining(OriginalConfig(FEATURE_SIZE, POSE_SIZE, pose_width=8, hidden=4)).eval()
@@ -136,7 +140,8 @@ def test_music_meets_the_pose_one_frame_ahead(corpus):
     loaded = load_corpus(corpus, "train")
     training = OriginalTraining(OriginalConfig(FEATURE_SIZE, POSE_SIZE, pose_width=8, hidden=4, dropout=0.0), loaded)
     training.log = lambda *_, **__: None
-    features, _, _, poses = batch = next(iter(train.Windows(loaded.sequences, 1, 40, 2, seed=0)))
+    batch = training.corpus.window(next(iter(Windows(training.corpus, 40, 2, seed=0))))
+    features, poses = batch.given.features, batch.poses
     plain = training.network.forward
 
     def spy(heard, real, own, begin, memory):

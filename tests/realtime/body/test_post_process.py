@@ -14,7 +14,7 @@ from dancerev.model.pose import POSE_SIZE, TRAVEL, TURN, Pose, PoseDecoder, enco
 from dancerev.realtime.body import scalar_kinematics as body
 from dancerev.realtime.body.interpolate import PoseInterpolator
 from dancerev.realtime.body.post_process import MAX_JOINT_SPEED, PostProcessor, limit_joints
-from dancerev.realtime.body.stage_bounds import StageKeeper
+from dancerev.realtime.body.stage_bounds import StageBounds
 
 ANKLES = [ankle for ankle, _ in skeleton.FEET]
 TOES = [toe for _, toe in skeleton.FEET]
@@ -364,8 +364,8 @@ def test_never_leaves_the_stage_in_half_an_hour(kind):
         "wandering": lambda k: (0.02 + noise[k, 0], noise[k, 1]),
         "wild": lambda k: noise[k],
     }[kind]
-    places, turns = drift(StageKeeper(2.5), 30, travel, Path())
-    same, _ = drift(StageKeeper(2.5), 0.2, travel, PoseDecoder())
+    places, turns = drift(StageBounds(2.5), 30, travel, Path())
+    same, _ = drift(StageBounds(2.5), 0.2, travel, PoseDecoder())
     np.testing.assert_allclose(places[: len(same)], same, atol=1e-4)
     assert np.linalg.norm(places, axis=1).max() <= 2.5 + 1e-6
     if kind != "wild":
@@ -376,13 +376,13 @@ def test_never_leaves_the_stage_in_half_an_hour(kind):
 
 
 def test_inside_the_stage_nothing_changes():
-    keeper, decoder = StageKeeper(2.5), PoseDecoder((1.0, 1.0), 0.7)
+    keeper, decoder = StageBounds(2.5), PoseDecoder((1.0, 1.0), 0.7)
     vector = np.random.default_rng(0).normal(size=POSE_SIZE, scale=0.05).astype(np.float32) + np.float32(0.1)
     np.testing.assert_allclose(keeper.correct(vector, decoder), vector, atol=1e-7)
 
 
 def test_travel_fades_towards_the_edge_and_bends_homewards():
-    keeper = StageKeeper(2.0)
+    keeper = StageBounds(2.0)
     vector = np.zeros(POSE_SIZE, dtype=np.float32)
     vector[TRAVEL] = 0.05, 0.05
     kept = [keeper.correct(vector, PoseDecoder((0.0, z), 0.0)) for z in (1.0, 1.4, 1.7, 2.0)]
@@ -399,7 +399,7 @@ def test_travel_fades_towards_the_edge_and_bends_homewards():
 @settings(max_examples=100, deadline=None)
 @given(hnp.arrays(np.float32, POSE_SIZE, elements=ANYTHING))
 def test_a_broken_vector_never_poisons_the_path(vector):
-    keeper, decoder, processor = StageKeeper(), PoseDecoder(), PostProcessor()
+    keeper, decoder, processor = StageBounds(), PoseDecoder(), PostProcessor()
     for k, v in enumerate((vector, np.full(POSE_SIZE, 0.1, np.float32), vector)):
         with np.errstate(all="ignore"):
             pose = decoder.decode(keeper.correct(v, decoder), k / 15)
@@ -410,4 +410,4 @@ def test_a_broken_vector_never_poisons_the_path(vector):
 
 def test_a_stage_needs_a_radius():
     with pytest.raises(ValueError, match="radius"):
-        StageKeeper(0.0)
+        StageBounds(0.0)
