@@ -46,7 +46,7 @@ class ControlActions:
         self._recorder: PoseSink | None = None
         self._glides: dict[str, Callable[[float], bool]] = {}
         self._blend = 2.0
-        self._radius = self._dancers[0].stage.radius
+        self._radius = self._dancers[0].bounds.radius
         self._face = 0.0
         self._last_tick = time.perf_counter()
         self._style_name = ""

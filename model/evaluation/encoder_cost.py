@@ -18,7 +18,8 @@ from rich.table import Table
 from dancerev.command_line import ArgumentParser, command
 
 from ..features import FEATURE_SIZE
-from ..network.dance_network import DanceConfig, MusicEncoder
+from ..network.attention import MusicEncoder
+from ..network.config import DanceConfig
 from ..network.original import Encoder, OriginalConfig
 from ..pose import FRAME_RATE
 

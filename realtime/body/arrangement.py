@@ -47,7 +47,7 @@ _SIDE = np.array([1.0, 0.0, 0.0], dtype=np.float32)
 class Placed(Protocol):
     """A dancer, as far as its place goes."""
 
-    place: PoseDecoder
+    decoder: PoseDecoder
     middle: npt.NDArray[np.float32]  # (3,) metres: centre of the dancer's own part of the stage
 
 
