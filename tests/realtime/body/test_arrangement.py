@@ -39,7 +39,7 @@ class Crew:
         time = self.frame / FRAME_RATE
         poses = []
         for k, dancer in enumerate(self.dancers):
-            place = dancer.place
+            place = dancer.decoder
             place.heading = math.remainder(place.heading + 0.02 * (k + 1), math.tau)
             place.place += 0.03 * np.array([math.sin(place.heading), math.cos(place.heading)])
             rotations = swing(k, time)
