@@ -28,7 +28,7 @@ class Crew:
 
     def __init__(self, count):
         middles = formation("line", count)
-        self.dancers = [SimpleNamespace(place=PoseDecoder(), middle=middle.copy()) for middle in middles]
+        self.dancers = [SimpleNamespace(decoder=PoseDecoder(), middle=middle.copy()) for middle in middles]
         self.bodies = [PostProcessor() for _ in self.dancers]
         self.arrangement = Arrangement()
         self.frame = 0
