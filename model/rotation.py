@@ -47,8 +47,15 @@ def conjugate(quaternion: Array) -> Array:
 def rotate(quaternion: Array, vector: Array) -> Array:
     """Vector (..., 3) rotated by a unit quaternion (..., 4)."""
     axis, w = quaternion[..., :3], quaternion[..., 3:]
-    t = 2.0 * np.cross(axis, vector)
-    return vector + w * t + np.cross(axis, t)
+    t = 2.0 * cross(axis, vector)
+    return vector + w * t + cross(axis, t)
+
+
+def cross(a: Array, b: Array) -> Array:
+    """Cross product a × b of vectors (..., 3); for single vectors several times as quick as ``np.cross``."""
+    ax, ay, az = a[..., 0], a[..., 1], a[..., 2]
+    bx, by, bz = b[..., 0], b[..., 1], b[..., 2]
+    return np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], axis=-1)
 
 
 def from_axis_angle(axis: Array, angle: npt.ArrayLike) -> Array:
@@ -79,11 +86,11 @@ def yaw_of(quaternion: Array) -> Array:
 def between(a: Array, b: Array) -> Array:
     """Shortest-arc quaternion (..., 4) that turns unit vector ``a`` (..., 3) onto unit vector ``b``."""
     cosine = np.sum(a * b, axis=-1, keepdims=True)
-    cross = np.cross(a, b)
+    normal = cross(a, b)
     # Opposite vectors have no unique arc: turn about any axis at right angles to a.
     helper = np.where(np.abs(a[..., :1]) < 0.9, np.array([1.0, 0.0, 0.0]), np.array([0.0, 1.0, 0.0]))
-    fallback = np.concatenate([np.cross(a, helper), np.zeros_like(cosine)], axis=-1)
-    general = np.concatenate([cross, 1.0 + cosine], axis=-1)
+    fallback = np.concatenate([cross(a, helper), np.zeros_like(cosine)], axis=-1)
+    general = np.concatenate([normal, 1.0 + cosine], axis=-1)
     return normalize(np.where(cosine < -1.0 + 1e-6, fallback, general))
 
 

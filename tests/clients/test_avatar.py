@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dance import walk
 from vrm_file import OPTIONAL, joints_of, write_vrm
+from walking import walk
 
 from dancerev.clients.avatar import AvatarRig, read_vrm
 from dancerev.errors import InputError

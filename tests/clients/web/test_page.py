@@ -13,9 +13,9 @@ import numpy as np
 import pygame
 import pytest
 from chromium import Chromium
-from dance import walk
-from test_server import Change, Table
+from control_table import Change, Table
 from vrm_file import OPTIONAL, write_vrm
+from walking import walk
 
 from dancerev.clients.avatar import read_vrm
 from dancerev.clients.web.server import WebServer

@@ -9,8 +9,9 @@ import urllib.request
 
 import numpy as np
 import pytest
-from dance import walk
+from control_table import Change, Table
 from vrm_file import joints_of, write_vrm
+from walking import walk
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
@@ -316,27 +317,6 @@ def test_a_large_avatar_reaches_a_slow_page_whole(tmp_path):
             time.sleep(0.1)
         raw.close()
     assert received.endswith(path.read_bytes())
-
-
-class Table:
-    """Controls of a show that only remembers what was asked."""
-
-    def __init__(self):
-        self.asked, self.tell = [], None
-
-    def table(self):
-        return [{"name": "style", "kind": "text", "value": "any", "help": ""}]
-
-    def request(self, name, value=None, surface=""):
-        self.asked.append((name, value, surface))
-
-    def subscribe(self, callback):
-        self.tell = callback
-        return lambda: setattr(self, "tell", None)
-
-
-class Change:
-    name, value, accepted, message = "style", "salsa", True, ""
 
 
 def test_controls_are_asked_for_and_changes_are_told_to_every_page():
