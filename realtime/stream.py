@@ -12,6 +12,7 @@ from dancerev.model.pose import FRAME_RATE, Pose, rest_pose
 
 from .beat.tracker import BeatClock
 from .body.arrangement import Arrangement
+from .body.hands_and_face import HandsAndFace
 from .body.interpolate import PoseInterpolator
 from .dancer import Dancer, dance_together
 from .features import FeatureExtractor
@@ -25,13 +26,18 @@ class DanceStream:
         dancers: those on stage, in their order.
         arrangement: what the performer imposes on them, such as a freeze.
         interpolators: fill in the poses between those of the network, one for each dancer.
+        hands_and_faces: add fingers and a face to the poses, one for each dancer; none if empty.
         last: the last acoustic frame, None before the first.
         frames: acoustic frames so far.
         samples: samples so far.
     """
 
     def __init__(
-        self, dancers: Dancer | Sequence[Dancer], fps: int = 30, extractor: FeatureExtractor | None = None
+        self,
+        dancers: Dancer | Sequence[Dancer],
+        fps: int = 30,
+        extractor: FeatureExtractor | None = None,
+        hands_and_faces: Sequence[HandsAndFace] = (),
     ) -> None:
         """Make a stream.
 
@@ -39,6 +45,7 @@ class DanceStream:
             dancers: one, or several who share their model.
             fps: poses a second of each, a multiple of 15.
             extractor: another than the default one.
+            hands_and_faces: as the attribute.
         """
         self.extractor = FeatureExtractor() if extractor is None else extractor
         self.dancers = [dancers] if isinstance(dancers, Dancer) else list(dancers)
@@ -48,6 +55,7 @@ class DanceStream:
         self._beats = BeatClock()
         self.interpolators = [PoseInterpolator(fps) for _ in self.dancers]
         self.fps = fps
+        self.hands_and_faces = list(hands_and_faces)
 
     @property
     def fps(self) -> int:
@@ -96,4 +104,7 @@ class DanceStream:
     def _filled_in(self, poses: Sequence[Pose]) -> list[Pose]:
         """The output poses up to the time of ``poses``, one of each dancer, in order of time."""
         filled = [interpolator.push(pose) for interpolator, pose in zip(self.interpolators, poses, strict=True)]
+        for number, extras in enumerate(self.hands_and_faces):
+            style = self.dancers[number].style
+            filled[number] = [extras.add(pose, self.last, style) for pose in filled[number]]
         return [pose for together in zip(*filled, strict=True) for pose in together]

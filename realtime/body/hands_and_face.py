@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dancerev.model.features import ACTIVITY, ENERGY, ONSETS, AcousticFrame
-from dancerev.model.hands_and_face import DIGITS, FINGERS, SEGMENTS
+from dancerev.model.hands_and_face import FINGERS
 from dancerev.model.pose import Pose
 from dancerev.model.skeleton import INDEX
 
@@ -76,9 +76,7 @@ _NECKLINE = tuple(INDEX[name] for name in ("Hips", "Spine", "Chest", "UpperChest
 class HandsAndFace:
     """Adds fingers, a face and breath to the poses of one dancer, in the order of their times."""
 
-    def __init__(
-        self, seed: int = 0, styles: tuple[str, ...] = (), *, hands: bool = True, face: bool = True
-    ) -> None:
+    def __init__(self, seed: int = 0, styles: tuple[str, ...] = (), *, hands: bool = True, face: bool = True) -> None:
         """Make one for one dancer.
 
         Args:
@@ -127,7 +125,8 @@ class HandsAndFace:
                 period = heard.beat.period
                 # The count since the beginning takes the tracker's phase, at its own nearest beat.
                 phase = heard.beat.at(self._time).phase
-                self._beat += ((phase - self._beat + 0.5) % 1.0 - 0.5) * min(4.0 * seconds, 1.0)
+                off = (phase - self._beat - seconds / period + 0.5) % 1.0 - 0.5
+                self._beat += off * min(4.0 * seconds, 1.0)
         self._beat += seconds / period
         self._energy += (energy - self._energy) * (1.0 - math.exp(-seconds / 0.5))
 
@@ -151,8 +150,8 @@ class HandsAndFace:
         since = self._blinks.since(pose.time)
         closed = since / (0.4 * _BLINK) if since < 0.4 * _BLINK else (_BLINK - since) / (0.6 * _BLINK)
         onset = 0.0 if heard is None else float(heard.audio[ONSETS].max())
-        sung = min(max(0.75 * self._energy * (0.5 + 0.5 * _wander(self._seed, 41, 2.3 * pose.time)) + 0.2 * onset, 0.0), 1.0)
-        self._mouth += (sung * min(2.0 * self._energy, 1.0) - self._mouth) * (1.0 - math.exp(-seconds / 0.08))
+        opened = 0.4 * self._energy * (1.0 + _wander(self._seed, 41, 2.3 * pose.time)) + 0.2 * onset
+        self._mouth += (opened * min(2.0 * self._energy, 1.0) - self._mouth) * (1.0 - math.exp(-seconds / 0.08))
         joy = 0.12 + 0.6 * self._energy + 0.18 * _wander(self._seed, 42, 0.23 * pose.time)
         self._look(pose, seconds)
         face = (min(max(closed, 0.0), 1.0), min(max(joy, 0.0), 1.0), min(max(self._mouth, 0.0), 1.0), *self._gaze)
@@ -212,9 +211,7 @@ class _Repertoire:
         self._any = weights(_ANY_STYLE)
         self._styles = np.array([weights(_STYLES.get(name, _ANY_STYLE)) for name in styles]).reshape(-1, len(_SHAPES))
 
-    def draw(
-        self, chance: float, style: npt.NDArray[np.float32] | None
-    ) -> tuple[npt.NDArray[np.float64], float]:
+    def draw(self, chance: float, style: npt.NDArray[np.float32] | None) -> tuple[npt.NDArray[np.float64], float]:
         """The bend (5,) and the spread of the shape that ``chance`` (0 … 1) picks from those of a style."""
         weights = self._any
         if style is not None and len(style) == len(self._styles) and style.sum() > 0.0:
@@ -306,6 +303,3 @@ def _wander(seed: int, channel: int, position: float) -> float:
     fade = t * t * t * (t * (6.0 * t - 15.0) + 10.0)
     a, b = _random(seed, channel, whole), _random(seed, channel, whole + 1)
     return 2.0 * (a + fade * (b - a)) - 1.0
-
-
-assert len(DIGITS) * len(SEGMENTS) * 2 == len(FINGERS)
