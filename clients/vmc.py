@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -37,6 +38,7 @@ Array = npt.NDArray[Any]
 
 _FLIP_ROTATION = np.array([1.0, -1.0, -1.0, 1.0], dtype=np.float32)
 _FLIP_POSITION = np.array([-1.0, 1.0, 1.0], dtype=np.float32)
+_HALF_TURN = np.array([0.0, 1.0, 0.0, 0.0], dtype=np.float32)  # about +Y
 
 
 def to_unity(rotations: Array, positions: Array) -> tuple[Array, Array]:
@@ -72,6 +74,7 @@ class VmcSender(PoseSink):
         upper_chest: send UpperChest; otherwise its rotation is folded into Chest, for receivers without it.
         avatar: whose proportions the poses get; otherwise they are those of a dancer of 1.70 m.
         bones: what to send, as names of bones and :data:`FACE`; otherwise all.
+        turned: turn the dance by half a turn, for receivers whose avatars face the other way.
 
     Attributes:
         target: where they go.
@@ -92,6 +95,7 @@ class VmcSender(PoseSink):
         upper_chest: bool = True,
         avatar: AvatarRig | None = None,
         bones: Collection[str] | None = None,
+        turned: bool = False,
     ) -> None:
         self.target = UdpTarget(host, port)
         self.name = self.target.name
@@ -99,6 +103,7 @@ class VmcSender(PoseSink):
         self._upper_chest = upper_chest
         self._avatar = avatar
         self._mask = bones
+        self._turned = turned
         self._frame = _Frame(self, fingers=False, face=False)
         self.sent = self.skipped = self.lost = 0
 
@@ -112,6 +117,10 @@ class VmcSender(PoseSink):
             return
         if self._avatar is not None:
             pose = self._avatar.fit(pose)
+        if self._turned:
+            rotations = pose.rotations.copy()
+            rotations[0] = rotation.multiply(_HALF_TURN, rotations[0])
+            pose = replace(pose, rotations=rotations, root=pose.root * (-1.0, 1.0, -1.0))
         frame = self._frame
         if frame.fingers != (pose.fingers is not None) or frame.face != (pose.face is not None):
             frame = self._frame = _Frame(self, fingers=pose.fingers is not None, face=pose.face is not None)

@@ -16,13 +16,15 @@ from dancerev.clients.preview.preview import display_available
 from dancerev.clients.preview.sink import PreviewSink
 from dancerev.clients.sink import PerDancer, PoseSink, Sinks
 from dancerev.clients.vmc import VmcSender
+from dancerev.clients.vrchat import VrchatSender
 from dancerev.command_line import command
-from dancerev.errors import ReceiverError
+from dancerev.errors import InputError, ReceiverError
 
 from .audio.devices import quiet_libraries
 from .audio.sources import list_devices, open_source
 from .beat.engines import make_tracker
 from .beat.midi_input import MidiInput, list_ports
+from .body.hands_and_face import HandsAndFace
 from .control_actions import ControlActions
 from .dance_model import ANY_STYLE, DanceModel
 from .dancer import side_by_side
@@ -40,7 +42,15 @@ from .stream import DanceStream
 
 def _vmc(config: ShowConfig, host: str, port: int, dancer: int) -> PoseSink:
     """A VMC receiver knows one avatar to a port."""
-    return VmcSender(host, port + dancer, travel=config.travel, upper_chest=config.upper_chest)
+    return VmcSender(
+        host,
+        port + dancer,
+        travel=config.travel,
+        upper_chest=config.upper_chest,
+        avatar=config.rig,
+        bones=config.bones,
+        turned=config.turned,
+    )
 
 
 def _flat(config: ShowConfig, host: str, port: int, dancer: int) -> PoseSink:
@@ -48,13 +58,18 @@ def _flat(config: ShowConfig, host: str, port: int, dancer: int) -> PoseSink:
     return FlatSender(host, port, dancer=dancer + 1, bundles=config.bundles)
 
 
-SENDERS: dict[str, Callable[[ShowConfig, str, int, int], PoseSink]] = {"vmc": _vmc, "flat": _flat}
+def _vrchat(config: ShowConfig, host: str, port: int, dancer: int) -> PoseSink:
+    """A VRChat has one user to a port."""
+    return VrchatSender(host, port + dancer, height=config.height)
+
+
+SENDERS: dict[str, Callable[[ShowConfig, str, int, int], PoseSink]] = {"vmc": _vmc, "flat": _flat, "vrchat": _vrchat}
 """``--protocol`` → the sender of one dancer (from 0) to a receiver."""
 
 
 def _senders(config: ShowConfig) -> list[list[PoseSink]]:
     """The senders of each dancer."""
-    if config.protocol == "vmc":
+    if config.protocol != "flat":
         taken = sorted((host, port + k) for host, port in config.receivers for k in range(config.dancers))
         for one, next_one in itertools.pairwise(taken):
             if one == next_one:
@@ -63,12 +78,13 @@ def _senders(config: ShowConfig) -> list[list[PoseSink]]:
     return [[make(config, host, port, k) for host, port in config.receivers] for k in range(config.dancers)]
 
 
-def _preview(wanted: bool | None) -> list[PoseSink]:
+def _preview(config: ShowConfig) -> list[PoseSink]:
     """The preview where it is wanted and possible."""
+    wanted = config.preview
     if wanted is None and not display_available():
         print("no display: no preview", file=sys.stderr)
         wanted = False
-    return [] if wanted is False else [PreviewSink()]
+    return [] if wanted is False else [PreviewSink(config.rig)]
 
 
 @contextlib.contextmanager
@@ -99,7 +115,26 @@ def _make_stream(config: ShowConfig, model: DanceModel) -> DanceStream:
     tracker = make_tracker(config.beat_engine, config.bpm_range, config.midi_port)
     lead = float(config.controls["offset"] or 0.0) / 1000.0
     dancers = side_by_side(model, config.styles or (ANY_STYLE,), config.seed, lead)
-    return DanceStream(dancers, config.fps, FeatureExtractor(tracker))
+    extras = [
+        HandsAndFace(config.seed + number, model.styles, hands=config.hands, face=config.face)
+        for number in range(config.dancers if config.hands or config.face else 0)
+    ]
+    return DanceStream(dancers, config.fps, FeatureExtractor(tracker), extras)
+
+
+def _web_page(config: ShowConfig, performance: Performance, status: StatusLine) -> list[PoseSink]:
+    """The page for browsers, where it is wanted; its address is shown, beyond this machine as a QR code too."""
+    if config.web is None:
+        return []
+    try:
+        from dancerev.clients.web.server import WebServer, qr_code
+    except ModuleNotFoundError as error:
+        raise InputError(f"--web: {error.name} is missing: pip install 'dancerev[web]'") from None
+    page = WebServer(*config.web, dancers=config.dancers, avatar=config.avatar, controls=performance)
+    status.tell(f"the dance is at {page.name}, its controls at {page.name}control")
+    if page.token:
+        print(qr_code(page.name), file=sys.stderr)
+    return [page]
 
 
 def _add_surfaces(config: ShowConfig, performance: Performance, actions: ControlActions, status: StatusLine) -> None:
@@ -133,7 +168,7 @@ def run(config: ShowConfig) -> None:
             source = stack.enter_context(open_source(config.input, config.device, config.mute, config.duration))
         first = sinks.sinks[0]
         assert isinstance(first, Sinks)
-        first.sinks += _preview(config.preview)
+        first.sinks += _preview(config)
         stack.enter_context(quiet_libraries())
         show = Show(source, stream, sinks)
         actions = ControlActions(show)
@@ -141,9 +176,12 @@ def run(config: ShowConfig) -> None:
         performance = Performance(actions.actions(), actions.beat, {"style": styles} | config.controls)
         stack.callback(performance.close)
         performance.suggest("style", (*model.styles, ANY_STYLE))
-        notes = [note for note in (model.note, source.note) if note]
+        notes = [note for note in (model.note, source.note, config.receiver_note) if note]
         status = StatusLine(show, performance, list(itertools.chain(*senders)), model.provider, notes)
         stack.callback(status.close)
+        for page in _web_page(config, performance, status):
+            stack.callback(page.close)
+            show.sinks.sinks.append(page)
         _add_surfaces(config, performance, actions, status)
         actions.begin(config.controls)
         _stop_on_signals(show)

@@ -11,7 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from dancerev.clients.avatar import AvatarRig, read_vrm
+from dancerev.clients.receivers import RECEIVERS, bone_mask, preset
 from dancerev.clients.udp import VMC_PORT, parse_target
+from dancerev.clients.vrchat import DANCER_HEIGHT, VRCHAT_PORT
+from dancerev.clients.web import WEB_PORT
 from dancerev.command_line import ArgumentParser, seconds, seed
 from dancerev.errors import InputError
 
@@ -22,7 +26,9 @@ from .providers import PROVIDERS
 
 MAX_DANCERS = 64
 
-_COMMON = "input device list_devices osc preview style list_styles model dancers seed control duration"
+_COMMON = (
+    "input device list_devices osc receiver avatar web preview style list_styles model dancers seed control duration"
+)
 """Options that ``--help`` shows; ``--help-all`` shows the others too."""
 
 _CONTROLS = ("vigour", "temperature", "phrase", "face", "radius", "crew", "canon", "formation", "quantise")
@@ -50,6 +56,15 @@ class ShowConfig:
     travel: Literal["hips", "root"]
     upper_chest: bool
     bundles: bool
+    avatar: Path | None
+    rig: AvatarRig | None
+    bones: frozenset[str] | None
+    turned: bool
+    receiver_note: str
+    hands: bool
+    face: bool
+    height: float
+    web: tuple[str, int] | None
     preview: bool | None
     fps: int
     beat_engine: str
@@ -107,6 +122,7 @@ def live_parser(description: str | None) -> ArgumentParser:
     parser = ArgumentParser(prog="dancerev-live", description=description, common=_COMMON.split())
     _add_sound(parser)
     _add_poses(parser)
+    _add_avatar(parser)
     _add_dance(parser)
     _add_hand(parser)
     show = parser.add_argument_group("show")
@@ -148,16 +164,63 @@ def _add_poses(parser: ArgumentParser) -> None:
         action="append",
         help=f"a receiver; repeatable (default 127.0.0.1:{VMC_PORT})",
     )
-    out.add_argument("--protocol", choices=("vmc", "flat"), default="vmc", help="default vmc")
-    out.add_argument(
-        "--travel", choices=("hips", "root"), default="hips", help="vmc: what moves over the stage (default hips)"
-    )
+    out.add_argument("--protocol", choices=("vmc", "flat", "vrchat"), default="vmc", help="default vmc")
+    out.add_argument("--travel", choices=("hips", "root"), help="vmc: what moves over the stage (default hips)")
     out.add_argument("--no-upper-chest", action="store_true", help="vmc: for receivers or avatars without that bone")
     out.add_argument("--no-bundles", action="store_true", help="flat: one value to a datagram")
     out.add_argument("--fps", type=int, choices=(30, 60), default=30, help="poses a second (default %(default)s)")
     out.add_argument(
         "--preview", action=argparse.BooleanOptionalAction, default=None, help="a window with the (first) dancer"
     )
+
+
+def _height(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0.3 <= value <= 3.0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a height from 0.3 to 3 m")
+    return value
+
+
+def _add_avatar(parser: ArgumentParser) -> None:
+    avatar = parser.add_argument_group("avatar")
+    avatar.add_argument("--avatar", type=Path, metavar="FILE.vrm", help="fit the dance to this avatar (VRM 0 or 1)")
+    avatar.add_argument("--receiver", metavar="NAME", help=f"what the receiver needs: {', '.join(RECEIVERS)}")
+    avatar.add_argument(
+        "--web",
+        nargs="?",
+        const="127.0.0.1",
+        metavar="HOST:PORT",
+        help="a page that shows the dance, for browsers and OBS, and one that controls it",
+    )
+    avatar.add_argument("--no-hands", action="store_true", help="no fingers")
+    avatar.add_argument("--no-face", action="store_true", help="no blinking, gaze, mouth and breath")
+    avatar.add_argument("--only", metavar="PARTS", help="vmc: send head, face, arms, hands, trunk, legs or bones only")
+    avatar.add_argument("--except", dest="without", metavar="PARTS", help="vmc: send all but these")
+    avatar.add_argument("--height", type=_height, metavar="M", help="vrchat: your height there (default 1.7)")
+
+
+def _avatar_fields(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The fields of :class:`ShowConfig` that say to whom the dance goes, and on which body."""
+    chosen = preset(arguments.receiver) if arguments.receiver is not None else None
+    port = VRCHAT_PORT if arguments.protocol == "vrchat" else VMC_PORT if chosen is None else chosen.port
+    targets = arguments.osc or [f"127.0.0.1:{port}"]
+    return {
+        "receivers": tuple(dict.fromkeys(parse_target(text, port) for text in targets)),
+        "travel": arguments.travel or ("hips" if chosen is None else chosen.travel),
+        "upper_chest": not arguments.no_upper_chest and (chosen is None or chosen.upper_chest),
+        "turned": chosen is not None and chosen.turned,
+        "receiver_note": "" if chosen is None or not chosen.note else f"{chosen.title}: {chosen.note}",
+        "avatar": arguments.avatar,
+        "rig": None if arguments.avatar is None else read_vrm(arguments.avatar),
+        "bones": bone_mask(arguments.only, arguments.without),
+        "hands": not arguments.no_hands,
+        "face": not arguments.no_face,
+        "height": arguments.height or DANCER_HEIGHT,
+        "web": None if arguments.web is None else parse_target(arguments.web, WEB_PORT),
+    }
 
 
 def _add_dance(parser: ArgumentParser) -> None:
@@ -265,10 +328,8 @@ def show_config(arguments: argparse.Namespace) -> ShowConfig:
         input=arguments.input,
         device=arguments.device,
         mute=arguments.mute,
-        receivers=tuple(dict.fromkeys(map(parse_target, arguments.osc or [f"127.0.0.1:{VMC_PORT}"]))),
+        **_avatar_fields(arguments),
         protocol=arguments.protocol,
-        travel=arguments.travel,
-        upper_chest=not arguments.no_upper_chest,
         bundles=not arguments.no_bundles,
         preview=arguments.preview,
         fps=arguments.fps,

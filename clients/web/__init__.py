@@ -3,3 +3,6 @@
 ``server.py`` serves both and sends poses over a WebSocket (``frames.py``: the bytes). The pages are written in ``src/``
 and bundled by ``build.mjs`` into ``page/``, which is what is installed.
 """
+
+WEB_PORT = 8539
+"""The port of the page unless told otherwise."""

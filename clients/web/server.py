@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import hmac
 import http
+import io
 import ipaddress
 import json
 import logging
@@ -28,6 +29,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import segno
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
@@ -40,10 +42,9 @@ from dancerev.model.pose import Pose
 from dancerev.model.skeleton import BONES, PARENTS, REST_OFFSETS
 
 from ..avatar import AvatarRig
+from ..sink import PoseSink
+from . import WEB_PORT
 from .frames import pack_music, pack_pose
-
-WEB_PORT = 8539
-"""The port of the page unless told otherwise."""
 
 MAX_CONNECTIONS = 64  # open at once, of whatever kind
 _MAX_AVATARS = 8  # that one viewer may show
@@ -82,17 +83,14 @@ class ControlTable(Protocol):
         """Call ``callback`` with every change (name, value, accepted, message); undone by the result."""
 
 
-class WebServer:
+class WebServer(PoseSink):
     """A sink for poses that browsers show.
 
     Attributes:
         name: the address of the page, as it is to be opened.
-        trouble: always None; a page that is closed is no trouble.
-        lost: always 0: frames that slow viewers lose are counted for each of them.
+        port: where it listens.
+        token: what every path begins with; empty where only this machine can connect.
     """
-
-    trouble: str | None = None
-    lost = 0
 
     def __init__(
         self,
@@ -373,6 +371,13 @@ class _Viewer:
                     if (transport := self._connection.transport) is not None:
                         transport.abort()
                     return
+
+
+def qr_code(address: str) -> str:
+    """The QR code of ``address``, as text for a terminal with light letters on a dark ground."""
+    text = io.StringIO()
+    segno.make_qr(address, error="l").terminal(out=text, border=1, compact=True)
+    return text.getvalue()
 
 
 def _rig(joints: Mapping[str, Any]) -> AvatarRig:

@@ -7,15 +7,21 @@ import socket
 import subprocess
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from pythonosc.osc_bundle import OscBundle
+from vrm_file import write_vrm
+from walking import walk
 
+from dancerev.clients.avatar import read_vrm
+from dancerev.clients.receivers import GROUPS, RECEIVERS, bone_mask, preset
 from dancerev.clients.udp import UdpTarget
 from dancerev.clients.vmc import VmcSender, parse_target, to_unity
-from dancerev.errors import ReceiverError
+from dancerev.errors import InputError, ReceiverError
 from dancerev.model import rotation
+from dancerev.model.hands_and_face import FINGER_OFFSETS, FINGERS
 from dancerev.model.pose import Pose, rest_pose
 from dancerev.model.skeleton import BONES, INDEX, PARENTS, REST_OFFSETS, forward_kinematics
 
@@ -329,3 +335,124 @@ def test_liblo_prints_what_was_sent(receiver):
         address, types, _, *numbers = line.split()
         assert (address, types) == ("/VMC/Ext/Bone/Pos", "sfffffff")
         np.testing.assert_allclose([float(n) for n in numbers[3:]], rotations[INDEX[name]], atol=1e-5)
+
+
+# --- Hands, a face, and avatars ----------------------------------------------------------------------------------
+
+
+def lively_pose(seed=0):
+    """A pose with fingers and a face."""
+    rng = np.random.default_rng(seed + 100)
+    fingers = rotation.normalize(rng.normal(size=(30, 4))).astype(np.float32)
+    return replace(random_pose(seed), fingers=fingers, face=np.array([0.25, 0.5, 0.75, 0.2, -0.1], dtype=np.float32))
+
+
+def blends_of(messages):
+    return {m.params[0]: m.params[1] for m in messages if m.address == "/VMC/Ext/Blend/Val"}
+
+
+def test_fingers_and_expressions_are_sent_with_both_versions_names(receiver):
+    pose = lively_pose()
+    VmcSender("127.0.0.1", port_of(receiver)).send(pose)
+    datagrams, messages = receive_frame(receiver)
+    assert all(len(datagram) <= 1200 for datagram in datagrams)
+    bones = bones_of(messages)
+    assert list(bones) == [*BONES, *FINGERS]
+    for finger, name in enumerate(FINGERS):
+        np.testing.assert_allclose(bones[name][3:], pose.fingers[finger] * [1, -1, -1, 1], atol=1e-6)
+        np.testing.assert_allclose(bones[name][:3], FINGER_OFFSETS[finger] * [-1, 1, 1], atol=1e-6)
+    blends = blends_of(messages)
+    for blink, joy, mouth in (("Blink", "Joy", "A"), ("blink", "happy", "aa")):
+        assert (blends[blink], blends[joy], blends[mouth]) == (0.25, 0.5, 0.75)
+    assert blends["LookLeft"] == blends["lookLeft"] > 0.0
+    assert blends["LookRight"] == blends["LookUp"] == 0.0
+    assert blends["LookDown"] > 0.0
+    assert {type_tags(m) for m in messages if m.address == "/VMC/Ext/Blend/Val"} == {",sf"}
+    assert messages[-1].address == "/VMC/Ext/Blend/Apply"
+
+
+def test_a_pose_without_hands_after_one_with_them_sends_none(receiver):
+    sender = VmcSender("127.0.0.1", port_of(receiver))
+    sender.send(lively_pose())
+    receive_frame(receiver)
+    sender.send(random_pose())
+    _, messages = receive_frame(receiver)
+    assert list(bones_of(messages)) == list(BONES)
+    assert blends_of(messages) == {}
+
+
+def test_a_broken_finger_or_face_is_not_sent(receiver):
+    sender = VmcSender("127.0.0.1", port_of(receiver))
+    for part in ("fingers", "face"):
+        pose = lively_pose()
+        getattr(pose, part)[2] = np.nan
+        sender.send(pose)
+    assert (sender.sent, sender.skipped) == (0, 2)
+
+
+@pytest.mark.parametrize("version", [0, 1])
+def test_with_an_avatar_its_own_bones_offsets_and_names_are_sent(receiver, tmp_path, version):
+    """Forward kinematics over what was received stands where the fitted pose stands, feet on the floor."""
+    missing = ("UpperChest", "LeftToes", "RightToes", "LeftLittleDistal")
+    write_vrm(tmp_path / "a.vrm", version, 1.2, seed=4, missing=missing)
+    rig = read_vrm(tmp_path / "a.vrm")
+    pose = replace(walk(1.0)[7], fingers=lively_pose().fingers, face=lively_pose().face)
+    VmcSender("127.0.0.1", port_of(receiver), avatar=rig).send(pose)
+    _, messages = receive_frame(receiver)
+    bones = bones_of(messages)
+    assert set(bones) == {*BONES, *FINGERS} - set(missing)
+    assert set(blends_of(messages)) & {"Blink", "blink"} == {"Blink" if version == 0 else "blink"}
+    expected = rig.positions(rig.fit(pose))
+    places, turns = {}, {}
+    for name in BONES:
+        if name not in bones:
+            continue
+        parent = BONES[PARENTS[INDEX[name]]] if name != "Hips" else None
+        while parent is not None and parent not in bones:
+            parent = BONES[PARENTS[INDEX[parent]]]
+        above = turns[parent] if parent else rotation.IDENTITY
+        places[name] = rotation.rotate(above, bones[name][:3]) + (places[parent] if parent else 0.0)
+        turns[name] = rotation.multiply(above, bones[name][3:])
+        np.testing.assert_allclose(places[name], expected[INDEX[name]] * [-1, 1, 1], atol=1e-5)
+
+
+def test_masks_leave_bones_to_another_tracker(receiver):
+    mask = bone_mask("head,face,LeftHand", None)
+    VmcSender("127.0.0.1", port_of(receiver), bones=mask).send(lively_pose())
+    _, messages = receive_frame(receiver)
+    assert list(bones_of(messages)) == ["Neck", "Head", "LeftHand"]
+    assert "Blink" in blends_of(messages)
+    VmcSender("127.0.0.1", port_of(receiver), bones=bone_mask(None, "head,face,hands,trunk")).send(lively_pose())
+    _, messages = receive_frame(receiver)
+    assert set(bones_of(messages)) == {*GROUPS["arms"], *GROUPS["legs"]}
+    assert blends_of(messages) == {}
+
+
+@pytest.mark.parametrize(
+    ("only", "without", "message"),
+    [("heads", None, "--only heads: neither"), (None, "x", "--except x"), ("head", "head", "leave nothing")],
+)
+def test_masks_that_name_nothing_are_refused(only, without, message):
+    with pytest.raises(InputError, match=message):
+        bone_mask(only, without)
+
+
+def test_a_turned_dance_faces_the_other_way(receiver):
+    pose = random_pose(3)
+    VmcSender("127.0.0.1", port_of(receiver), turned=True).send(pose)
+    _, messages = receive_frame(receiver)
+    plain = to_unity(*(part[None] for part in (pose.rotations[0], pose.root)))
+    hips = bones_of(messages)["Hips"]
+    np.testing.assert_allclose(hips[:3], plain[1][0] * [-1, 1, -1], atol=1e-6)
+    ahead = rotation.rotate(hips[3:], np.array([0.0, 0.0, 1.0]))
+    np.testing.assert_allclose(ahead, rotation.rotate(plain[0][0], np.array([0.0, 0.0, 1.0])) * [-1, 1, -1], atol=1e-6)
+
+
+def test_every_preset_is_in_the_documentation():
+    page = (Path(__file__).parents[2] / "docs" / "receivers.md").read_text()
+    for name, preset_ in RECEIVERS.items():
+        row = next(line for line in page.splitlines() if line.startswith(f"| `{name}`"))
+        assert preset_.title in row
+        assert "https://" in row or name == "unity"
+    with pytest.raises(InputError, match="not one of unity, evmc4u"):
+        preset("unknown")

@@ -92,9 +92,16 @@ function slider(control) {
   input.onpointerup = () => (held = false);
   input.oninput = () => {
     write(input.value);
+    if (!control.momentary) ask(control.name, Number(input.value));
+  };
+  // A control that does something once, such as a nudge, does it when the slider is let go.
+  input.onchange = () => {
+    if (!control.momentary) return;
     ask(control.name, Number(input.value));
+    write((input.value = control.default || 0));
   };
   shown.set(control.name, (value) => {
+    if (control.momentary) return write(0);
     write(value);
     if (!held) input.value = value;
   });
@@ -113,6 +120,13 @@ function choice(control) {
 function text(control) {
   const input = document.createElement("input");
   input.type = "text";
+  if (control.choices && control.choices.length) {
+    const list = document.createElement("datalist");
+    list.id = `${control.name}-choices`;
+    for (const each of control.choices) list.append(new Option(each, each));
+    input.setAttribute("list", list.id);
+    element("controls").append(list);
+  }
   input.autocapitalize = "off";
   input.spellcheck = false;
   const [label] = labelled(control, input, true);

@@ -55,8 +55,8 @@ export class Figure {
   buildBody() {
     const { bone } = this;
     bone("Hips").add(ball(SKIN, [0.15, 0.105, 0.105], [0, -0.02, 0]));
-    bone("Spine").add(ball(JOINT, [0.104, 0.125, 0.078], [0, 0.045, 0.008]));
-    bone("UpperChest").add(ball(SKIN, [0.142, 0.158, 0.098], [0, 0.012, 0.008]));
+    bone("Spine").add(ball(JOINT, [0.107, 0.15, 0.08], [0, 0.07, 0.008]));
+    bone("UpperChest").add(ball(SKIN, [0.145, 0.135, 0.096], [0, 0.034, 0.006]));
     bone("UpperChest").add(ball(SKIN, [0.168, 0.052, 0.062], [0, 0.104, -0.008]));
     bone("Neck").add(limb(JOINT, new Vector3(0, 0.09, 0.02), 0.046, 0.042));
   }
