@@ -18,7 +18,9 @@ import pytest
 from pythonosc.osc_message import OscMessage
 from receiver import Pacer, Receiver, frames, live
 from signals import write_wav
+from websockets.sync.client import connect
 
+from dancerev.model.hands_and_face import FINGERS
 from dancerev.model.skeleton import BONES
 
 
@@ -79,6 +81,7 @@ def test_types_bones_and_quaternions(show):
         "/VMC/Ext/T": ",f",
         "/VMC/Ext/Root/Pos": ",sfffffff",
         "/VMC/Ext/Bone/Pos": ",sfffffff",
+        "/VMC/Ext/Blend/Val": ",sf",
         "/VMC/Ext/Blend/Apply": ",",
     }
     last = -1.0
@@ -92,7 +95,8 @@ def test_types_bones_and_quaternions(show):
         assert now > last
         last = now
         bones = {arguments[0]: arguments[1:] for _, arguments in frame["/VMC/Ext/Bone/Pos"]}
-        assert bones.keys() == set(BONES)
+        assert bones.keys() == {*BONES, *FINGERS}
+        assert all(0.0 <= arguments[1] <= 1.0 for _, arguments in frame["/VMC/Ext/Blend/Val"])
         np.testing.assert_allclose([np.linalg.norm(bone[3:]) for bone in bones.values()], 1.0, atol=1e-4)
 
 
@@ -213,7 +217,7 @@ def test_receivers_get_the_transforms_that_they_understand(receiver):
     shown = [frame for _, frame in frames(receiver.datagrams)]
     assert len(shown) == pytest.approx(92, abs=4)
     bones = [{arguments[0]: arguments[1:] for _, arguments in frame["/VMC/Ext/Bone/Pos"]} for frame in shown]
-    assert all(set(bone) == set(BONES) - {"UpperChest"} for bone in bones)
+    assert all(set(bone) == {*BONES, *FINGERS} - {"UpperChest"} for bone in bones)
     assert all(bone["Hips"][0] == bone["Hips"][2] == 0.0 for bone in bones)
     assert max(abs(frame["/VMC/Ext/Root/Pos"][0][1][1]) for frame in shown) > 0.0
 
@@ -235,22 +239,26 @@ def test_what_a_command_cannot_do_is_told(receiver):
 
 
 PREVIEWED = """
-import socket
+import socket, threading
 from types import SimpleNamespace
 from dancerev.clients.preview import sink
 from dancerev.realtime import live
 preview = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+def read():
+    try:
+        while True:
+            print(preview.recv(65536))
+    except TimeoutError:
+        pass
 def launch(port):
     preview.bind(("127.0.0.1", port))
+    preview.settimeout(5)
+    reader.start()
     return SimpleNamespace(terminate=lambda: None, wait=lambda _: None)
+reader = threading.Thread(target=read)
 sink.launch_preview = launch
 assert live.main("--input demo --mute --preview --duration 1 --dancers 2 --osc 127.0.0.1:{port}".split()) == 0
-preview.settimeout(0.1)
-try:
-    while True:
-        print(preview.recv(65536))
-except TimeoutError:
-    pass
+reader.join()
 """
 
 
@@ -353,3 +361,52 @@ def test_in_the_background_of_a_terminal_it_dances(receiver):
     os.close(theirs)
     assert out.strip() == "ended 0"
     assert len(frames(receiver.datagrams)) >= 55
+
+
+def test_the_page_shows_the_dance_and_changes_the_show(receiver):
+    """The web surface of a running show, by the same table as the keys."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    process = live(
+        *("--input", "demo", "--mute", "--no-preview", "--duration", 12, "--dancers", 2),
+        *("--web", f"127.0.0.1:{port}", "--osc", f"127.0.0.1:{receiver.port}"),
+    )
+    note = process.stderr.readline()
+    assert f"http://127.0.0.1:{port}/" in note
+    with connect(f"ws://127.0.0.1:{port}/socket", origin=f"http://127.0.0.1:{port}", compression=None) as page:
+        greeting = json.loads(page.recv(timeout=10))
+        assert greeting["dancers"] == 2
+        assert {"style", "tap", "freeze", "offset"} <= {control["name"] for control in greeting["controls"]}
+        page.send('{"type": "control", "name": "style", "value": "salsa"}')
+        page.send('{"type": "control", "name": "vigour", "value": 1.25}')
+        changes, dancers = {}, set()
+        deadline = time.monotonic() + 10
+        while (len(changes) < 2 or len(dancers) < 2) and time.monotonic() < deadline:
+            message = page.recv(timeout=10)
+            if isinstance(message, str):
+                change = json.loads(message)
+                changes[change["name"]] = change["value"]
+            elif message[0] == 1:
+                dancers.add(message[4])
+        assert changes == {"style": "salsa", "vigour": 1.25}
+        assert dancers == {0, 1}
+    process.terminate()
+    process.communicate(timeout=30)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--avatar", "none.vrm"), "none.vrm: No such file"),
+        (("--receiver", "unreal"), "--receiver unreal: not one of unity, evmc4u"),
+        (("--only", "tail"), "--only tail: neither one of head"),
+        (("--protocol", "vrchat", "--height", "9"), "not a height from 0.3 to 3 m"),
+        (("--web", "127.0.0.1:99999"), "99999"),
+    ],
+)
+def test_what_the_avatar_options_cannot_take_is_one_line(options, message):
+    process = live("--input", "demo", "--mute", "--no-preview", *options)
+    error = process.communicate(timeout=60)[1]
+    assert process.returncode == 2
+    assert message in error
+    assert error.count("\n") == 1
