@@ -142,8 +142,7 @@ class HandsAndFace:
         tremor = np.array([_wander(self._seed, 30 + i, 0.9 * self._time) for i in range(12)])
         curl = self._curl + lively * _TREMOR * tremor[:10].reshape(2, 5)
         curl = np.clip(_LEAST_BEND + (1.0 - _LEAST_BEND) * curl, _LEAST_BEND, 1.0)
-        spread = self._spread + 0.15 * lively * tremor[10:]
-        return _finger_rotations(curl, spread)
+        return _finger_rotations(curl, self._spread + 0.15 * lively * tremor[10:])
 
     def _expression(self, pose: Pose, heard: AcousticFrame | None, seconds: float) -> npt.NDArray[np.float32]:
         """(5,) as ``model.hands_and_face.FACE``."""
