@@ -1,0 +1,38 @@
+"""The programs with which the package introduces itself run as they are written."""
+
+import numpy as np
+
+import dancerev
+
+
+def test_a_stream_by_hand():
+    stream = dancerev.DanceStream(dancerev.Dancer(style="salsa"))
+    poses, _ = stream.push(np.zeros(24000, dtype=np.float32))
+    assert len(poses) == 29
+    assert all(isinstance(pose, dancerev.Pose) for pose in poses)
+
+
+def test_a_show():
+    class Kept(dancerev.PoseSink):
+        def __init__(self):
+            self.poses = []
+
+        def send(self, pose):
+            self.poses.append(pose)
+
+    stream = dancerev.DanceStream(dancerev.Dancer())
+    with dancerev.open_source("demo", mute=True, duration=1.0) as source, Kept() as sink:
+        dancerev.Show(source, stream, sink).run()
+    assert 20 <= len(sink.poses) <= 33  # a busy machine leaves some out
+    assert source.ended
+
+
+def test_a_show_over_vmc():
+    stream = dancerev.DanceStream(dancerev.Dancer())
+    with (
+        dancerev.open_source("demo", mute=True, duration=0.5) as source,
+        dancerev.VmcSender("127.0.0.1", 9) as sink,
+    ):
+        show = dancerev.Show(source, stream, sink)
+        show.run()
+    assert show.poses_sent > 5
