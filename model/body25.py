@@ -62,7 +62,7 @@ FRAME_RATE = 30
 """Frames per second of the files."""
 
 # Where the joints are that our skeleton has (the mean, where there are two) …
-_BONES: dict[str, tuple[str, ...]] = {
+BONES_OF: dict[str, tuple[str, ...]] = {
     "Neck": ("LeftUpperArm", "RightUpperArm"),
     "MidHip": ("LeftUpperLeg", "RightUpperLeg"),
     **{
@@ -79,7 +79,7 @@ _BONES: dict[str, tuple[str, ...]] = {
     },
 }
 # … and those that it lacks: metres from a bone's joint, in the bone's frame.
-_OFFSETS: dict[str, tuple[str, tuple[float, float, float]]] = {
+OFFSETS_OF: dict[str, tuple[str, tuple[float, float, float]]] = {
     "Nose": ("Head", (0.0, 0.06, 0.11)),
     "LEye": ("Head", (0.032, 0.09, 0.09)),
     "REye": ("Head", (-0.032, 0.09, 0.09)),
@@ -127,9 +127,9 @@ def project(rotations: Array, root: Array) -> Array:
     """
     positions, turned = forward_kinematics(np.asarray(rotations, np.float64), np.asarray(root, np.float64))
     joints = np.empty((len(positions), len(JOINTS), 3))
-    for joint, bones in _BONES.items():
+    for joint, bones in BONES_OF.items():
         joints[:, JOINTS.index(joint)] = positions[:, [INDEX[bone] for bone in bones]].mean(axis=1)
-    for joint, (bone, offset) in _OFFSETS.items():
+    for joint, (bone, offset) in OFFSETS_OF.items():
         at = INDEX[bone]
         joints[:, JOINTS.index(joint)] = positions[:, at] + rotation.rotate(turned[:, at], np.array(offset))
     x, y = joints[..., 0], joints[..., 1]

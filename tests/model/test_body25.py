@@ -32,8 +32,8 @@ def keypoints(dancing):
 
 def test_every_joint_has_its_place():
     assert len(JOINTS) == 25
-    assert set(body25._BONES) | set(body25._OFFSETS) == set(JOINTS)
-    assert not set(body25._BONES) & set(body25._OFFSETS)
+    assert set(body25.BONES_OF) | set(body25.OFFSETS_OF) == set(JOINTS)
+    assert not set(body25.BONES_OF) & set(body25.OFFSETS_OF)
     assert JOINTS.index("MidHip") == 8
     assert [JOINTS.index(name) for name in ("LBigToe", "LHeel", "RBigToe", "RHeel")] == [19, 21, 22, 24]
 
