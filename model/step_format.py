@@ -45,3 +45,14 @@ some states. Fixed by whoever loads the graph."""
 def state_names(inputs: Iterable[str]) -> tuple[str, ...]:
     """Which of a graph's inputs are state: all but :data:`INPUTS`."""
     return tuple(name for name in inputs if name not in INPUTS)
+
+
+LIFTER_FORMAT = "lifter 1"
+"""In the metadata of a lifter's graph, beside joints, bones, frame_rate and licence. Its input is ``points``, pixels
+(1, 25, 2)."""
+
+LIFTER_STATE = ("hidden", "size", "hips")
+"""Fields of ``lifter.LifterState``, in order; each ``x`` comes out as ``new_x``."""
+
+LIFTER_OUTPUTS = ("vector", "moved")
+"""First outputs: (1, 135) rotations in 6-D, height, contacts; (1, 1) how the hips moved to the right, body sizes."""

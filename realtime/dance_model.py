@@ -57,7 +57,9 @@ def model_path(model: str, provider: str | None = None) -> Path:
     for path in files:
         if path.is_file():
             return path
-    names = ", ".join(sorted(p.stem for p in bundled.glob("*.onnx") if p.suffixes == [".onnx"])) or "none"
+    names = (
+        ", ".join(sorted({p.stem for p in bundled.glob("*.onnx") if p.suffixes == [".onnx"]} - {"lifter"})) or "none"
+    )
     raise ModelError(f"model {model!r}: no such file, and not a bundled model ({names})")
 
 
