@@ -76,14 +76,14 @@ def load_takes(path: Path) -> Takes:
         kept.append(frames)
         starts.append(count + np.arange(max(0, len(frames) - FRAMES)))
         count += len(frames)
-    frames, starts = np.concatenate(kept), np.concatenate(starts)
-    if not len(starts):
+    frames, windows = np.concatenate(kept), np.concatenate(starts)
+    if not len(windows):
         raise CorpusError(f"{path}: no take is longer than {FRAMES / FRAME_RATE:.1f} s")
     return Takes(
         torch.from_numpy(rotation.to_matrix(data["rotations"][frames]).astype(np.float32)),
         torch.from_numpy(data["root"][frames].astype(np.float32)),
         torch.from_numpy(data["contacts"][frames].astype(np.float32)),
-        starts,
+        windows,
     )
 
 
@@ -310,7 +310,7 @@ def train(arguments: argparse.Namespace) -> Path:
             group["lr"] = arguments.learning_rate * warm * (0.02 + 0.98 * 0.5 * (1.0 + math.cos(math.pi * spent)))
         loss, error = loss_of(lifter, projections)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(lifter.parameters(), 1.0)
         optimizer.step()
         steps += 1
