@@ -1,13 +1,16 @@
 """Biovision Hierarchy (BVH) motion files, read and written.
 
-A BVH file is a tree of joints with offsets, then one row of channel values per frame. Any channel order and
-any rig is read; positions of joints other than the root are ignored, as they repeat the offsets in practice.
+A BVH file is a tree of joints with offsets, then one row of channel values per frame. Any channel order and any rig is
+read. A joint with position channels has its place from them, in its parent's frame, instead of its offset, as Blender
+reads them.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,10 @@ from .skeleton import BONES, PARENTS, REST_OFFSETS
 Array = npt.NDArray[Any]
 
 _AXES = {"X": 0, "Y": 1, "Z": 2}
+_LARGEST = 2**30  # bytes of a file: a day of motion
+_JOINTS = 2_000  # of a rig
+_SLOWEST, _FASTEST = 1.0, 1e-3  # seconds from frame to frame
+_BLOCK = 1_000  # frames that are read or written at once
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,7 @@ class Bvh:
         rotations: (T, J, 4) float64 local unit quaternions xyzw.
         positions: (T, 3) float64 of the root.
         frame_time: seconds from frame to frame, as the file says.
+        translations: (T, 3) float64 by joint, of those that move against their parents: in place of their offsets.
     """
 
     names: tuple[str, ...]
@@ -43,37 +51,44 @@ class Bvh:
     rotations: Array
     positions: Array
     frame_time: float
+    translations: Mapping[int, Array] = field(default_factory=dict)
 
     def forward_kinematics(self, frames: slice = slice(None)) -> tuple[Array, Array]:
-        """Global positions (T, J, 3) and rotations (T, J, 4) of the joints in ``frames``."""
-        return _forward(self.parents, self.offsets, self.rotations[frames], self.positions[frames])
+        """Return global positions (T, J, 3) and rotations (T, J, 4) of the joints in ``frames``."""
+        moving = {joint: places[frames] for joint, places in self.translations.items()}
+        return _forward(self.parents, self.offsets, self.rotations[frames], self.positions[frames], moving)
 
     def offset_pose(self) -> tuple[Array, Array]:
-        """Global positions (J, 3) and rotations (J, 4) with every rotation zero."""
+        """Return global positions (J, 3) and rotations (J, 4) with every rotation zero."""
         still = np.tile(rotation.IDENTITY.astype(float), (1, len(self.names), 1))
-        positions, rotations = _forward(self.parents, self.offsets, still, np.zeros((1, 3)))
+        positions, rotations = _forward(self.parents, self.offsets, still, np.zeros((1, 3)), {})
         return positions[0], rotations[0]
 
 
-def _forward(parents: tuple[int, ...], offsets: Array, rotations: Array, root: Array) -> tuple[Array, Array]:
+def _forward(
+    parents: tuple[int, ...], offsets: Array, rotations: Array, root: Array, translations: Mapping[int, Array]
+) -> tuple[Array, Array]:
     positions = np.empty((*rotations.shape[:-1], 3))
     globals_ = np.empty_like(rotations)
     for joint, parent in enumerate(parents):
         if parent < 0:
             positions[:, joint], globals_[:, joint] = root, rotations[:, joint]
         else:
-            positions[:, joint] = positions[:, parent] + rotation.rotate(globals_[:, parent], offsets[joint])
+            offset = translations.get(joint, offsets[joint])
+            positions[:, joint] = positions[:, parent] + rotation.rotate(globals_[:, parent], offset)
             globals_[:, joint] = rotation.multiply(globals_[:, parent], rotations[:, joint])
     return positions, globals_
 
 
 def read_bvh(path: Path | str) -> Bvh:
-    """Reads a BVH file.
+    """Read a BVH file.
 
     Raises:
         OSError: the file cannot be read.
         InputError: it is not a whole BVH file; the message says what is missing.
     """
+    if Path(path).stat().st_size > _LARGEST:
+        raise InputError(f"{path}: larger than {_LARGEST // 2**20} MiB")
     try:
         return parse_bvh(Path(path).read_text(encoding="utf-8", errors="replace"))
     except ValueError as error:
@@ -81,7 +96,7 @@ def read_bvh(path: Path | str) -> Bvh:
 
 
 def parse_bvh(text: str) -> Bvh:
-    """The motion in the text of a BVH file.
+    """Read the motion in the text of a BVH file. Rows beyond the stated number of frames are left out.
 
     Raises:
         InputError: it is not a whole BVH file; the message says what is missing.
@@ -90,31 +105,62 @@ def parse_bvh(text: str) -> Bvh:
     if not found or "HIERARCHY" not in head:
         raise InputError("not a BVH file (no HIERARCHY or no MOTION section)")
     names, parents, offsets, channels = _read_hierarchy(head)
-    header = re.match(r"\s*Frames:\s*(\d+)\s+Frame Time:\s*(\S+)\s*", motion)
+    header = re.match(r"\s*Frames:\s*(\d{1,12})\s+Frame Time:\s*(\S+)\s*", motion)
     if header is None:
         raise InputError("no 'Frames:' and 'Frame Time:' after MOTION")
-    frames, frame_time = int(header[1]), _number(header[2])
-    if frame_time <= 0.0:
-        raise InputError(f"frame time must be above 0, not {frame_time}")
-    try:
-        values = np.array(motion[header.end() :].split(), dtype=np.float64)
-    except ValueError as error:
-        raise InputError(f"a motion value is not a number ({error})") from None
-    if frames == 0 or values.size != frames * len(channels):
-        raise InputError(f"{values.size} motion values, expected {frames} frames × {len(channels)} channels")
-    if not np.isfinite(values).all():
-        raise InputError("a motion value is not finite")
-    values = values.reshape(frames, len(channels))
+    frames, frame_time = int(header[1]), _frame_time(header[2])
+    if not channels:
+        raise InputError("no joint has a channel")
+    # A joint takes 32 bytes a frame in memory, a value at least 2 in the file.
+    if frames * len(names) > 16 * len(motion) + 1_000_000:
+        raise InputError(f"{frames} frames of {len(names)} joints are more than the file can hold")
+    values = _read_values(motion[header.end() :], frames, len(channels))
     rotations = np.tile(rotation.IDENTITY.astype(np.float64), (frames, len(names), 1))
-    positions = np.tile(offsets[0], (frames, 1))
+    places = {joint: np.tile(offsets[joint], (frames, 1)) for joint, name in channels if name.endswith("position")}
     for column, (joint, channel) in enumerate(channels):
         axis = _AXES[channel[0]]
         if channel.endswith("rotation"):
             turn = rotation.from_axis_angle(np.eye(3)[axis], np.deg2rad(values[:, column]))
             rotations[:, joint] = rotation.multiply(rotations[:, joint], turn)
-        elif joint == 0:
-            positions[:, axis] = values[:, column]
-    return Bvh(tuple(names), tuple(parents), offsets, rotation.normalize(rotations), positions, frame_time)
+        else:
+            places[joint][:, axis] = values[:, column]
+    positions = places.pop(0, np.tile(offsets[0], (frames, 1)))
+    # Positions that repeat the offset are none; and a joint without an offset has its first place for one.
+    moving = {joint: place for joint, place in places.items() if np.abs(place - offsets[joint]).max() > 1e-6}
+    for joint, place in moving.items():
+        if not offsets[joint].any():
+            offsets[joint] = place[0]
+    return Bvh(tuple(names), tuple(parents), offsets, rotation.normalize(rotations), positions, frame_time, moving)
+
+
+def _frame_time(word: str) -> float:
+    """Seconds from frame to frame; a value that can only be milliseconds is taken for that."""
+    frame_time = _number(word)
+    if frame_time <= 0.0:
+        raise InputError(f"frame time must be above 0, not {frame_time}")
+    if 2.0 <= frame_time <= 1000.0 * _SLOWEST:
+        frame_time /= 1000.0
+    if not _FASTEST <= frame_time <= _SLOWEST:
+        raise InputError(f"a frame time of {frame_time:g} s is not one of motion capture")
+    return frame_time
+
+
+def _read_values(text: str, frames: int, channels: int) -> Array:
+    """(frames, channels) float64, read in blocks, as words take ten times the memory of numbers."""
+    words = (match[0] for match in re.finditer(r"\S+", text))
+    blocks = []
+    try:
+        while block := list(islice(words, _BLOCK * channels)):
+            blocks.append(np.array(block, dtype=np.float64))
+    except ValueError as error:
+        raise InputError(f"a motion value is not a number ({error})") from None
+    values = np.concatenate(blocks) if blocks else np.zeros(0)
+    if frames == 0 or values.size < frames * channels:
+        raise InputError(f"{values.size} motion values, expected {frames} frames × {channels} channels")
+    values = values[: frames * channels].reshape(frames, channels)
+    if not np.isfinite(values).all():
+        raise InputError("a motion value is not finite")
+    return values
 
 
 def _read_hierarchy(head: str) -> tuple[list[str], list[int], Array, list[tuple[int, str]]]:
@@ -130,6 +176,10 @@ def _read_hierarchy(head: str) -> tuple[list[str], list[int], Array, list[tuple[
         if words[0] in ("ROOT", "JOINT", "End"):
             if words[0] == "ROOT" and names:
                 raise InputError("more than one ROOT")
+            if not open_joints and words[0] != "ROOT":
+                raise InputError(f"'{line.strip()}' outside of any joint")
+            if len(names) >= _JOINTS:
+                raise InputError(f"more than {_JOINTS} joints")
             parent = open_joints[-1] if open_joints else -1
             names.append(f"{names[parent]}_End" if words[0] == "End" else " ".join(words[1:]) or "unnamed")
             parents.append(parent)
@@ -164,14 +214,23 @@ def _number(word: str) -> float:
 
 
 def write_bvh(path: Path | str, rotations: Array, root: Array, fps: float) -> None:
-    """Writes a motion of our skeleton as BVH: centimetres, ZXY Euler angles in degrees.
+    """Write a motion of our skeleton as BVH: centimetres, ZXY Euler angles in degrees.
 
     Args:
         path: file to write.
-        rotations: (T, 22, 4) local unit quaternions xyzw.
+        rotations: (T, 22, 4) local unit quaternions xyzw; a memory map is read block by block.
         root: (T, 3) world position of the hips, metres.
         fps: frames per second.
     """
+    with Path(path).open("w", encoding="utf-8", newline="\n") as file:
+        file.write(bvh_header(len(root), fps))
+        for first in range(0, len(root), _BLOCK):
+            part = slice(first, first + _BLOCK)
+            file.write(bvh_rows(rotations[part], root[part]))
+
+
+def bvh_header(frames: int, fps: float) -> str:
+    """Return all of a BVH file of our skeleton that stands before its rows. Its length is the same for any count."""
     lines = ["HIERARCHY"]
 
     def joint(bone: int, indent: str) -> None:
@@ -182,7 +241,6 @@ def write_bvh(path: Path | str, rotations: Array, root: Array, fps: float) -> No
         lines.append(f"{indent}\tOFFSET {offset}")
         position = "6 Xposition Yposition Zposition" if bone == 0 else "3"
         lines.append(f"{indent}\tCHANNELS {position} Zrotation Xrotation Yrotation")
-        order.append(bone)
         for child in children:
             joint(child, indent + "\t")
         if not children:
@@ -191,13 +249,23 @@ def write_bvh(path: Path | str, rotations: Array, root: Array, fps: float) -> No
             lines.append(f"{indent}\t\tOFFSET {tip[0]:.4f} {tip[1]:.4f} {tip[2]:.4f}\n{indent}\t}}")
         lines.append(f"{indent}}}")
 
-    order: list[int] = []
     joint(0, "")
-    angles = _euler_zxy(np.asarray(rotations, dtype=np.float64)[:, order])
+    lines += ["MOTION", f"Frames: {frames:010d}", f"Frame Time: {1.0 / fps:.8f}"]
+    return "\n".join(lines) + "\n"
+
+
+def bvh_rows(rotations: Array, root: Array) -> str:
+    """Return the rows of poses: rotations (T, 22, 4) and root (T, 3)."""
+    angles = _euler_zxy(np.asarray(rotations, dtype=np.float64)[:, _depth_first(0)])
     rows = np.concatenate([100.0 * np.asarray(root), angles.reshape(len(angles), -1)], axis=1)
-    lines += ["MOTION", f"Frames: {len(rows)}", f"Frame Time: {1.0 / fps:.8f}"]
-    lines += [" ".join(f"{value:.5f}" for value in row) for row in rows]
-    Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    line = " ".join(["%.5f"] * rows.shape[1]) + "\n"
+    return "".join(line % tuple(row) for row in rows.tolist())
+
+
+def _depth_first(bone: int) -> list[int]:
+    """The bones from ``bone`` on in the order in which the file has them."""
+    children = [child for child, parent in enumerate(PARENTS) if parent == bone]
+    return [bone, *(later for child in children for later in _depth_first(child))]
 
 
 _END_SITES = {

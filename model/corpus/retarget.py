@@ -24,20 +24,20 @@ from .motion import Motion
 
 Array = npt.NDArray[Any]
 
-_PREFIXES = r"^(mixamorig\d*|ccbase|bip0*1?|jbip|valvebiped|character\d*|def|b(?=[lrc]_))[:_ ]*"
+_PREFIXES = r"^(mixamorig\d*|ccbase|bip0*1?|j_?bip|j_?sec|valvebiped|character\d*|def|org|b(?=[lrc]_))[:_ ]*(c_)?"
 
 # Part of the body → the names it goes by, best first; sides are taken off before.
 _CENTRE_NAMES: dict[str, tuple[str, ...]] = {
-    "Hips": ("pelvis", "hips", "hip", "root"),
-    "Neck": ("neck", "neck1", "necktwist01", "lowerneck", "necklower"),
-    "Head": ("head",),
+    "Hips": ("pelvis", "hips", "hip", "root", "spine"),
+    "Neck": ("neck", "neck1", "neck01", "necktwist01", "lowerneck", "necklower", "spine004"),
+    "Head": ("head", "spine006"),
 }
 _SIDE_NAMES: dict[str, tuple[str, ...]] = {
     "Shoulder": ("clavicle", "collar", "clav", "collarbone", "shoulder"),
-    "UpperArm": ("upperarm", "uparm", "arm", "shldr", "humerus", "shoulder"),
-    "LowerArm": ("lowerarm", "forearm", "loarm", "elbow", "radius"),
+    "UpperArm": ("upperarm", "uparm", "arm", "shldr", "shldrbend", "humerus", "shoulder"),
+    "LowerArm": ("lowerarm", "forearm", "forearmbend", "loarm", "elbow", "radius"),
     "Hand": ("wrist", "hand"),
-    "UpperLeg": ("upperleg", "upleg", "thigh", "femur", "hip"),
+    "UpperLeg": ("upperleg", "upleg", "thigh", "thighbend", "femur", "hip"),
     "LowerLeg": ("lowerleg", "loleg", "leg", "calf", "shin", "knee", "tibia"),
     "Foot": ("ankle", "foot"),
     "Toes": ("toebase", "toes", "toe", "ball", "foot"),

@@ -1,0 +1,1 @@
+"""Dances kept as files: ``.npz``, BVH, VRM animation, MikuMikuDance motion, OpenPose key points and films."""

@@ -1,0 +1,84 @@
+"""The formats of dance files by their suffixes: one table for the recordings and for every command."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from dancerev.errors import InputError
+from dancerev.model.bvh import write_bvh
+from dancerev.model.dance_file import Dance, read_dance, write_dance
+
+from .journal import read_journal
+from .vmd import read_vmd, write_vmd
+from .vrma import read_vrma, write_vrma
+
+Writer = Callable[[Path, Dance], None]
+Reader = Callable[[Path], Dance]
+
+
+def _write_bvh(path: Path, dance: Dance) -> None:
+    write_bvh(path, dance.rotations, dance.root, dance.fps)
+
+
+WRITERS: dict[str, Writer] = {".npz": write_dance, ".bvh": _write_bvh, ".vrma": write_vrma, ".vmd": write_vmd}
+READERS: dict[str, Reader] = {".npz": read_dance, ".vrma": read_vrma, ".vmd": read_vmd, ".journal": read_journal}
+"""BVH of any rig is read by ``dancerev.realtime.convert``, which may retarget it."""
+
+FILM = ".mp4"
+SUFFIXES = (".npz", ".bvh", ".vrma", ".vmd", FILM)
+
+
+def check_output(path: Path) -> None:
+    """Raise ``InputError`` where ``path`` cannot become a dance file: now, rather than after the dance."""
+    if path.suffix.lower() not in SUFFIXES:
+        hint = "; for a folder of OpenPose's JSON add --format openpose" if path.suffix == "" else ""
+        names = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
+        raise InputError(f"{path}: the name of the dance must end in {names}{hint}")
+    if path.is_dir():
+        raise InputError(f"{path} is a folder")
+    if not path.parent.is_dir():
+        raise InputError(f"{path.parent}: there is no such folder")
+    if not os.access(path.parent, os.W_OK):
+        raise InputError(f"{path.parent}: writing there is not permitted")
+
+
+def beside(path: Path, suffix: str = ".partial") -> Path:
+    """Return the path beside ``path`` in which it is prepared, short enough for every file system."""
+    name = os.fsencode(path.name)[: 200 - len(suffix)]
+    return path.with_name(f".{os.fsdecode(name)}{suffix}")
+
+
+def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+    """Let ``write`` write a file beside ``path``, then rename it: whole or not at all, and the old one stays until then.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    partial = beside(path)
+    try:
+        write(partial)
+        partial.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise
+
+
+def save(dance: Dance, path: Path) -> None:
+    """Write a dance as what the suffix of ``path`` says, but for films: whole or not at all.
+
+    Raises:
+        InputError: the suffix is of no such format.
+        OSError: the file cannot be written.
+    """
+    check_output(path)
+    suffix = path.suffix.lower()
+    if suffix == FILM:
+        from .film import write_film
+
+        write_whole(path, lambda partial: write_film(partial, dance))
+    else:
+        write_whole(path, lambda partial: WRITERS[suffix](partial, dance))
