@@ -23,6 +23,7 @@ COMMANDS = {
     "live": Command("dancerev.realtime.live", "dance to a microphone or a song, live"),
     "generate": Command("dancerev.realtime.generate", "write the dance to a song into a file"),
     "listen": Command("dancerev.realtime.listen", "check the sound: level, onsets, beat"),
+    "convert": Command("dancerev.realtime.convert", "turn a dance file into one of another format"),
     "preview": Command("dancerev.clients.preview.preview", "show a dance that arrives over VMC"),
     "prepare": Command("dancerev.model.corpus.prepare", "make a training corpus of motion and music", "train"),
     "train": Command("dancerev.model.training.train", "train a network on a corpus", "train"),
@@ -46,7 +47,7 @@ def run(name: str) -> int:
         return 130
 
 
-live, generate, listen, preview, prepare, train, evaluate, export, bench = (
+live, generate, listen, convert, preview, prepare, train, evaluate, export, bench = (
     functools.partial(run, name) for name in COMMANDS
 )
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -27,6 +26,9 @@ from dancerev.model.pose import FRAME_RATE, POSE_SIZE, encode, rest_pose
 from dancerev.model.step_format import DANCERS, INPUTS, POSE_OUTPUT, STATE, state_names
 from dancerev.realtime.audio.decode import decode
 from dancerev.realtime.audio.sources import demo_path
+from dancerev.realtime.providers import import_onnxruntime
+
+onnxruntime = import_onnxruntime()
 
 Array = npt.NDArray[np.float32]
 

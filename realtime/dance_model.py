@@ -28,7 +28,7 @@ from dancerev.model.step_format import (
     state_names,
 )
 
-from .providers import CPU, load_libraries, wanted_providers
+from .providers import CPU, import_onnxruntime, load_libraries, wanted_providers
 
 THREADS = 1
 """One frame is too small to share out, and a second thread that spins steals time from the rest of the show."""
@@ -84,8 +84,7 @@ class DanceModel:
             ModelError: no such model, or a file of another kind or version, or for another number of dancers.
         """
         # Imported late: it takes most of the start-up time, which a mistyped option need not wait for.
-        import onnxruntime
-
+        onnxruntime = import_onnxruntime()
         wanted = wanted_providers(provider)
         path = model_path(model, wanted[0][0])
         options = onnxruntime.SessionOptions()

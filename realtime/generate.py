@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import shutil
 import sys
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,98 +15,116 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.progress import Progress
 
-from dancerev.command_line import ArgumentParser, command, seed, whole_number
+from dancerev.clients.recorders.film import SOUND_RATE, write_film
+from dancerev.clients.recorders.formats import FILM, WRITERS, beside, check_output, save, write_whole
+from dancerev.clients.recorders.journal import Journal, record
+from dancerev.command_line import ArgumentParser, command, print_error, seed, whole_number
 from dancerev.errors import InputError
-from dancerev.model import body25
-from dancerev.model.bvh import write_bvh
-from dancerev.model.evaluation.contact_sheet import render_video
+from dancerev.model import body25, dance_file
 from dancerev.model.openpose import check_free, write_openpose
 from dancerev.model.pose import Pose
-from dancerev.model.skeleton import BONES, forward_kinematics
 
 from .audio.clock import SAMPLE_RATE
-from .audio.decode import decode, duration
+from .audio.decode import decode, decode_stereo, duration
 from .audio.sources import demo_path
 from .dance_model import ANY_STYLE, DanceModel
 from .dancer import Dancer
 from .providers import PROVIDERS
 from .stream import DanceStream
 
-Array = npt.NDArray[np.float32]
+Report = Callable[[str], None]
 
 CHECKPOINTS = (".pt", ".pth", ".ckpt")
 """Endings of checkpoints, which torch reads."""
 
 
-@dataclass(frozen=True)
-class Dance:
-    """A finished dance: ``poses[i]`` is for time i / fps of the audio; ``beats`` are seconds, as announced."""
+class Dance(dance_file.Dance):
+    """A finished dance; frame i is the pose for i / ``fps`` seconds of the audio."""
 
-    fps: int
-    poses: list[Pose]
-    beats: list[float]
-    bpm: float
+    def save(self, path: str | Path) -> None:
+        """Write the dance as what the suffix says: ``.npz``, ``.bvh``, ``.vrma``, ``.vmd``, or ``.mp4`` without sound.
+
+        Raises:
+            InputError: the suffix is of no such format, or there is no such folder.
+            OSError: the file cannot be written; one that was there before stays.
+        """
+        save(self, Path(path))
 
 
-def generate(song: Path, stream: DanceStream, fps: int, progress: Progress | None = None) -> Dance:
+def generate(
+    song: str | Path,
+    *,
+    style: str = ANY_STYLE,
+    seed: int = 0,
+    fps: int = 30,
+    model: str = "default",
+    provider: str = "auto",
+) -> Dance:
     """Dance to a whole song.
+
+    Args:
+        song: a music file.
+        style: one of the model's, or ``any``.
+        seed: another seed gives another dance.
+        fps: poses per second, a multiple of 15.
+        model: ``default``, or the path of an exported one.
+        provider: what computes, as on the command line.
 
     Raises:
         InputError: the song cannot be read.
+        ModelError: the model cannot be loaded, or has no such style.
     """
-    task = progress.add_task("dancing", total=duration(song)) if progress else None
-    poses, beats, tempi = stream.begin(), [], []
-    samples = 0
-    for block in decode(song):
+    dancer = Dancer(DanceModel(model, provider), style, seed)
+    rows = [record(pose, beat, bpm) for pose, beat, bpm, _ in dance_to(decode(Path(song)), DanceStream(dancer, fps))]
+    announced = [(float(row["beat"]), float(row["bpm"])) for row in rows if not np.isnan(row["beat"])]
+    return Dance(
+        fps,
+        np.array([row["rotations"] for row in rows]),
+        np.array([row["root"] for row in rows]),
+        np.array([row["contacts"] for row in rows]),
+        np.array([beat for beat, _ in announced]),
+        float(np.median([bpm for _, bpm in announced])) if announced else 0.0,
+    )
+
+
+def dance_to(
+    blocks: Iterator[npt.NDArray[np.float32]], stream: DanceStream
+) -> Iterator[tuple[Pose, float, float, float]]:
+    """Push music through a stream with one dancer.
+
+    Args:
+        blocks: (n,) mono samples at ``audio.clock.SAMPLE_RATE``.
+        stream: that has heard nothing yet.
+
+    Yields:
+        each pose up to the end of the music, the beat that was announced with it in seconds, NaN where there was none,
+        the tempo in beats per minute, and the seconds of music so far.
+    """
+    waiting, beats = stream.begin(), list[float]()
+    for block in blocks:
         made, announced = stream.push(block)
-        poses += made
-        beats += announced
-        tempi += [stream.last.beat.bpm] * len(announced) if stream.last else []
-        samples += len(block)
-        if progress and task is not None:
-            progress.update(task, completed=samples / SAMPLE_RATE)
-    count = int(samples * fps // SAMPLE_RATE) + 1  # the dance ends with the music
-    return Dance(fps, poses[:count], beats, float(np.median(tempi)) if tempi else 0.0)
+        waiting += made
+        beats += announced if stream.beat_is_known else []
+        tempo = stream.last.beat.bpm if stream.last else 0.0
+        # The last poses are for a time after the music so far: whether they are danced shows with the next block.
+        end = stream.samples / SAMPLE_RATE + 1e-9
+        while waiting and waiting[0].time <= end:
+            yield waiting.pop(0), beats.pop(0) if beats else np.nan, tempo, end
 
 
-def save_npz(dance: Dance, path: Path) -> None:
-    """Write the arrays: fps, joint_names (J,), positions (T, J, 3) world metres, rotations (T, J, 4) local xyzw,
-
-    root (T, 3), contacts (T, 2) bool, beats (N,) seconds, bpm.
-    """
-    rotations, root = _arrays(dance)
-    with path.open("wb") as file:
-        np.savez_compressed(
-            file,
-            fps=dance.fps,
-            joint_names=np.array(BONES),
-            positions=forward_kinematics(rotations, root)[0],
-            rotations=rotations,
-            root=root,
-            contacts=np.array([pose.contacts for pose in dance.poses]) > 0.5,
-            beats=np.array(dance.beats),
-            bpm=dance.bpm,
-        )
+def _dance_into(journal: Journal, song: Path, stream: DanceStream, report: Report, progress: Progress) -> None:
+    """Fill a journal with the dance to a song."""
+    task = progress.add_task("dancing", total=duration(song))
+    for index, (pose, beat, bpm, seconds) in enumerate(dance_to(decode(song, report=report), stream)):
+        journal.append([record(pose, beat, bpm)])
+        if index % stream.fps == 0:
+            progress.update(task, completed=seconds)
+    progress.remove_task(task)
 
 
-def save_bvh(dance: Dance, path: Path) -> None:
-    """Write the dance as motion capture, for Blender, Maya and the like."""
-    write_bvh(path, *_arrays(dance), dance.fps)
-
-
-def save_mp4(dance: Dance, path: Path, song: Path) -> None:
-    """Write a film of the dance with its music."""
-    render_video(forward_kinematics(*_arrays(dance))[0], dance.fps, path, song)
-
-
-def save_openpose(dance: Dance, folder: Path) -> None:
-    """Write the key points of every pose as OpenPose's JSON, as the original Dance Revolution does."""
-    write_openpose(folder, body25.project(*_arrays(dance)))
-
-
-def _arrays(dance: Dance) -> tuple[Array, Array]:
-    """Rotations (T, 22, 4) and root (T, 3)."""
-    return np.array([pose.rotations for pose in dance.poses]), np.array([pose.root for pose in dance.poses])
+def _film(path: Path, dance: dance_file.Dance, song: Path, progress: Progress) -> None:
+    task = progress.add_task("filming", total=len(dance))
+    write_film(path, dance, decode_stereo(song, SOUND_RATE), lambda count: progress.update(task, completed=count))
 
 
 def _generate_original(arguments: argparse.Namespace, songs: list[Path]) -> int:
@@ -122,7 +143,7 @@ def _parser() -> ArgumentParser:
     parser = ArgumentParser(prog="dancerev-generate", description=__doc__)
     parser.add_argument("songs", nargs="+", metavar="SONG", help="a music file, or demo")
     parser.add_argument(
-        "-o", "--out", type=Path, required=True, metavar="OUT.{npz,bvh,mp4}", help="where the dance goes"
+        "-o", "--out", type=Path, required=True, metavar="OUT.{npz,bvh,vrma,vmd,mp4}", help="where the dance goes"
     )
     parser.add_argument(
         "--format",
@@ -149,6 +170,30 @@ def _parser() -> ArgumentParser:
     return parser
 
 
+def _check(arguments: argparse.Namespace) -> None:
+    """Raise ``InputError`` for what would go wrong after the dance."""
+    if arguments.format == "openpose":
+        if arguments.out.suffix.lower() in (*WRITERS, FILM):
+            raise InputError(f"{arguments.out}: --format openpose writes into a folder, and this is the name of a file")
+        if arguments.fps != body25.FRAME_RATE:
+            raise InputError(f"--format openpose has {body25.FRAME_RATE} poses a second, not {arguments.fps}")
+        check_free(arguments.out)
+    else:
+        check_output(arguments.out)
+
+
+@contextlib.contextmanager
+def _readable_twice(song: Path) -> Iterator[Path]:
+    """A copy of what comes out of a pipe, or the file itself."""
+    if song.is_file() or not song.exists() or song.is_dir():
+        yield song
+        return
+    with tempfile.NamedTemporaryFile(prefix="dancerev-") as copy, song.open("rb") as pipe:
+        shutil.copyfileobj(pipe, copy)
+        copy.flush()
+        yield Path(copy.name)
+
+
 @command("dancerev-generate")
 def main(argv: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
@@ -158,29 +203,40 @@ def main(argv: list[str] | None = None) -> int:
         return _generate_original(arguments, songs)
     if len(songs) > 1:
         raise InputError("give one song at a time; only checkpoints of the original take more")
-    (song,) = songs
-    if arguments.format == "openpose":
-        if arguments.fps != body25.FRAME_RATE:
-            raise InputError(f"--format openpose has {body25.FRAME_RATE} poses a second, not {arguments.fps}")
-        check_free(arguments.out)
-    elif arguments.out.suffix not in (".npz", ".bvh", ".mp4"):
-        raise InputError(f"{arguments.out}: the name of the dance must end in .npz, .bvh or .mp4")
-    elif not arguments.out.parent.is_dir():  # an error now, rather than after the dance
-        raise InputError(f"{arguments.out.parent}: there is no such folder")
-    dancer = Dancer(DanceModel(arguments.model, arguments.provider), arguments.style, arguments.seed)
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        dance = generate(song, DanceStream(dancer, arguments.fps), arguments.fps, progress)
-    match arguments.format or arguments.out.suffix:
-        case "openpose":
-            save_openpose(dance, arguments.out)
-        case ".npz":
-            save_npz(dance, arguments.out)
-        case ".bvh":
-            save_bvh(dance, arguments.out)
-        case _:
-            save_mp4(dance, arguments.out, song)
-    print(f"{arguments.out}: {len(dance.poses)} poses at {dance.fps} a second, {dance.bpm:.1f} BPM")
+    _check(arguments)
+    with _readable_twice(songs[0]) as song:
+        count, bpm = _run(arguments, song)
+    tempo = f"{bpm:.1f} BPM" if bpm else "no beat"
+    print(f"{arguments.out}: {count} poses at {arguments.fps} a second, {tempo}")
     return 0
+
+
+def _note(line: str) -> None:
+    print_error("dancerev-generate", f"note: {line}")
+
+
+def _run(arguments: argparse.Namespace, song: Path) -> tuple[int, float]:
+    """Dance and write the file; the number of poses and the tempo."""
+    out: Path = arguments.out
+    model = DanceModel(arguments.model, arguments.provider)
+    dancer = Dancer(model, arguments.style, arguments.seed)
+    if model.note:
+        _note(model.note)
+    console = Console(stderr=True)
+    with (
+        Progress(console=console, transient=True, disable=not console.is_terminal) as progress,
+        Journal(beside(out, ".journal"), arguments.fps) as journal,
+    ):
+        stream = DanceStream(dancer, arguments.fps)
+        _dance_into(journal, song, stream, _note, progress)
+        dance = journal.dance()
+        if arguments.format == "openpose":
+            write_openpose(out, body25.project(dance.rotations, dance.root))
+        elif out.suffix.lower() == FILM:
+            write_whole(out, lambda partial: _film(partial, dance, song, progress))
+        else:
+            write_whole(out, lambda partial: WRITERS[out.suffix.lower()](partial, dance))
+        return len(dance), dance.bpm
 
 
 if __name__ == "__main__":

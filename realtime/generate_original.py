@@ -16,14 +16,15 @@ from rich.console import Console
 from rich.progress import track
 
 from dancerev.clients.preview.body25_picture import pictures
+from dancerev.clients.recorders.film import SOUND_RATE, Film
+from dancerev.clients.recorders.formats import write_whole
 from dancerev.errors import InputError, ModelError
 from dancerev.model import body25
-from dancerev.model.evaluation.contact_sheet import write_film
 from dancerev.model.network import original_features
 from dancerev.model.network.original import OriginalNetwork, load_original
 from dancerev.model.openpose import check_free, write_openpose
 
-from .audio.decode import decode
+from .audio.decode import decode, decode_stereo
 
 Array = npt.NDArray[np.float32]
 
@@ -101,7 +102,13 @@ def _write(keypoints: npt.NDArray[np.float64], arguments: argparse.Namespace, so
     drawn = track(pictures(keypoints), place.name, len(keypoints), console=Console(stderr=True), transient=True)
     if arguments.pictures:
         drawn = _saved(drawn, place.with_name(f"{place.name}_pictures"))
-    write_film(drawn, PICTURE, len(keypoints), fps, place.with_name(f"{place.name}.mp4"), song)
+
+    def film(path: Path) -> None:
+        with Film(path, fps, PICTURE, decode_stereo(song, SOUND_RATE)) as film:
+            for picture in drawn:
+                film.add(picture)
+
+    write_whole(place.with_name(f"{place.name}.mp4"), film)
     print(f"{place}: {len(keypoints)} poses at {fps} a second")
 
 

@@ -7,6 +7,7 @@ import importlib
 import os
 import sys
 from pathlib import Path
+from types import ModuleType
 
 PROVIDERS = ("auto", "cpu", "cuda", "tensorrt")
 """What may be asked for. ``auto`` is the CPU: one step is done there before a graphics card has answered."""
@@ -41,12 +42,26 @@ def wanted_providers(provider: str) -> list[Provider]:
     return wanted
 
 
+def import_onnxruntime() -> ModuleType:
+    """Import ONNX Runtime, with its telemetry off and its own log silent.
+
+    It would look up a host on the network, keep a data base in the user's cache folder and print coloured lines
+    about providers that do not load, which :class:`~dancerev.realtime.dance_model.DanceModel` notes itself.
+    """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read when it is loaded
+    import onnxruntime
+
+    with contextlib.suppress(Exception):  # a build without telemetry
+        onnxruntime.disable_telemetry_events()
+    onnxruntime.set_default_logger_severity(4)
+    return onnxruntime
+
+
 def load_libraries(provider: str) -> None:
     """Loads what the extras ``cuda`` and ``tensorrt`` bring, where ONNX Runtime does not look, for a provider."""
     if provider not in ("cuda", "tensorrt"):
         return
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
     with contextlib.suppress(AttributeError):  # before 1.21, and where it is built for the CPU alone
         onnxruntime.preload_dlls()
     if provider == "tensorrt":

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from dancerev.model.features import AcousticFrame
+from dancerev.model.features import ACTIVITY, AcousticFrame
 from dancerev.model.pose import FRAME_RATE, Pose, rest_pose
 
-from .beat.tracker import BeatClock
+from .beat.tracker import FORGET_BELOW, BeatClock
 from .body.arrangement import Arrangement
 from .body.hands_and_face import HandsAndFace
 from .body.interpolate import PoseInterpolator
@@ -68,6 +68,12 @@ class DanceStream:
             raise ValueError(f"the output rate must be a multiple of {FRAME_RATE}, not {fps}")
         for interpolator in self.interpolators:
             interpolator.fps = fps
+
+    @property
+    def beat_is_known(self) -> bool:
+        """Whether music plays or has just paused, so that its beat means something; not in silence."""
+        frame = self.last
+        return frame is not None and (frame.audio[ACTIVITY] > 0.0 or frame.beat.confidence >= FORGET_BELOW)
 
     def begin(self) -> list[Pose]:
         """Return the poses that are due before any music was heard: those up to 1/15 s."""

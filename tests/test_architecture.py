@@ -17,8 +17,8 @@ LAYERS = (
     ("dancerev",),
     ("dancerev.model",),
     ("dancerev.clients", "dancerev.model.network", "dancerev.realtime.audio", "dancerev.realtime.body"),
-    ("dancerev.clients.preview", "dancerev.clients.recorders", "dancerev.clients.web", "dancerev.realtime.spectrum"),
-    ("dancerev.realtime.beat",),
+    ("dancerev.clients.preview", "dancerev.clients.web", "dancerev.realtime.spectrum"),
+    ("dancerev.clients.recorders", "dancerev.realtime.beat"),
     ("dancerev.realtime.features", "dancerev.realtime.performance"),
     ("dancerev.realtime.step", "dancerev.model.corpus"),
     ("dancerev.realtime.show", "dancerev.model.beats"),
@@ -39,8 +39,6 @@ ROOMS = {
 }
 
 KNOWN = {
-    # (from, to): moves with the recorders.
-    ("dancerev.realtime.generate", "dancerev.model.evaluation.contact_sheet"),
     ("dancerev.realtime.generate_original", "dancerev.model.evaluation.contact_sheet"),
 }
 

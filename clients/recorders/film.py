@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import sys
 from collections.abc import Callable, Iterator
@@ -25,68 +26,58 @@ Array = npt.NDArray[Any]
 SOUND_RATE = 44_100
 """Hz of the music in a film."""
 
-_SIZE = (720, 720)
-_POSE = struct.Struct(f"<{len(BONES) * 4 + 3}f")  # as the show hands poses to the program of a recording
+SIZE = (720, 720)
+"""Width and height of a picture of the dancer."""
+
+POSE = struct.Struct(f"<{len(BONES) * 4 + 3}f")  # as the show hands poses to the program of a recording
 
 
-class FilmWriter:
-    """Draws poses one by one into a file. A context manager.
+class Film:
+    """A film that is written picture by picture. A context manager.
 
     The file is in fragments of a second, so that one whose writer was killed can be played up to there.
     """
 
-    def __init__(self, path: Path, fps: float, sound: Iterator[Array] | None = None) -> None:
+    def __init__(self, path: Path, fps: float, size: tuple[int, int], sound: Iterator[Array] | None = None) -> None:
         """Open the file.
 
         Args:
             path: of the film, whatever its suffix.
-            fps: frames per second.
-            sound: blocks (n, 2) of float32 at :data:`SOUND_RATE`, from the time of the first pose on.
+            fps: pictures per second.
+            size: width and height of a picture, even numbers of pixels.
+            sound: blocks (n, 2) of float32 at :data:`SOUND_RATE`, from the first picture on; what lasts longer than
+                the pictures is left out.
 
         Raises:
             OSError: the file cannot be written; av's own errors are of this kind.
         """
         import av
-        import pygame
 
-        from ..preview.render import Camera
-
+        rate = Fraction(fps).limit_denominator(1001)
         self._sound, self._sounded = sound, 0
-        self._fps, self._frames = fps, 0
-        self._surface = pygame.Surface(_SIZE)
-        self._camera = Camera(distance=4.2)
-        options = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"}
+        self._pictures, self._time_base = 0, 1 / rate
+        options = {"movflags": "frag_keyframe+delay_moov+default_base_moof", "flush_packets": "1"}
         self._file = av.open(f"file:{path}", "w", format="mp4", options=options)
-        picture = self._file.add_stream("h264", rate=Fraction(fps).limit_denominator(1001))
-        picture.width, picture.height = _SIZE
-        picture.pix_fmt = "yuv420p"
-        picture.options = {"crf": "20", "preset": "veryfast", "g": str(max(round(fps), 1)), "tune": "zerolatency"}
-        self._picture = picture
+        self._stream = self._file.add_stream("h264", rate=rate)
+        self._stream.width, self._stream.height = size
+        self._stream.pix_fmt = "yuv420p"
+        self._stream.options = {"crf": "20", "preset": "veryfast", "g": str(max(round(fps), 1)), "tune": "zerolatency"}
         self._track: av.AudioStream | None = None
         if sound is not None:
             self._track = self._file.add_stream("aac", rate=SOUND_RATE, layout="stereo")
 
-    def add(self, rotations: Array, root: Array) -> None:
-        """Draw the next pose: local quaternions (22, 4) and the hips' place (3,)."""
+    def add(self, picture: npt.NDArray[np.uint8]) -> None:
+        """Add the next picture (height, width, 3), RGB."""
         import av
-        import pygame
 
-        from ..preview.render import draw
-        from ..preview.vmc_receiver import Body
-
-        positions, turned = forward_kinematics(np.asarray(rotations, np.float64), np.asarray(root, np.float64))
-        turned, positions = to_unity(turned, positions)
-        self._camera.follow(positions[0], 1.0 / self._fps)
-        draw(self._surface, Body(positions, turned), self._camera)
-        pixels = np.frombuffer(pygame.image.tobytes(self._surface, "RGB"), np.uint8).reshape(_SIZE[1], _SIZE[0], 3)
-        self._add_sound(self._frames / self._fps)
-        frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-        frame.pts, frame.time_base = self._frames, 1 / Fraction(self._fps).limit_denominator(1001)
-        self._file.mux(self._picture.encode(frame))
-        self._frames += 1
+        self._add_sound(float(self._pictures * self._time_base))
+        frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        frame.pts, frame.time_base = self._pictures, self._time_base
+        self._file.mux(self._stream.encode(frame))
+        self._pictures += 1
 
     def _add_sound(self, until: float) -> None:
-        """Mux the music up to ``until`` seconds."""
+        """Add the music up to ``until`` seconds."""
         import av
 
         while self._sound is not None and self._track is not None and self._sounded < until * SOUND_RATE:
@@ -103,18 +94,47 @@ class FilmWriter:
 
     def close(self) -> None:
         """Finish the file."""
-        self._file.mux(self._picture.encode(None))
+        self._file.mux(self._stream.encode(None))
         if self._track is not None:
             self._file.mux(self._track.encode(None))
         self._file.close()
 
     def __enter__(self) -> Self:
-        """Return the writer, which is open already."""
+        """Return the film, which is open already."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close the file."""
+        """Close the film."""
         self.close()
+
+
+class Painter:
+    """Draws the dancer pose by pose, followed by a camera."""
+
+    def __init__(self, fps: float) -> None:
+        """Make a painter of so many pictures a second."""
+        os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+        import pygame
+
+        from ..preview.render import Camera
+
+        self._seconds = 1.0 / fps
+        self._surface = pygame.Surface(SIZE)
+        self._camera = Camera(distance=4.2)
+
+    def paint(self, rotations: Array, root: Array) -> npt.NDArray[np.uint8]:
+        """Return the picture (height, width, 3) of local quaternions (22, 4) and the hips' place (3,)."""
+        import pygame
+
+        from ..preview.render import draw
+        from ..preview.vmc_receiver import Body
+
+        positions, turned = forward_kinematics(np.asarray(rotations, np.float64), np.asarray(root, np.float64))
+        turned, positions = to_unity(turned, positions)
+        self._camera.follow(positions[0], self._seconds)
+        draw(self._surface, Body(positions, turned), self._camera)
+        pixels = np.frombuffer(pygame.image.tobytes(self._surface, "RGB"), np.uint8)
+        return pixels.reshape(SIZE[1], SIZE[0], 3)
 
 
 def write_film(
@@ -125,15 +145,16 @@ def write_film(
     Args:
         path: of the film.
         dance: to draw.
-        sound: as for :class:`FilmWriter`; what is longer than the dance is left out.
-        progress: called with the number of frames that are drawn.
+        sound: as for :class:`Film`.
+        progress: called with the number of pictures that are drawn.
 
     Raises:
         OSError: the file cannot be written.
     """
-    with FilmWriter(path, dance.fps, sound) as film:
+    painter = Painter(dance.fps)
+    with Film(path, dance.fps, SIZE, sound) as film:
         for index in range(len(dance)):
-            film.add(dance.rotations[index], dance.root[index])
+            film.add(painter.paint(dance.rotations[index], dance.root[index]))
             if progress:
                 progress(index + 1)
 
@@ -147,10 +168,12 @@ def main() -> int:
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the show, which closes the pipe
-    with FilmWriter(Path(sys.argv[1]), float(sys.argv[2])) as film:
-        while len(data := sys.stdin.buffer.read(_POSE.size)) == _POSE.size:
+    fps = float(sys.argv[2])
+    painter = Painter(fps)
+    with Film(Path(sys.argv[1]), fps, SIZE) as film:
+        while len(data := sys.stdin.buffer.read(POSE.size)) == POSE.size:
             values = np.frombuffer(data, "<f4")
-            film.add(values[:-3].reshape(len(BONES), 4), values[-3:])
+            film.add(painter.paint(values[:-3].reshape(len(BONES), 4), values[-3:]))
     return 0
 
 

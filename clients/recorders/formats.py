@@ -52,7 +52,7 @@ def beside(path: Path, suffix: str = ".partial") -> Path:
 
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:
-    """Let ``write`` write a file beside ``path``, then rename it: whole or not at all, and the old one stays until then.
+    """Let ``write`` write a file beside ``path``, then rename it: whole or not at all; the old one stays until then.
 
     Raises:
         OSError: the file cannot be written.

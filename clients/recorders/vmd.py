@@ -69,7 +69,7 @@ def write_vmd(path: Path, dance: Dance) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    count = max(int((len(dance) - 1) * FPS / dance.fps + 1e-6) + 1, 1)
+    count = max(int((len(dance) - 1) * FPS / dance.fps + 1e-3) + 1, 1)
     chosen = np.minimum(np.round(np.arange(count) * dance.fps / FPS).astype(int), len(dance) - 1)
     turns, moved = _to_model(dance.rotations[chosen].astype(np.float64), dance.root[chosen].astype(np.float64))
     frames = np.zeros((len(turns), count), dtype=_RECORD)
@@ -95,7 +95,7 @@ def _to_model(rotations: Array, root: Array) -> tuple[dict[str, Array], Array]:
     hips, spine, chest, upper_chest = (rotations[:, INDEX[b]] for b in ("Hips", "Spine", "Chest", "UpperChest"))
     upper = rotation.multiply(hips, spine)
     # Where the model has one bone for two of ours, it turns half of the upper one's way, and then so far that a point
-    # between neck and shoulders is where it should be: they are within 5 mm for bends as in dances.
+    # between neck and shoulders is where it should be: they are within 5 mm for bends as in dances, to 20°.
     half = rotation.multiply(chest, rotation.slerp(np.broadcast_to(rotation.IDENTITY, chest.shape), upper_chest, 0.5))
     to_upper, to_neck, to_shoulder = (
         REST_OFFSETS[INDEX[bone]].astype(float) for bone in ("UpperChest", "Neck", "LeftShoulder")

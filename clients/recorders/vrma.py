@@ -118,7 +118,7 @@ def _dance(content: dict[str, Any], blob: bytes) -> Dance:
     tracks = {key: _track(content, blob, animation["samplers"][sampler]) for key, sampler in channels.items()}
     times = max((track[0] for track in tracks.values()), key=len)
     fps = float(min(max(round(1.0 / np.median(np.diff(times))), 1), 240)) if len(times) > 1 else 30.0
-    count = int(round(float(times[-1]) * fps)) + 1
+    count = round(float(times[-1]) * fps) + 1
     if count > 24 * 3600 * 240:
         raise ValueError(f"lasts {float(times[-1]):.0f} seconds")
     grid = np.arange(count) / fps

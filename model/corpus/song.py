@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dancerev.errors import CorpusError
 from dancerev.realtime.audio.clock import SAMPLE_RATE
 
 from ..features import FEATURE_SIZE, STEP_COS, STEP_SIN, TEMPO, network_input
@@ -96,32 +94,6 @@ def load_song(path: Path) -> Song:
     for name, kind in (("name", str), ("split", str), ("origin", str), ("bpm", float)):
         values[name] = kind(values[name])
     return Song(**values)
-
-
-def read_beats(path: Path) -> tuple[float, Array, str, Array]:
-    """Tempo, beats, source and silences of ``{"bpm": …, "beats": […], "source": …, "silences": [[start, stop], …]}``.
-
-    Only the beats must be there; a file without a source is its own.
-
-    Raises:
-        CorpusError: it is not such a file.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        beats = np.array(content["beats"], dtype=np.float64)
-        silences = np.array(content.get("silences") or np.zeros((0, 2)), dtype=np.float64)
-        bpm = float(content.get("bpm") or 60.0 / np.median(np.diff(beats)))
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise CorpusError(f'{path}: expected JSON with "beats" in seconds') from None
-    if beats.ndim != 1 or len(beats) < 4 or not (np.isfinite(beats).all() and (np.diff(beats) > 0.0).all()):
-        raise CorpusError(f"{path}: beats must be at least four rising numbers of seconds")
-    if silences.ndim != 2 or silences.shape[1] != 2 or not np.isfinite(silences).all():
-        raise CorpusError(f"{path}: silences must be pairs of seconds, start and stop")
-    if (silences[:, 1] <= silences[:, 0]).any() or (silences[1:, 0] < silences[:-1, 1]).any():
-        raise CorpusError(f"{path}: silences must follow one another, each with its start before its stop")
-    if not 0.0 < bpm < np.inf:
-        raise CorpusError(f"{path}: bpm must be above 0, not {bpm}")
-    return bpm, beats, str(content.get("source") or path.stem), silences
 
 
 def find_grid(samples: npt.NDArray[np.float32], bpm: float) -> Array:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import wave
 import zipfile
 import zlib
@@ -18,8 +17,9 @@ import numpy.typing as npt
 from dancerev.errors import CorpusError
 from dancerev.realtime.audio.clock import SAMPLE_RATE
 
+from ..beats_file import SUFFIX, Annotation, beats_path, read_beats, write_beats
 from .parallel import in_parallel
-from .song import Song, decode, hear, load_song, read_beats, save_song
+from .song import Song, decode, hear, load_song, save_song
 
 Array = npt.NDArray[Any]
 
@@ -95,15 +95,10 @@ def find_songs(folder: Path) -> list[Piece]:
     """
     if not folder.is_dir():
         raise OSError(f"{folder}: there is no such folder")
-    files = [
-        file for file in sorted(folder.iterdir()) if file.suffix != ".json" and file.with_suffix(".beats.json").exists()
-    ]
+    files = [file for file in sorted(folder.iterdir()) if file.suffix != ".json" and beats_path(file).exists()]
     if not files:
         raise CorpusError(f"{folder}: no song with a .beats.json beside it")
-    return [
-        Piece(file.stem, split_of(read_beats(file.with_suffix(".beats.json"))[2]), folder.name, file=file)
-        for file in files
-    ]
+    return [Piece(file.stem, split_of(read_beats(beats_path(file)).source), folder.name, file=file) for file in files]
 
 
 def plan_clips(grooves: Grooves) -> list[Piece]:
@@ -190,7 +185,7 @@ def prepare_songs(
 def _made_of(piece: Piece, grooves: Grooves | None, soundfont: str) -> str:
     """Changes with all that a heard song depends on."""
     if piece.file is not None:
-        return digest(piece.split, piece.origin, piece.file, piece.file.with_suffix(".beats.json"))
+        return digest(piece.split, piece.origin, piece.file, beats_path(piece.file))
     assert grooves is not None
     with zipfile.ZipFile(grooves.archive) as archive:
         groove = archive.getinfo(piece.groove)
@@ -201,7 +196,8 @@ def _prepare_song(grooves: Grooves | None, job: tuple[Piece, Path, Path | None])
     piece, path, held_out = job
     if piece.file is not None:
         audio = decode(piece.file)
-        bpm, beats, source, quiet = read_beats(piece.file.with_suffix(".beats.json"))
+        known = read_beats(beats_path(piece.file))
+        bpm, beats, source, quiet = known.bpm, known.beats, known.source, known.silences
     else:
         from .render_music import read_groove, render
 
@@ -222,8 +218,8 @@ def _prepare_song(grooves: Grooves | None, job: tuple[Piece, Path, Path | None])
     if len(danced) < _FEWEST_BEATS:
         raise CorpusError(f"{piece.file or piece.name}: fewer than {_FEWEST_BEATS} beats in a row while music plays")
     if held_out is not None:
-        facts = {"bpm": round(bpm, 4), "beats": np.round(beats, 4).tolist(), "silences": np.round(quiet, 4).tolist()}
-        _write_audio(held_out, piece.name, audio, {"source": source, **facts})
+        _write_audio(held_out, piece.name, audio)
+        write_beats(held_out / f"{piece.name}{SUFFIX}", Annotation(beats, bpm, source, quiet))
     if not path.exists():
         features, _, _ = hear(audio)
         save_song(path, Song(piece.name, piece.split, piece.origin, bpm, danced, rests, features))
@@ -247,11 +243,10 @@ def rests_of(silences: Array, beats: Array, seconds: float) -> Array:
     return np.array(rests, dtype=np.float64).reshape(-1, 2)
 
 
-def _write_audio(folder: Path, name: str, audio: Array, facts: dict[str, Any]) -> None:
+def _write_audio(folder: Path, name: str, audio: Array) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with wave.open(str(folder / f"{name}.wav"), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(SAMPLE_RATE)
         file.writeframes((np.clip(audio, -1.0, 1.0) * 32767.0).astype("<i2").tobytes())
-    (folder / f"{name}.beats.json").write_text(json.dumps(facts), encoding="utf-8")

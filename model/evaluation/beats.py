@@ -8,7 +8,6 @@ Each piece is heard clean, and as a stage hears it: with noise, through a room, 
 from __future__ import annotations
 
 import hashlib
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -29,6 +28,7 @@ from dancerev.realtime.beat.engines import BEAT_ENGINES, make_tracker
 from dancerev.realtime.beat.tracker import BeatClock, BeatTracker
 from dancerev.realtime.features import FeatureExtractor
 
+from ..beats_file import beats_path, read_beats
 from ..features import AcousticFrame
 from ..pose import FRAME_RATE
 
@@ -202,7 +202,7 @@ def main(argv: list[str] | None = None) -> int:
     console = Console()
     results: dict[str, list[Hearing]] = {condition: [] for condition in arguments.conditions}
     for song in pieces(arguments.folder, arguments.half):
-        true = np.array(json.loads(song.with_name(song.stem + ".beats.json").read_text())["beats"])
+        true = read_beats(beats_path(song)).beats
         samples = np.concatenate(list(decode(song)))
         for condition in arguments.conditions:
             tracker = make_tracker(arguments.engine)

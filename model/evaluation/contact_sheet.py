@@ -1,23 +1,18 @@
-"""Dances to look at: a contact sheet of poses as PNG, a stick-figure film as MP4. Left is blue, right is red."""
+"""Dances to look at: a contact sheet of poses as PNG. Left is blue, right is red."""
 
 from __future__ import annotations
 
 import colorsys
 import os
-from collections.abc import Iterable, Iterator
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from dancerev.errors import InputError
-
 from ..skeleton import BONES, INDEX, PARENTS
 
 if TYPE_CHECKING:
-    import av
     import pygame
 
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
@@ -128,121 +123,3 @@ def contact_sheet(
         pygame.image.save(sheet, str(path))
     except pygame.error as error:
         raise OSError(f"{path}: cannot write the picture ({error})") from error
-
-
-def _frames(positions: Array, fps: float, size: tuple[int, int]) -> Iterator[Array]:
-    """The pictures (height, width, 3) uint8 of a dance, seen by a camera that comes after the dancer."""
-    import pygame
-
-    surface = pygame.Surface(size)
-    width, height = size
-    focal = 1.8 * height
-    camera = np.array(positions[0, 0], dtype=np.float64)
-    follow = 1.0 - np.exp(-1.0 / (fps * _FOLLOWING))
-
-    def project(points: Array) -> tuple[Array, Array]:
-        """Pixels (..., 2) and distances (...) of points (..., 3)."""
-        away = _CAMERA_DISTANCE - (points[..., 2] - camera[2])
-        across, up = points[..., 0] - camera[0], points[..., 1] - _CAMERA_HEIGHT
-        shift = 0.36 * height  # looks a little down, without tilting
-        safe = np.maximum(away, 0.5)
-        return np.stack([width / 2 + focal * across / safe, shift - focal * up / safe], axis=-1), away
-
-    for pose in np.asarray(positions, dtype=np.float64):
-        camera += follow * (pose[0] - camera)
-        surface.fill(_PAPER)
-        _draw_floor(surface, camera, project)
-        ground = pose * [1.0, 0.0, 1.0]
-        shadow, _ = project(ground)
-        for bone in range(1, len(BONES)):
-            pygame.draw.line(surface, _SHADOW, shadow[PARENTS[bone]], shadow[bone], max(2, height // 60))
-        points, away = project(pose)
-        _draw_body(surface, points, focal / max(float(away[0]), 0.5), -away)
-        yield np.frombuffer(pygame.image.tobytes(surface, "RGB"), dtype=np.uint8).reshape(height, width, 3)
-
-
-def _draw_floor(surface: pygame.Surface, camera: Array, project: Any) -> None:
-    """Lines half a metre apart, for 3 m about the dancer."""
-    import pygame
-
-    middle = np.round(camera * 2.0) / 2.0
-    for offset in np.arange(-3.0, 3.01, 0.5):
-        for start, end in (((offset, -3.0), (offset, 3.0)), ((-3.0, offset), (3.0, offset))):
-            line = np.array([[middle[0] + x, 0.0, middle[2] + z] for x, z in (start, end)])
-            points, _ = project(line)
-            pygame.draw.aaline(surface, _LINE, points[0], points[1])
-
-
-def render_video(
-    positions: Array, fps: float, path: Path | str, audio: Path | str | None = None, size: tuple[int, int] = (720, 720)
-) -> None:
-    """Writes a film of a dance, H.264 in MP4, with the song where it is given.
-
-    Args:
-        positions: (T, 22, 3) world metres; frame i at i / ``fps`` seconds of the song.
-        fps: frames per second.
-        path: of the film; its ending says what kind, .mp4 being the one to expect.
-        audio: any file with sound; it ends where the dance ends.
-        size: even numbers of pixels.
-
-    Raises:
-        OSError: a file cannot be read or written; av's own errors are of this kind.
-        InputError: ``audio`` has no sound.
-    """
-    write_film(_frames(positions, fps, size), size, len(positions), fps, path, audio)
-
-
-def write_film(
-    pictures: Iterable[Array],
-    size: tuple[int, int],
-    count: int,
-    fps: float,
-    path: Path | str,
-    audio: Path | str | None = None,
-) -> None:
-    """Write pictures as a film, H.264 in MP4, with the song where it is given.
-
-    Args:
-        pictures: each (height, width, 3) uint8 RGB; picture i at i / ``fps`` seconds of the song.
-        size: width and height, even numbers of pixels.
-        count: of pictures.
-        fps: pictures per second.
-        path: of the film; its ending says what kind, .mp4 being the one to expect.
-        audio: any file with sound; it ends where the pictures end.
-
-    Raises:
-        OSError: a file cannot be read or written; av's own errors are of this kind.
-        InputError: ``audio`` has no sound.
-    """
-    import av
-
-    with av.open(str(path), "w") as film:
-        stream = film.add_stream("h264", rate=Fraction(fps).limit_denominator(1001))
-        stream.width, stream.height = size
-        stream.pix_fmt = "yuv420p"
-        stream.options = {"crf": "20", "preset": "veryfast"}
-        sound = None if audio is None else _sound(film, audio, count / fps)
-        sounded = 0.0
-        for i, pixels in enumerate(pictures):
-            while sound is not None and sounded <= i / fps:
-                sounded = next(sound, float("inf"))
-            film.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
-        film.mux(stream.encode(None))
-        for _ in sound or ():
-            pass
-
-
-def _sound(film: av.container.OutputContainer, audio: Path | str, seconds: float) -> Iterator[float]:
-    """Puts the first ``seconds`` of a sound file into ``film`` bit by bit; gives the time that is reached."""
-    import av
-
-    with av.open(str(audio)) as source:
-        if not source.streams.audio:
-            raise InputError(f"{audio}: there is no sound in this file")
-        track = film.add_stream("aac", rate=44_100)
-        for frame in source.decode(audio=0):
-            if frame.time is not None and frame.time >= seconds:
-                break
-            film.mux(track.encode(frame))
-            yield frame.time or 0.0
-        film.mux(track.encode(None))

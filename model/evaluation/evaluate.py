@@ -11,12 +11,10 @@ import json
 import math
 import re
 import sys
-import zlib
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +24,8 @@ from rich.table import Table
 from dancerev.command_line import ArgumentParser, command
 from dancerev.errors import InputError
 
+from ..beats_file import read_beats
+from ..dance_file import check_frames, frame_rate, read_arrays
 from ..skeleton import BONES, forward_kinematics
 from .metrics import CLIP_SECONDS, compare_dances, evaluate_dance, music_plays, resample, shortest_loop
 
@@ -74,31 +74,6 @@ class Dance:
     style: str | None = None
 
 
-def _arrays(path: Path) -> dict[str, Array]:
-    if not is_zipfile(path):
-        raise InputError(f"{path}: {'not an .npz file' if path.exists() else 'no such file'}")
-    try:
-        with np.load(path) as file:
-            return dict(file)
-    except (OSError, EOFError, ValueError, BadZipFile, zlib.error) as error:
-        raise InputError(f"{path}: cannot be read ({error})") from error
-
-
-def _frame_rate(path: Path, fps: Array) -> float:
-    """Frames per second, as a file has them, if they are a positive number."""
-    if fps.shape != () or fps.dtype.kind not in "iuf" or not 0.0 < float(fps) < math.inf:
-        raise InputError(f"{path}: fps is not a number above 0")
-    return float(fps)
-
-
-def _check_frames(path: Path, name: str, frames: Array, shape: tuple[int, ...]) -> None:
-    """Refuses what is not finite numbers of ``shape`` for every frame: no metric of it would mean anything."""
-    if frames.dtype.kind not in "iuf" or frames.ndim == 0 or frames.shape[1:] != shape:
-        raise InputError(f"{path}: {name} are no numbers of shape (frames, {', '.join(map(str, shape))})")
-    if not np.isfinite(frames).all():
-        raise InputError(f"{path}: {name} are not all finite")
-
-
 def read_dance(path: Path, music: Path | None = None) -> Dance:
     """A dance of ``dancerev-generate``.
 
@@ -110,20 +85,20 @@ def read_dance(path: Path, music: Path | None = None) -> Dance:
     Raises:
         InputError: a file is missing or of another kind.
     """
-    arrays = _arrays(path)
+    arrays = read_arrays(path)
     missing = {"fps", "joint_names", "positions"} - set(arrays)
     if missing:
         raise InputError(f"{path}: not a dance of dancerev-generate, it lacks {', '.join(sorted(missing))}")
     if tuple(arrays["joint_names"].tolist()) != BONES:
         raise InputError(f"{path}: the joints are not those of this skeleton")
-    _check_frames(path, "positions", arrays["positions"], (len(BONES), 3))
+    check_frames(path, "positions", arrays["positions"], (len(BONES), 3))
     if len(arrays["positions"]) < 2:
         raise InputError(f"{path}: the dance has fewer than two poses")
     song, *rest = path.stem.split("__")
     dance = Dance(
         path.stem,
         arrays["positions"],
-        _frame_rate(path, arrays["fps"]),
+        frame_rate(path, arrays["fps"]),
         arrays.get("beats"),
         style=next((part for part in rest if not re.fullmatch(r"seed\d+", part)), None),
     )
@@ -133,15 +108,9 @@ def read_dance(path: Path, music: Path | None = None) -> Dance:
 
 
 def _read_music(path: Path) -> dict[str, Any]:
-    """``beats``, ``silences`` and ``bpm`` of a ``.beats.json``; it must hold the beats."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        beats = np.sort(np.array(content["beats"], dtype=np.float64).reshape(-1))
-        silences = np.array(content.get("silences", []), dtype=np.float64).reshape(-1, 2)
-        bpm = content.get("bpm") or (60.0 / np.median(np.diff(beats)) if len(beats) > 1 else None)
-        return {"beats": beats, "silences": silences, "bpm": None if bpm is None else float(bpm)}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f'{path}: cannot be read as {{"beats": [seconds, …]}} ({error})') from error
+    """``beats``, ``silences`` and ``bpm`` of an annotation."""
+    known = read_beats(path)
+    return {"beats": known.beats, "silences": known.silences, "bpm": known.bpm}
 
 
 def read_group(folder: Path, music: Path | None = None) -> list[Dance]:
@@ -162,13 +131,13 @@ def read_real(path: Path) -> list[Dance]:
     Raises:
         InputError: the file is missing or of another kind.
     """
-    arrays = _arrays(path)
+    arrays = read_arrays(path)
     missing = {"rotations", "root", "lengths", "take", "fps"} - set(arrays)
     if missing:
         raise InputError(f"{path}: not a set of real dances, it lacks {', '.join(sorted(missing))}")
-    _check_frames(path, "rotations", arrays["rotations"], (len(BONES), 4))
-    _check_frames(path, "root", arrays["root"], (3,))
-    fps, lengths = _frame_rate(path, arrays["fps"]), arrays["lengths"]
+    check_frames(path, "rotations", arrays["rotations"], (len(BONES), 4))
+    check_frames(path, "root", arrays["root"], (3,))
+    fps, lengths = frame_rate(path, arrays["fps"]), arrays["lengths"]
     if lengths.ndim != 1 or not len(lengths) or lengths.dtype.kind not in "iu" or not (lengths >= 2).all():
         raise InputError(f"{path}: lengths are not whole numbers from 2")
     if (

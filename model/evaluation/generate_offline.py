@@ -24,6 +24,7 @@ from dancerev.errors import ModelError
 from .. import rotation
 from ..corpus.song import decode, hear
 from ..corpus.songs import find_songs
+from ..dance_file import Dance, write_dance
 from ..features import FEATURE_SIZE
 from ..network.checkpoint import load_checkpoint
 from ..network.dance_network import DanceNetwork
@@ -104,8 +105,6 @@ def _parser() -> ArgumentParser:
 @command("dancerev.model.evaluation.generate_offline")
 def main(argv: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    from dancerev.realtime.generate import Dance, save_npz
-
     arguments = _parser().parse_args(argv)
     network = load_checkpoint(arguments.checkpoint) if arguments.ours else load_original(arguments.checkpoint)
     if isinstance(network, OriginalNetwork) and (network.config.features, network.config.pose) != (
@@ -126,7 +125,10 @@ def main(argv: list[str] | None = None) -> int:
                 (poses,) = dance(network, features[None], seed)
             made = doubled([*before, *poses])[: 2 * len(features) + 1]  # the dance ends with the music
             path = arguments.out / f"{song.name}__seed{seed}.npz"
-            save_npz(Dance(2 * FRAME_RATE, made, beats.tolist(), float(60.0 / np.median(periods))), path)
+            arrays = (np.array([getattr(p, name) for p in made]) for name in ("rotations", "root", "contacts"))
+            turned, root, contacts = arrays
+            finished = Dance(2 * FRAME_RATE, turned, root, contacts > 0.5, beats, float(60.0 / np.median(periods)))
+            write_dance(path, finished)
     print(f"{arguments.out}: {arguments.seeds * len(songs)} dances to {len(songs)} songs")
     return 0
 

@@ -1,5 +1,7 @@
 """What runs where: options, fallback that is said, engines kept in the user's cache."""
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -78,3 +80,20 @@ def test_what_runs_is_what_is_said(cache, monkeypatch, capsys, provider):
         np.zeros(26), model.style_vector("any"), np.zeros(2), np.zeros(2), 0.0, 0.0, np.zeros(model.codes)
     )
     assert np.isfinite(pose).all()
+
+
+def test_onnx_runtime_keeps_nothing_about_its_user(tmp_path):
+    """Neither a file in the home folder nor a look-up of a host: its telemetry is off before it is loaded."""
+    program = (
+        "import socket, os\n"
+        "from dancerev.realtime.dance_model import DanceModel\n"
+        "DanceModel()\n"
+        "assert os.environ['ORT_DISABLE_TELEMETRY'] == '1'\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    environment |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache"), "TMPDIR": str(tmp_path)}
+    run = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert run.stderr == b""
+    assert not list(tmp_path.rglob("*.db*"))
+    assert not list(tmp_path.iterdir())

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dancerev.model.corpus.dances import dance_beats, usable
-from dancerev.model.corpus.song import Song, followed, load_song, read_beats, save_song
+from dancerev.model.corpus.song import Song, followed, load_song, save_song
 from dancerev.model.features import FEATURE_SIZE, STEP_COS, STEP_SIN, TEMPO
 
 SECONDS = 40.0
@@ -106,37 +106,3 @@ def test_a_song_comes_back_as_it_was_kept(tmp_path):
     after = load_song(tmp_path / "a.npz")
     for name, value in vars(before).items():
         np.testing.assert_array_equal(getattr(after, name), value)
-
-
-def test_beats_come_with_tempo_source_and_silences(tmp_path):
-    path = tmp_path / "a.beats.json"
-    path.write_text('{"beats": [1, 2, 3, 4], "bpm": 60, "source": "b", "silences": [[0, 0.5], [3.5, 3.8]]}')
-    bpm, beats, source, silences = read_beats(path)
-    assert (bpm, beats.tolist(), source) == (60.0, [1.0, 2.0, 3.0, 4.0], "b")
-    assert silences.tolist() == [[0.0, 0.5], [3.5, 3.8]]
-    for more in ("", ', "silences": []', ', "silences": null'):
-        path.write_text(f'{{"beats": [1, 2, 3, 4]{more}}}')
-        assert read_beats(path)[3].shape == (0, 2)
-
-
-@pytest.mark.parametrize(
-    "silences", ["[1, 2]", "[[2, 1]]", "[[1, 1]]", "[[0, 2], [1, 3]]", "[[NaN, 1]]", "[[1, 2, 3]]", '[["a", "b"]]']
-)
-def test_silences_that_cannot_be_are_refused(tmp_path, silences):
-    (tmp_path / "a.beats.json").write_text(f'{{"beats": [1, 2, 3, 4], "silences": {silences}}}')
-    with pytest.raises(ValueError, match=r"a\.beats\.json: ") as caught:
-        read_beats(tmp_path / "a.beats.json")
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "", "{}", '{"beats": [1, 2]}', '{"beats": [1, 2, 3, 2]}', '{"beats": "1234"}', '{"beats": [1, 2, 3, NaN]}',
-        '{"beats": [1, 2, 3, 4], "bpm": -60}',
-    ],
-)  # fmt: skip
-def test_damaged_beats_are_refused(tmp_path, text):
-    (tmp_path / "a.beats.json").write_text(text)
-    with pytest.raises(ValueError, match=r"a\.beats\.json: "):
-        read_beats(tmp_path / "a.beats.json")

@@ -1,12 +1,10 @@
-"""Pictures and films open again, have the length of the dance, and show the body where it is."""
+"""A contact sheet opens again and shows every pose and the path."""
 
-import av
 import numpy as np
 import pygame
 import pytest
-from signals import write_wav
 
-from dancerev.model.evaluation.contact_sheet import contact_sheet, render_video
+from dancerev.model.evaluation.contact_sheet import contact_sheet
 from dancerev.model.pose import rest_pose
 
 
@@ -37,28 +35,3 @@ def test_contact_sheet_shows_every_pose_and_the_path(tmp_path, count):
 def test_unwritable_sheet_is_an_os_error(tmp_path):
     with pytest.raises(OSError, match="sheet"):
         contact_sheet(stroll(3), tmp_path / "missing" / "sheet.png")
-
-
-def test_film_has_every_frame_and_its_sound(tmp_path):
-    song = tmp_path / "song.wav"
-    write_wav(song, 0.25 * np.sin(np.arange(3 * 22_050) * 0.1), 22_050)
-    path = tmp_path / "film.mp4"
-    render_video(stroll(30), 15, path, audio=song, size=(160, 120))
-    with av.open(str(path)) as film:
-        frames = [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
-    with av.open(str(path)) as film:
-        sound = np.concatenate([frame.to_ndarray()[0] for frame in film.decode(audio=0)])
-    assert len(frames) == 30
-    assert frames[0].shape == (120, 160, 3)
-    assert all(inked(frame).sum() > 50 for frame in frames)
-    assert len(sound) / 44_100 == pytest.approx(2.0, abs=0.1)
-    assert np.abs(sound).max() > 0.1
-
-
-def test_a_file_without_sound_is_refused(tmp_path):
-    silent = tmp_path / "silent.mp4"
-    render_video(stroll(3), 15, silent, size=(64, 64))
-    with pytest.raises(ValueError, match="no sound"):
-        render_video(stroll(3), 15, tmp_path / "film.mp4", audio=silent, size=(64, 64))
-    with pytest.raises(OSError, match="nothing"):
-        render_video(stroll(3), 15, tmp_path / "film.mp4", audio=tmp_path / "nothing.ogg", size=(64, 64))

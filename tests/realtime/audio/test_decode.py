@@ -4,12 +4,10 @@ import os
 import shutil
 import struct
 import threading
-from fractions import Fraction
 
-import av
 import numpy as np
 import pytest
-from signals import SAMPLE_RATE, clicks, write_wav
+from signals import SAMPLE_RATE, click_times, clicks, encode, write_wav
 
 from dancerev.errors import InputError
 from dancerev.realtime.audio.decode import decode, duration
@@ -24,36 +22,8 @@ def song(tmp_path_factory):
     return write_wav(folder / "song.wav", audio), folder / "song.flac", beats
 
 
-def encode(path, audio, codec, sample_format, start=0.0, picture_seconds=0):
-    """Write ``audio`` at ``start`` seconds of a file, beside a black picture where there is one."""
-    with av.open(str(path), "w") as container:
-        if picture_seconds:
-            picture = container.add_stream("mpeg4", rate=5)
-            picture.width = picture.height = 32
-        sound = container.add_stream(codec, rate=SAMPLE_RATE, layout="mono")
-        for _ in range(5 * picture_seconds):
-            container.mux(picture.encode(av.VideoFrame(32, 32, "yuv420p")))
-        size = 1024
-        resampler = av.AudioResampler(format=sample_format, layout="mono", rate=SAMPLE_RATE)
-        for first in range(0, len(audio), size):
-            frame = av.AudioFrame.from_ndarray(audio[None, first : first + size], format="flt", layout="mono")
-            frame.sample_rate, frame.time_base = SAMPLE_RATE, Fraction(1, SAMPLE_RATE)
-            frame.pts = first + round(start * SAMPLE_RATE)
-            for converted in resampler.resample(frame):
-                container.mux(sound.encode(converted))
-        container.mux(sound.encode(None))
-        if picture_seconds:
-            container.mux(picture.encode(None))
-
-
 def samples(path, **options):
     return np.concatenate(list(decode(path, **options)))
-
-
-def click_times(audio):
-    """Seconds at which clicks begin."""
-    loud = np.flatnonzero(np.abs(audio) > 0.2)
-    return loud[np.insert(np.diff(loud) > SAMPLE_RATE // 10, 0, True)] / SAMPLE_RATE
 
 
 @pytest.mark.parametrize(

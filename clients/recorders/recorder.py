@@ -1,0 +1,231 @@
+"""A show recorded while it is danced, as a sink that never waits for the disk.
+
+A thread of the recorder's own writes. Whenever the program is killed, the file can be read, and at most a second of
+the dance is lost, or one hundredth of it where that is longer: what is whole is written again every second at first
+and then ever more rarely, so that the disk has the same work throughout. BVH is appended to, and a film is drawn by a
+program of its own, which finishes the file when the show has gone. Beside the file stands its journal, which holds
+every pose, until the recording ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from pathlib import Path
+from typing import IO, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from dancerev.model.bvh import bvh_header, bvh_rows
+from dancerev.model.features import BeatState
+from dancerev.model.pose import Pose
+
+from ..sink import PoseSink
+from .formats import FILM, WRITERS, beside, check_output, write_whole
+from .journal import Journal, record
+
+Record = npt.NDArray[np.void]
+
+_TURN = 0.25  # seconds in which what was danced goes to the disk
+_LONGEST_END = 60.0  # seconds that the end of a recording may take: a film may have some to draw
+_WAITING = 1800  # poses that may wait for a disk that hangs: a minute of 30 a second
+
+
+class _Output(Protocol):
+    """What a recorder writes with, in its thread. Every method may raise ``OSError``."""
+
+    def append(self, rows: list[Record]) -> None:
+        """Write what was danced since the last time."""
+
+    def publish(self, marks: list[tuple[float, str]]) -> None:
+        """Make a readable file of all that was appended."""
+
+    def close(self) -> None:
+        """Let go of everything, after the last :meth:`publish`."""
+
+
+class _Whole:
+    """A format that is written as a whole, from the journal."""
+
+    def __init__(self, path: Path, fps: float) -> None:
+        self._path = path
+        self._journal = Journal(beside(path, ".journal"), fps)
+        self._published = False
+
+    def append(self, rows: list[Record]) -> None:
+        self._journal.append(rows)
+
+    def publish(self, marks: list[tuple[float, str]]) -> None:
+        if self._journal.count:
+            dance = self._journal.dance(marks)
+            write_whole(self._path, lambda partial: WRITERS[self._path.suffix.lower()](partial, dance))
+            self._published = True
+
+    def close(self) -> None:
+        self._journal.close(delete=self._published)
+
+
+class _Bvh:
+    """BVH: rows are appended, and the count of frames in the header is kept up to date."""
+
+    def __init__(self, path: Path, fps: float) -> None:
+        self._fps, self._count = fps, 0
+        self._file = path.open("w+b")
+        self._file.write(bvh_header(0, fps).encode())
+        self._file.flush()
+
+    def append(self, rows: list[Record]) -> None:
+        text = bvh_rows(np.array([row["rotations"] for row in rows]), np.array([row["root"] for row in rows]))
+        self._file.write(text.encode())
+        self._file.flush()
+        self._count += len(rows)
+
+    def publish(self, marks: list[tuple[float, str]]) -> None:
+        self._file.seek(0)
+        self._file.write(bvh_header(self._count, self._fps).encode())
+        self._file.seek(0, os.SEEK_END)
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _FilmProgram:
+    """A film: the poses go through a pipe to a program that draws them."""
+
+    def __init__(self, path: Path, fps: float) -> None:
+        command = [sys.executable, "-m", "dancerev.clients.recorders.film", str(path), str(fps)]
+        self._program = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        assert self._program.stdin is not None
+        self._pipe: IO[bytes] = self._program.stdin
+
+    def append(self, rows: list[Record]) -> None:
+        for row in rows:
+            self._pipe.write(row["rotations"].tobytes() + row["root"].tobytes())
+        self._pipe.flush()
+
+    def publish(self, marks: list[tuple[float, str]]) -> None:
+        pass
+
+    def close(self) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            self._pipe.close()
+        if self._program.wait():
+            raise OSError("the film could not be written")
+
+
+def free_path(path: Path) -> Path:
+    """Return ``path``, or where a file is there already, the first of ``NAME-2``, ``NAME-3`` … that is free."""
+    number, free = 2, path
+    while free.exists() or beside(free, ".journal").exists():
+        free = path.with_stem(f"{path.stem}-{number}")
+        number += 1
+    return free
+
+
+class Recorder(PoseSink):
+    """Records one dancer into a file of any format.
+
+    Attributes:
+        path: of the file: the one that was asked for, or a numbered one beside it, as nothing is overwritten.
+        trouble: why the recording has stopped, one line, or None.
+        lost: poses that were not recorded.
+    """
+
+    def __init__(self, path: Path, fps: float = 30.0) -> None:
+        """Begin a recording.
+
+        Args:
+            path: its suffix says the format.
+            fps: poses a second that will be sent.
+
+        Raises:
+            InputError: the suffix is of no format, or there is no such folder.
+            OSError: the file cannot be written.
+        """
+        check_output(path)
+        self.path = free_path(path)
+        self.name = str(self.path)
+        self._rows: deque[Record] = deque()
+        self._marks: list[tuple[float, str]] = []
+        self._beat: BeatState | None = None
+        self._announced = -1.0
+        self._start: float | None = None
+        self._count = 0
+        suffix = path.suffix.lower()
+        kind = _Bvh if suffix == ".bvh" else _FilmProgram if suffix == FILM else _Whole
+        self._output: _Output = kind(self.path, fps)
+        self._fps = fps
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._write, name="recorder", daemon=True)
+        self._thread.start()
+
+    def send(self, pose: Pose) -> None:
+        """Take one pose."""
+        if self.trouble or self._closing.is_set() or len(self._rows) >= _WAITING:
+            self.lost += 1
+            return
+        if self._start is None:
+            self._start = pose.time
+        # Poses that the show has left out are held, so that the file keeps step with the music; so they are when the
+        # show goes over to more or fewer poses a second than the file has.
+        missing = min(int((pose.time - self._start) * self._fps + 0.25) + 1 - self._count, _WAITING)
+        row = record(pose)
+        self._rows.extend(row.copy() for _ in range(missing))
+        self._count += max(missing, 0)
+
+    def send_music(self, beat: BeatState | None, onset: float, energy: float) -> None:
+        """Note the beats, for the pose that was sent last."""
+        if beat is not None and self._beat is not None and self._rows:
+            passed = beat.phase < self._beat.phase - 0.5 and beat.time - self._announced > 0.5 * beat.period
+            if passed:
+                self._announced = beat.time
+                with contextlib.suppress(IndexError):  # the writer may just have taken it
+                    self._rows[-1]["beat"] = beat.time - beat.phase * beat.period - (self._start or 0.0)
+                    self._rows[-1]["bpm"] = beat.bpm
+        self._beat = beat
+
+    def mark(self, time: float, text: str) -> None:
+        """Keep a marker; formats without markers leave it out."""
+        self._marks.append((time - (self._start or 0.0), text))
+
+    def close(self) -> None:
+        """End the recording and wait until the file is whole."""
+        self._closing.set()
+        self._thread.join(_LONGEST_END)
+
+    def _write(self) -> None:
+        """Write until the recording ends or fails."""
+        count, due = 0, 0.0
+        began = time.monotonic()
+        try:
+            while not self._closing.is_set():
+                self._closing.wait(_TURN)
+                count += self._append()
+                passed = time.monotonic() - began
+                if passed >= due and count:
+                    self._output.publish(list(self._marks))
+                    due = passed + max(1.0 - _TURN, passed / 100.0)
+            self._append()
+            self._output.publish(list(self._marks))
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            self.trouble = f"{self.path}: the recording has stopped ({reason})"
+        try:
+            self._output.close()
+        except OSError as error:
+            self.trouble = self.trouble or f"{self.path}: {error}"
+
+    def _append(self) -> int:
+        rows = [self._rows.popleft() for _ in range(len(self._rows))]
+        if rows:
+            self._output.append(rows)
+        return len(rows)

@@ -1,0 +1,182 @@
+"""A recording never waits, holds what was danced, and can be read whenever the program is killed."""
+
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from dances import dance as synthetic
+
+from dancerev.clients.recorders import recorder as recording
+from dancerev.clients.recorders.formats import READERS, SUFFIXES
+from dancerev.clients.recorders.recorder import Recorder
+from dancerev.errors import InputError
+from dancerev.model.features import BeatState
+from dancerev.model.pose import Pose
+from dancerev.realtime.convert import read
+
+FPS = 30
+
+
+def poses(seconds, start=0.0, fps=FPS):
+    rotations, root = synthetic(np.arange(0.0, seconds + 2.0, 0.5), seconds, fps)
+    feet = np.ones(2, np.float32)
+    return [
+        Pose(start + index / fps, turned.astype(np.float32), place.astype(np.float32), feet)
+        for index, (turned, place) in enumerate(zip(rotations, root, strict=True))
+    ]
+
+
+def count(path):
+    """Poses in a file."""
+    if path.suffix == ".mp4":
+        with av.open(str(path)) as film:
+            return sum(1 for _ in film.decode(video=0))
+    return len(read(path))
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_what_was_sent_is_in_the_file(tmp_path, suffix):
+    sent = poses(2.0, start=3.0)
+    with Recorder(tmp_path / f"show{suffix}") as recorder:
+        for pose in sent:
+            recorder.send(pose)
+    assert recorder.trouble is None
+    assert list(tmp_path.iterdir()) == [tmp_path / f"show{suffix}"]
+    assert count(tmp_path / f"show{suffix}") == len(sent)
+    if suffix != ".mp4":
+        joints = [0, *range(4, 22)]  # VMD has no UpperChest
+        expected = np.array([pose.positions() for pose in sent])
+        np.testing.assert_allclose(read(recorder.path).positions[:, joints], expected[:, joints], atol=1e-3)
+
+
+def test_beats_and_markers_are_kept_in_seconds_of_the_recording(tmp_path):
+    with Recorder(tmp_path / "show.npz") as recorder:
+        for pose in poses(3.0, start=10.0):
+            recorder.send(pose)
+            recorder.send_music(BeatState(pose.time, pose.time / 0.5 % 1.0, 0.5, 0.9), 0.0, 0.3)
+            if pose.time == pytest.approx(11.0):
+                recorder.mark(pose.time, "drop")
+    dance = READERS[".npz"](recorder.path)
+    np.testing.assert_allclose(dance.beats, np.arange(0.5, 3.0, 0.5), atol=0.01)
+    assert dance.bpm == pytest.approx(120.0)
+    assert dance.marks == ((pytest.approx(1.0), "drop"),)
+
+
+def test_left_out_poses_are_held_and_other_rates_keep_the_time(tmp_path):
+    sent = poses(1.0) + poses(2.0, fps=60)[60:]
+    with Recorder(tmp_path / "show.npz") as recorder:
+        for pose in sent[:10] + sent[16:]:
+            recorder.send(pose)
+    dance = READERS[".npz"](recorder.path)
+    assert len(dance) == 60
+    for frame in (9, 16, 29, 45, 59):
+        source = sent[frame] if frame < 30 else sent[30 + 2 * (frame - 30)]
+        np.testing.assert_allclose(dance.rotations[frame], source.rotations, atol=0.03)
+
+
+def test_no_recording_overwrites_another(tmp_path):
+    for name in ("show", "show-2", "show-3"):
+        with Recorder(tmp_path / "show.bvh") as recorder:
+            recorder.send(poses(0.1)[0])
+        assert recorder.path == tmp_path / f"{name}.bvh"
+
+
+@pytest.mark.parametrize("name", ["show.txt", "show", "none/show.npz"])
+def test_what_cannot_be_recorded_is_refused_at_once(tmp_path, name):
+    with pytest.raises(InputError):
+        Recorder(tmp_path / name)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".bvh"])
+def test_a_full_disk_ends_the_recording_with_a_note_and_never_the_show(tmp_path, suffix, monkeypatch):
+    recorder = Recorder(tmp_path / f"show{suffix}")
+    sent = poses(4.0)
+    for pose in sent[:60]:
+        recorder.send(pose)
+    wait_for(lambda: can_be_counted(recorder.path) and count(recorder.path) == 60)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(recorder._output, "append", full)
+    for pose in sent[60:]:
+        recorder.send(pose)
+    wait_for(lambda: recorder.trouble)
+    recorder.send(sent[-1])
+    assert "No space left on device" in recorder.trouble
+    assert recorder.lost >= 1
+    recorder.close()
+    assert count(recorder.path) == 60
+
+
+def wait_for(condition, seconds=30.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_a_disk_that_hangs_holds_nobody_up(tmp_path, monkeypatch):
+    release = threading.Event()
+    monkeypatch.setattr(recording._Whole, "append", lambda *_: release.wait())
+    monkeypatch.setattr(recording, "_WAITING", 30)
+    recorder = Recorder(tmp_path / "show.npz")
+    began = time.monotonic()
+    for pose in poses(10.0):
+        recorder.send(pose)
+    assert time.monotonic() - began < 2.0
+    assert recorder.lost >= 200
+    assert len(recorder._rows) <= 30
+    release.set()
+    recorder.close()
+
+
+SHOW = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from dancerev.clients.recorders.recorder import Recorder
+from dancerev.model.pose import Pose, rest_pose
+rest = rest_pose()
+recorder = Recorder(Path(sys.argv[1]))
+began, sent = time.monotonic(), 0
+print("recording", flush=True)
+while True:
+    while sent / 30 <= time.monotonic() - began:
+        recorder.send(Pose(sent / 30, rest.rotations, rest.root, rest.contacts))
+        sent += 1
+        print(sent, flush=True)
+    time.sleep(0.01)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("seconds", [1.9, 3.3])
+def test_a_killed_show_leaves_a_file_that_lacks_a_second_at_most(tmp_path, suffix, seconds):
+    path = tmp_path / f"show{suffix}"
+    show = subprocess.Popen([sys.executable, "-c", SHOW, str(path)], stdout=subprocess.PIPE, text=True)
+    sent = 0
+    assert show.stdout.readline() == "recording\n"
+    while sent < seconds * 30:
+        sent = int(show.stdout.readline())
+    show.kill()
+    left, _ = show.communicate()
+    sent = max([sent, *map(int, left.split())])
+    if suffix == ".mp4":  # its program draws what it has been given, and ends
+        wait_for(lambda: can_be_counted(path) and count(path) >= sent - 38)
+    assert count(path) >= sent - 38  # 30, and what a busy machine's thread may be late
+    if suffix == ".npz":
+        assert count(Path(tmp_path / ".show.npz.journal")) >= sent - 15
+
+
+def can_be_counted(path):
+    try:
+        return count(path) > 0
+    except (InputError, av.FFmpegError, OSError):
+        return False
