@@ -127,16 +127,29 @@ def read_openpose(folder: Path, size: tuple[int, int] | None = None) -> Keypoint
     Raises:
         InputError: there are no such files, one is damaged, or nobody is in any of them.
     """
-    frames = _frames(folder)
+    return follow(_frames(folder), str(folder), size)
+
+
+def follow(frames: list[Array], name: str, size: tuple[int, int] | None = None) -> Keypoints:
+    """Follow one person through a film, wherever its key points come from.
+
+    Args:
+        frames: the people (P, 25, 3) of every frame: x, y, score.
+        name: what messages call the film.
+        size: as of :func:`read_openpose`.
+
+    Raises:
+        InputError: nobody is in any of the frames.
+    """
     everybody = np.concatenate([people for people in frames if len(people)] or [np.zeros((0, len(JOINTS), 3))])
     seen = everybody[_seen(everybody)][:, :2]
     if not len(seen):
-        raise InputError(f"{folder}: nobody is in any of the {len(frames)} frames")
+        raise InputError(f"{name}: nobody is in any of the {len(frames)} frames")
     unit = _unit(seen)
     size = (size or _picture_size(seen)) if unit == "pixels" else None
     chosen = _follow([_in_picture(people, unit, size) for people in frames])
     if chosen is None:
-        raise InputError(f"{folder}: nobody is seen with {_LEAST_JOINTS} joints in any of the {len(frames)} frames")
+        raise InputError(f"{name}: nobody is seen with {_LEAST_JOINTS} joints in any of the {len(frames)} frames")
     points, scores, report = _filled(chosen)
     return Keypoints(points, scores, Mended(len(frames), unit, size, max(map(len, frames)), **report))
 

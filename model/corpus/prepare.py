@@ -65,7 +65,10 @@ def provenance(origin: str) -> dict[str, str]:
 def main(argv: list[str] | None = None) -> int:
     """The command; returns the exit code."""
     options = _parser().parse_args(argv)
-    prepare(options)
+    if options.format or options.video:
+        prepare_flat(options)
+    else:
+        prepare(options)
     return 0
 
 
@@ -88,7 +91,37 @@ def _parser() -> ArgumentParser:
     add("--hours", type=float, default=6.0, metavar="H", help="of dance to compose (%(default)s)")
     add("--workers", type=int, default=1, metavar="N", help="processes (%(default)s)")
     add("--seed", type=seed, default=0, metavar="N")
+    flat = parser.add_argument_group("two-dimensional dances, for dancerev-train --preset dance-revolution")
+    flat.add_argument("--format", choices=("dancerevolution",), help="PATH is Dance Revolution's own data")
+    flat.add_argument("--video", type=Path, metavar="DIR", help="films of one dancer each, with their music")
+    flat.add_argument(
+        "--features", choices=("2020", "present"), default="2020", help="librosa's definition (%(default)s)"
+    )
+    flat.add_argument("--picture", type=picture_size, metavar="WxH", help="pixels of the films, where not as it seems")
     return parser
+
+
+def picture_size(text: str) -> tuple[int, int]:
+    """Width and height of ``1920x1080``; ``ArgumentTypeError`` for others."""
+    width, _, height = text.lower().partition("x")
+    if not (width.isdecimal() and height.isdecimal() and 0 < int(width) <= 16384 and 0 < int(height) <= 16384):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 1920x1080")
+    return int(width), int(height)
+
+
+def prepare_flat(options: argparse.Namespace) -> None:
+    """Prepare two-dimensional dances, and print what was mended.
+
+    Raises:
+        CorpusError: nothing can be used.
+    """
+    from . import dancerevolution
+
+    if len(options.motion) != 1:
+        raise CorpusError("--format dancerevolution takes one folder")
+    data, out = Path(options.motion[0]), options.out
+    for line in dancerevolution.prepare(data, out, options.features, options.picture, options.seed):
+        print(line)
 
 
 @dataclass(frozen=True)

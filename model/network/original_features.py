@@ -57,10 +57,9 @@ def extract(samples: npt.NDArray[Any], definition: str = "2020") -> npt.NDArray[
         (1 + N // HOP, SIZE) in the order of PARTS; frame k is centred on k / RATE seconds.
 
     Raises:
-        InputError: shorter than a second, or an unknown definition.
+        InputError: shorter than a second, an unknown definition, or no librosa.
     """
-    import librosa
-
+    librosa = _librosa()
     if definition not in DEFINITIONS:
         raise InputError(f"unknown definition of features {definition!r}; there are {', '.join(DEFINITIONS)}")
     if len(samples) < SAMPLE_RATE:
@@ -87,10 +86,22 @@ def extract(samples: npt.NDArray[Any], definition: str = "2020") -> npt.NDArray[
     return np.concatenate(parts).T.astype(np.float32)
 
 
+def _librosa() -> Any:
+    """The library, which is imported late: it takes seconds.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        import librosa
+    except ModuleNotFoundError as error:
+        raise InputError(f"{error.name} is missing: pip install 'dancerev[original]'") from None
+    return librosa
+
+
 def _chroma(harmonic: npt.NDArray[np.float32], padding: Padding) -> npt.NDArray[Any]:
     """(12, T) energy of the pitch classes of the harmonic sound."""
-    import librosa
-
+    librosa = _librosa()
     octaves = 7
     cqt = librosa.cqt(
         harmonic,
@@ -106,9 +117,7 @@ def _chroma(harmonic: npt.NDArray[np.float32], padding: Padding) -> npt.NDArray[
 
 def _beats(onset: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     """(T,) 1 at the frames of beats, else 0."""
-    import librosa
-
-    _, frames = librosa.beat.beat_track(onset_envelope=onset, sr=SAMPLE_RATE, hop_length=HOP)
+    _, frames = _librosa().beat.beat_track(onset_envelope=onset, sr=SAMPLE_RATE, hop_length=HOP)
     beats = np.zeros(len(onset), dtype=np.float32)
     beats[frames] = 1.0
     return beats
