@@ -20,6 +20,7 @@ from dancerev.clients import osc
 from dancerev.clients.preview.vmc_receiver import VmcReceiver
 from dancerev.clients.vmc import VmcSender, to_unity
 from dancerev.model import rotation
+from dancerev.model.hands_and_face import FINGER_OFFSETS, FINGERS, finger_parent
 from dancerev.model.pose import Pose, rest_pose
 from dancerev.model.skeleton import BONES, INDEX, MIRROR, PARENTS, REST_OFFSETS, forward_kinematics
 
@@ -30,11 +31,14 @@ SAMPLE = np.dtype(
         ("time", "<f8"),
         ("receiving", "<i4"),
         ("rate", "<f4"),
-        ("positions", "<f4", (22, 3)),
-        ("rotations", "<f4", (22, 4)),
+        ("positions", "<f4", (52, 3)),
+        ("rotations", "<f4", (52, 4)),
+        ("faces", "<f4", 3),
+        ("has", "<i4"),  # 1 fingers, 2 a face
     ]
 )
 FRAME = 1 / 30
+CORE = "Dancerev.Receiver.Core.dll"
 
 
 def compile_(output, sources, *references, kind="exe"):
@@ -63,13 +67,21 @@ def build(tmp_path_factory):
             pytest.fail(message)
         pytest.skip(message)
     folder = tmp_path_factory.mktemp("unity")
-    compile_(folder / "Core.dll", sorted(PACKAGE.glob("Runtime/Core/*.cs")), kind="library")
+    compile_(folder / CORE, sorted(PACKAGE.glob("Runtime/Core/*.cs")), kind="library")
     return folder
+
+
+def friend(build, name):
+    """Where to compile a program called like one of the package's assemblies, which may use what is internal."""
+    folder = build / name
+    folder.mkdir()
+    shutil.copy(build / CORE, folder)
+    return folder / {"receiver": "Dancerev.Receiver.exe"}.get(name, "Dancerev.Receiver.Core.Tests.exe")
 
 
 @pytest.fixture(scope="module")
 def probe(build):
-    return compile_(build / "Probe.exe", [SOURCES / "Probe.cs"], build / "Core.dll")
+    return compile_(friend(build, "probe"), [SOURCES / "Probe.cs"], build / CORE)
 
 
 @pytest.fixture
@@ -138,8 +150,8 @@ def in_unity(pose):
 def assert_is(sample, pose, tolerance=1e-4):
     positions, rotations = in_unity(pose)
     assert sample["receiving"] == 1
-    np.testing.assert_allclose(sample["positions"], positions, atol=tolerance)
-    np.testing.assert_allclose(np.abs(np.sum(sample["rotations"] * rotations, axis=-1)), 1.0, atol=tolerance)
+    np.testing.assert_allclose(sample["positions"][:22], positions, atol=tolerance)
+    np.testing.assert_allclose(np.abs(np.sum(sample["rotations"][:22] * rotations, axis=-1)), 1.0, atol=tolerance)
 
 
 def frames(capture, count, begin=0.0, **options):
@@ -149,18 +161,42 @@ def frames(capture, count, begin=0.0, **options):
 
 def test_the_package_compiles_against_the_stub_of_unity(build):
     stub = compile_(build / "UnityStub.dll", [SOURCES / "UnityStub.cs"], kind="library")
-    references = [stub, build / "Core.dll"]
-    for output, pattern in (("Receiver", "Runtime/*.cs"), ("Editor", "Editor/*.cs"), ("Sample", "Samples~/*/*.cs")):
+    references = [stub, build / CORE]
+    for output, pattern in (
+        ("Dancerev.Receiver", "Runtime/*.cs"),
+        ("Dancerev.Receiver.Editor", "Editor/*.cs"),
+        ("Sample", "Samples~/*/*.cs"),
+    ):
         sources = sorted(PACKAGE.glob(pattern))
         assert sources
         references.append(compile_(build / f"{output}.dll", sources, *references, kind="library"))
 
 
+def test_a_script_of_a_user_sees_components_only(build, tmp_path):
+    """The classes of the core are internal."""
+    for name, known in (
+        ("DancerevReceiver", True),
+        ("DancerevGroup", True),
+        ("VmcStream", False),
+        ("OscReader", False),
+    ):
+        script = tmp_path / "Script.cs"
+        script.write_text(f"public class Script {{ private readonly System.Type t = typeof(Dancerev.{name}); }}")
+        done = subprocess.run(
+            ["mcs", "-target:library", f"-out:{tmp_path / 'Script.dll'}", str(script)]
+            + [f"-r:{build / name}.dll" for name in ("UnityStub", "Dancerev.Receiver")]
+            + [f"-r:{build / CORE}"],
+            capture_output=True,
+        )
+        assert (done.returncode == 0) == known, name
+
+
 @pytest.fixture(scope="module")
 def stage(build):
-    stub = compile_(build / "Stub.dll", [SOURCES / "UnityStub.cs"], kind="library")
+    program = friend(build, "receiver")
+    stub = compile_(program.parent / "Stub.dll", [SOURCES / "UnityStub.cs"], kind="library")
     sources = [*sorted(PACKAGE.glob("Runtime/*.cs")), SOURCES / "Stage.cs"]
-    return compile_(build / "Stage.exe", sources, stub, build / "Core.dll")
+    return compile_(program, sources, stub, build / CORE)
 
 
 def test_avatars_whose_bones_are_turned_at_rest_dance_alike(stage):
@@ -177,7 +213,7 @@ def test_the_component_lives_and_dies_cleanly(stage, capture, tmp_path):
 
 def test_the_edit_mode_tests_pass(build):
     tests = [*sorted(PACKAGE.glob("Tests/Editor/*.cs")), SOURCES / "NUnitStub.cs"]
-    program = compile_(build / "Tests.exe", tests, build / "Core.dll")
+    program = compile_(friend(build, "tests"), tests, build / CORE)
     done = subprocess.run(["mono", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -185,10 +221,19 @@ def test_the_edit_mode_tests_pass(build):
 def test_the_skeleton_is_the_dancers(probe):
     lines = subprocess.run(["mono", probe, "skeleton"], capture_output=True, text=True, check=True).stdout.split("\n")
     rows = [line.split() for line in lines if line]
-    assert tuple(row[0] for row in rows) == BONES
-    assert tuple(int(row[1]) for row in rows) == PARENTS
-    assert tuple(int(row[2]) for row in rows) == MIRROR
-    np.testing.assert_allclose([[float(x) for x in row[3:]] for row in rows], REST_OFFSETS * [-1, 1, 1], atol=1e-7)
+    names = (*BONES, *FINGERS)
+    assert tuple(row[0] for row in rows) == names
+    assert tuple(int(row[1]) for row in rows[:22]) == PARENTS
+    assert [names[int(row[1])] for row in rows[22:]] == [finger_parent(finger) for finger in range(len(FINGERS))]
+    assert tuple(int(row[2]) for row in rows[:22]) == MIRROR
+    other = str.maketrans({"L": "R", "R": "L"})
+    for row in rows[22:]:
+        assert names[int(row[2])][0] == row[0][0].translate(other)
+        assert names[int(row[2])].replace("Left", "").replace("Right", "") == row[0].replace("Left", "").replace(
+            "Right", ""
+        )
+    offsets = np.concatenate([REST_OFFSETS, FINGER_OFFSETS]) * [-1, 1, 1]
+    np.testing.assert_allclose([[float(x) for x in row[3:]] for row in rows], offsets, atol=1e-7)
 
 
 @pytest.mark.parametrize("options", [{}, {"travel": "root"}])
@@ -201,6 +246,36 @@ def test_the_body_received_is_the_body_sent(capture, replay, options):
         records += [(i * FRAME, datagram) for datagram in datagrams] + [(i * FRAME, None)]
     for sample, pose in zip(replay(records), poses, strict=True):
         assert_is(sample, pose)
+
+
+def test_fingers_and_face_are_received(capture, replay):
+    rng = np.random.default_rng(9)
+    fingers = rotation.normalize(rng.normal(size=(30, 4))).astype(np.float32)
+    face = np.array([0.25, 0.5, 0.75, 0.1, 0.0], dtype=np.float32)
+    records = []
+    for i in range(4):
+        pose = replace(random_pose(i), fingers=fingers, face=face) if i < 3 else random_pose(i)
+        datagrams = capture(pose, i * FRAME)
+        assert len(datagrams) == (5 if i < 3 else 2)
+        # The third frame loses a datagram in its middle.
+        records += [(i * FRAME, d) for k, d in enumerate(datagrams) if (i, k) != (2, 2)] + [(i * FRAME, None)]
+    samples = replay(records)
+    for sample, i in zip(samples, (0, 1, 1, 1), strict=True):
+        assert_is(sample, random_pose(i))
+        assert sample["has"] == 3
+        np.testing.assert_allclose(sample["faces"], face[:3], atol=1e-6)
+        hand = in_unity(random_pose(i))[1][INDEX["LeftHand"]]
+        turned = rotation.multiply(hand, to_unity(fingers[0], np.zeros(3))[0])
+        assert abs(turned @ sample["rotations"][22]) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_a_sender_that_stops_sending_fingers_is_followed(capture, replay):
+    fingers = np.tile(rotation.IDENTITY, (30, 1))
+    records = []
+    for i in range(8):
+        pose = replace(random_pose(i), fingers=fingers) if i < 3 else random_pose(i)
+        records += [(i * FRAME, d) for d in capture(pose, i * FRAME)] + [(i * FRAME, None)]
+    assert_is(replay(records)[-1], random_pose(7))
 
 
 def test_a_skeleton_without_upper_chest_is_as_tall(capture, replay):
@@ -226,15 +301,15 @@ def test_it_agrees_with_the_python_receiver(capture, replay):
     receiver.poll()
     receiver.close()
     (sample,) = replay([*((0.0, d) for d in datagrams), (0.0, None)])
-    np.testing.assert_allclose(sample["positions"], receiver.body.positions, atol=1e-6)
-    np.testing.assert_allclose(sample["rotations"], receiver.body.rotations, atol=1e-6)
+    np.testing.assert_allclose(sample["positions"][:22], receiver.body.positions, atol=1e-6)
+    np.testing.assert_allclose(sample["rotations"][:22], receiver.body.rotations, atol=1e-6)
 
 
 def test_a_mirrored_dancer_is_the_dancers_mirror_image(capture, replay):
     pose = random_pose(1)
     (sample,) = replay([*((0.0, d) for d in capture(pose, 0.0)), (0.0, None)], mirror=True)
     positions, _ = in_unity(pose)
-    np.testing.assert_allclose(sample["positions"], positions[list(MIRROR)] * [-1, 1, 1], atol=1e-4)
+    np.testing.assert_allclose(sample["positions"][:22], positions[list(MIRROR)] * [-1, 1, 1], atol=1e-4)
 
 
 def test_a_frame_that_lost_a_datagram_is_left_out(capture, replay):
@@ -276,14 +351,14 @@ def test_jitter_and_reordering_become_even_motion(capture, replay, begin):
 
     settled = samples[samples["time"] > 2.0]
     truth = [in_unity(dancing_pose(at - network - delay))[0] for at in settled["time"]]
-    error = np.linalg.norm(settled["positions"] - truth, axis=-1).max()
+    error = np.linalg.norm(settled["positions"][:, :22] - truth, axis=-1).max()
     assert error < 0.02  # metres, at hands that move at up to 5 m/s
 
     # Smooth: no step is much longer than the dance's own, and none goes back.
-    steps = np.linalg.norm(np.diff(settled["positions"], axis=0), axis=-1)
+    steps = np.linalg.norm(np.diff(settled["positions"][:, :22], axis=0), axis=-1)
     own = np.linalg.norm(np.diff(truth, axis=0), axis=-1)
     assert (steps < own * 1.25 + 0.001).all()
-    towards = np.sum(np.diff(settled["positions"], axis=0) * np.diff(truth, axis=0), axis=-1)
+    towards = np.sum(np.diff(settled["positions"][:, :22], axis=0) * np.diff(truth, axis=0), axis=-1)
     assert (towards[own > 0.01] > 0).all()
 
 
@@ -327,7 +402,7 @@ def test_another_sender_with_other_bones_and_ways_begins_anew(capture, replay):
         records += [(3.0 + i * FRAME, bone("Hips", i / 10, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0)), (3.0 + i * FRAME, None)]
     last = replay(records)[-1]
     assert last["receiving"] == 1
-    np.testing.assert_allclose(last["positions"], np.tile([1.8, 1.0, 0.0], (22, 1)), atol=1e-6)
+    np.testing.assert_allclose(last["positions"], np.tile([1.8, 1.0, 0.0], (52, 1)), atol=1e-6)
 
 
 def test_what_is_no_bone_changes_nothing(capture, replay):
@@ -407,7 +482,7 @@ def test_a_real_port_is_listened_to_and_given_back(probe):
         def ask():
             program.stdin.write("?\n")
             numbers = [float(word) for word in program.stdout.readline().split()]
-            return numbers[0], numbers[1], numbers[2], np.reshape(numbers[3:], (22, 3))
+            return numbers[0], numbers[1], numbers[2], np.reshape(numbers[3:], (52, 3))[:22]
 
         port = int(program.stdout.readline())
         assert ask()[0] == 0

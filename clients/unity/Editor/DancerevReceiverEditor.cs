@@ -35,8 +35,8 @@ namespace Dancerev {
         private string Hint(DancerevReceiver receiver) {
             string came = receiver.Datagrams > 0 ? "Something comes to this port, but no VMC poses. " : "";
             return came + "To send to this port, start on this computer:\n"
-                + "dancerev-live --input mic --osc 127.0.0.1:" + receiver.port
-                + "\nor on another one:\ndancerev-live --input mic --osc " + _address + ":" + receiver.port;
+                + "dancerev-live --input mic --osc 127.0.0.1:" + receiver.Port
+                + "\nor on another one:\ndancerev-live --input mic --osc " + _address + ":" + receiver.Port;
         }
 
         private static string OwnAddress() {

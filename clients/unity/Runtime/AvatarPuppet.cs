@@ -9,7 +9,9 @@ namespace Dancerev {
         private readonly Avatar _avatar;
         private readonly Transform _hips;
         private readonly float _scale; // avatar's hips height / dancer's
-        private readonly int[] _muscles; // those that dance; fingers, eyes and jaw are left alone
+        private readonly int[] _muscles; // of the body; eyes and jaw are left alone
+        private readonly int[] _fingers; // muscles too, moved only if the sender sends fingers
+        private readonly FaceShapes _face;
         private readonly GhostRig _ghost;
         private readonly HumanPoseHandler _handler;
         private HumanPose _dance;
@@ -21,7 +23,9 @@ namespace Dancerev {
             _avatar = animator.avatar;
             _hips = animator.GetBoneTransform(HumanBodyBones.Hips);
             _scale = RestHeight(animator, _hips) / Skeleton.RestOffsets[0].Y;
-            _muscles = Muscles();
+            _muscles = Muscles(0, Skeleton.BodyCount);
+            _fingers = Muscles(Skeleton.BodyCount, Skeleton.Count);
+            _face = new FaceShapes(animator);
             _ghost = new GhostRig(animator);
             _handler = new HumanPoseHandler(_avatar, animator.transform);
         }
@@ -50,9 +54,8 @@ namespace Dancerev {
             Quaternion rotation = root.rotation;
             _ghost.Read(body, root, ref _dance);
             _handler.GetHumanPose(ref _pose);
-            foreach (int muscle in _muscles) {
-                _pose.muscles[muscle] = _dance.muscles[muscle];
-            }
+            Copy(_muscles);
+            if (body.HasFingers) Copy(_fingers);
             _pose.bodyPosition = _dance.bodyPosition;
             _pose.bodyRotation = _dance.bodyRotation;
             _handler.SetHumanPose(ref _pose);
@@ -61,6 +64,7 @@ namespace Dancerev {
             Quaternion turned = _hips.rotation;
             root.SetPositionAndRotation(position, rotation);
             _hips.SetPositionAndRotation(root.TransformPoint(hips.ToUnity() * _scale), turned);
+            if (body.HasFace) _face.Show(body.Faces);
         }
 
         /// <summary>Lets the avatar go, in the pose it has.</summary>
@@ -69,11 +73,17 @@ namespace Dancerev {
             _ghost.Dispose();
         }
 
-        private static int[] Muscles() {
+        private void Copy(int[] muscles) {
+            foreach (int muscle in muscles) {
+                _pose.muscles[muscle] = _dance.muscles[muscle];
+            }
+        }
+
+        private static int[] Muscles(int first, int end) {
             var muscles = new List<int>();
-            foreach (HumanBodyBones bone in Numerics.HumanBones) {
+            for (int bone = first; bone < end; bone++) {
                 for (int axis = 0; axis < 3; axis++) {
-                    int muscle = HumanTrait.MuscleFromBone((int)bone, axis);
+                    int muscle = HumanTrait.MuscleFromBone((int)Numerics.HumanBones[bone], axis);
                     if (muscle >= 0) muscles.Add(muscle);
                 }
             }

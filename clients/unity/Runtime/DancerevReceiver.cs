@@ -27,26 +27,21 @@ namespace Dancerev {
     [AddComponentMenu("Dancerev/Dancerev Receiver")]
     [DefaultExecutionOrder(-100)] // hair, cloth and cameras that follow in LateUpdate see the pose of this frame
     public sealed class DancerevReceiver : MonoBehaviour {
-        /// <summary>The avatar; it must be humanoid.</summary>
-        [Tooltip("The avatar. It must be humanoid.")]
-        public Animator animator;
+        [SerializeField, Tooltip("The avatar. It must be humanoid.")]
+        private Animator animator;
 
-        /// <summary>UDP port, 1 to 65535. The first dancer is sent to 39539, the second to 39540 ...</summary>
-        [Tooltip("UDP port. dancerev-live sends the first dancer to 39539, the second to 39540 ...")]
-        public int port = 39539;
+        [SerializeField, Tooltip("UDP port. dancerev-live sends the first dancer to 39539, the second to 39540 ...")]
+        private int port = 39539;
 
-        /// <summary>Seconds, 0 to 0.5, by which poses may be late and motion still be smooth.</summary>
+        [SerializeField, Range(0f, 0.5f)]
         [Tooltip("Seconds by which poses may be late and motion still be smooth. More is smoother, less is sooner.")]
-        [Range(0f, 0.5f)]
-        public float delay = 0.05f;
+        private float delay = 0.05f;
 
-        /// <summary>Whether jumps over the floor are evened out.</summary>
-        [Tooltip("Even out jumps over the floor, as after a loss on the network.")]
-        public bool smoothTravel;
+        [SerializeField, Tooltip("Even out jumps over the floor, as after a loss on the network.")]
+        private bool smoothTravel;
 
-        /// <summary>Whether left and right change places.</summary>
-        [Tooltip("Exchange left and right.")]
-        public bool mirror;
+        [SerializeField, Tooltip("Exchange left and right.")]
+        private bool mirror;
 
         private const double RetryAfter = 1.0; // seconds
 
@@ -57,6 +52,21 @@ namespace Dancerev {
         private AvatarPuppet _puppet;
         private int _triedPort;
         private double _triedAt;
+
+        /// <summary>The avatar; it must be humanoid.</summary>
+        public Animator Animator { get => animator; set => animator = value; }
+
+        /// <summary>UDP port, 1 to 65535. The first dancer is sent to 39539, the second to 39540 ...</summary>
+        public int Port { get => port; set => port = value; }
+
+        /// <summary>Seconds, 0 to 0.5, by which poses may be late and motion still be smooth.</summary>
+        public float Delay { get => delay; set => delay = value; }
+
+        /// <summary>Whether jumps over the floor are evened out.</summary>
+        public bool SmoothTravel { get => smoothTravel; set => smoothTravel = value; }
+
+        /// <summary>Whether left and right change places.</summary>
+        public bool Mirror { get => mirror; set => mirror = value; }
 
         /// <summary>Whether poses come.</summary>
         public ConnectionStatus Status { get; private set; }

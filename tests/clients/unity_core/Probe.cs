@@ -54,6 +54,10 @@ internal static class Probe {
                 output.Write(q.Z);
                 output.Write(q.W);
             }
+            foreach (float face in body.Faces) {
+                output.Write(face);
+            }
+            output.Write((body.HasFingers ? 1 : 0) + (body.HasFace ? 2 : 0));
         }
         output.Flush();
     }

@@ -29,6 +29,10 @@ namespace Dancerev {
             Expect(AvatarPuppet.ProblemOf(animator) == null, "no problem with the avatar");
             int objects = GameObject.All.Count;
             var puppet = new AvatarPuppet(animator);
+            var face = animator.gameObject.AddComponent<SkinnedMeshRenderer>();
+            face.sharedMesh = new Mesh { Names = new[] { "Body.Fcl_EYE_Close", "brow", "A", "extra", "mouthSmileLeft" } };
+            puppet.Dispose();
+            puppet = new AvatarPuppet(animator);
             Quaternion finger = animator.GetBoneTransform(HumanBodyBones.LeftIndexProximal).localRotation;
             Transform root = animator.transform;
             Vector3 place = root.position;
@@ -39,13 +43,18 @@ namespace Dancerev {
                     Quaternion turn = RandomRotation();
                     pose.Rotations[bone] = new System.Numerics.Quaternion(turn.x, turn.y, turn.z, turn.w);
                 }
+                bool hands = take % 2 == 1;
+                pose.HasFingers = pose.HasFace = hands;
+                pose.Faces[Expressions.Blink] = 0.25f;
+                pose.Faces[Expressions.Joy] = 0.5f;
+                pose.Faces[Expressions.Mouth] = 0.75f;
                 var body = new WorldBody();
                 body.Set(pose);
                 var hips = new System.Numerics.Vector3(0.3f, 0.8f, -0.2f);
                 puppet.Apply(body, hips);
                 for (int bone = 0; bone < Skeleton.Count; bone++) {
                     Transform joint = animator.GetBoneTransform(Numerics.HumanBones[bone]);
-                    if (joint == null) continue;
+                    if (joint == null || (bone >= Skeleton.BodyCount && !hands)) continue;
                     int shown = bone;
                     while (shown >= 1 && shown <= 2 && Array.IndexOf(missing, Skeleton.Names[shown + 1]) >= 0) shown++;
                     Quaternion turned = root.rotation * body.Rotations[shown].ToUnity() * RestOf(joint, root);
@@ -56,7 +65,11 @@ namespace Dancerev {
                 Expect(Same(shownHips.position, expected), "the hips are where the dancer's are, in the avatar's size");
                 Expect(Same(root.position, place), "the root stays");
                 Quaternion now = animator.GetBoneTransform(HumanBodyBones.LeftIndexProximal).localRotation;
-                Expect(Same(now, finger), "fingers stay");
+                Expect(hands || Same(now, finger), "fingers stay where the sender sends none");
+                finger = now;
+                Expect(hands == (face.Weights.Count == 3) || take > 1, "blend shapes wait for a face");
+                if (!hands) continue;
+                Expect(face.Weights[0] == 25f && face.Weights[4] == 50f && face.Weights[2] == 75f, "the face moves");
             }
             puppet.Dispose();
             Expect(GameObject.All[objects].Destroyed, "the ghost leaves");
@@ -73,10 +86,10 @@ namespace Dancerev {
             armature.localRotation = new Quaternion((float)-Math.Sqrt(0.5), 0f, 0f, (float)Math.Sqrt(0.5));
             skeleton.Add(Rest(armature));
             var joints = new Dictionary<string, Transform>();
-            for (int bone = 0; bone <= Skeleton.Count; bone++) {
-                string name = bone < Skeleton.Count ? Skeleton.Names[bone] : "LeftIndexProximal";
+            for (int bone = 0; bone < Skeleton.Count; bone++) {
+                string name = Skeleton.Names[bone];
                 if (Array.IndexOf(missing, name) >= 0) continue;
-                int parent = bone < Skeleton.Count ? Skeleton.Parents[bone] : Skeleton.IndexOf("LeftHand");
+                int parent = Skeleton.Parents[bone];
                 while (parent >= 0 && !joints.ContainsKey(Skeleton.Names[parent])) parent = Skeleton.Parents[parent];
                 Transform joint = new GameObject("bone_" + name).transform;
                 joint.SetParent(parent < 0 ? armature : joints[Skeleton.Names[parent]], false);
@@ -116,19 +129,19 @@ namespace Dancerev {
             int port = FreePort();
             var first = new GameObject("first").AddComponent<DancerevReceiver>();
             var second = new GameObject("second").AddComponent<DancerevReceiver>();
-            first.port = second.port = port;
+            first.Port = second.Port = port;
             Expect(first.Status == ConnectionStatus.Off, "off before it lives");
             Call(first, "LateUpdate");
             Expect(first.Status == ConnectionStatus.Waiting, "waiting");
             Expect(first.Problem.Contains("No avatar"), "no avatar is told of");
-            first.animator = MakeAvatar(new string[0]);
+            first.Animator = MakeAvatar(new string[0]);
             Call(first, "LateUpdate");
             Expect(first.Problem == null, "no problem with an avatar");
             Call(second, "LateUpdate");
             Expect(second.Status == ConnectionStatus.PortUnavailable, "a taken port is told of");
             Expect(second.Problem.Contains(port.ToString()), "with its number");
 
-            Transform hips = first.animator.GetBoneTransform(HumanBodyBones.Hips);
+            Transform hips = first.Animator.GetBoneTransform(HumanBodyBones.Hips);
             Vector3 before = hips.position;
             Send(first, datagrams);
             Call(first, "LateUpdate");
@@ -144,7 +157,7 @@ namespace Dancerev {
             Thread.Sleep(600);
             Call(second, "LateUpdate");
             Expect(second.Status == ConnectionStatus.Waiting, "the next one gets the port");
-            second.port = FreePort();
+            second.Port = FreePort();
             Call(second, "LateUpdate");
             Send(second, datagrams);
             Call(second, "LateUpdate");
@@ -159,7 +172,7 @@ namespace Dancerev {
                 while (input.BaseStream.Position < datagrams.Length) {
                     input.ReadDouble();
                     byte[] datagram = input.ReadBytes(input.ReadInt32());
-                    client.Send(datagram, datagram.Length, new IPEndPoint(IPAddress.Loopback, receiver.port));
+                    client.Send(datagram, datagram.Length, new IPEndPoint(IPAddress.Loopback, receiver.Port));
                 }
             }
             for (int wait = 0; receiver.Datagrams < 2 && wait < 500; wait++) {

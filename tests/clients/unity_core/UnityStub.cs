@@ -25,6 +25,7 @@ namespace UnityEngine {
         public Transform transform => gameObject.transform;
         public override string name => gameObject.name;
         public T GetComponentInChildren<T>() { return default(T); }
+        public T[] GetComponentsInChildren<T>() { return gameObject.Components.OfType<T>().ToArray(); }
     }
 
     public class Behaviour : Component { }
@@ -44,8 +45,12 @@ namespace UnityEngine {
 
         public Transform transform { get; }
 
+        public readonly List<Component> Components = new List<Component>(); // the stub's own
+
         public T AddComponent<T>() where T : Component, new() {
-            return new T { gameObject = this };
+            var component = new T { gameObject = this };
+            Components.Add(component);
+            return component;
         }
     }
 
@@ -161,6 +166,22 @@ namespace UnityEngine {
             return name == null ? null : transform.Find(t => t.name == name);
         }
     }
+
+    public class Renderer : Component { }
+
+    public class SkinnedMeshRenderer : Renderer {
+        public readonly Dictionary<int, float> Weights = new Dictionary<int, float>(); // the stub's own
+        public Mesh sharedMesh { get; set; }
+        public void SetBlendShapeWeight(int index, float value) { Weights[index] = value; }
+    }
+
+    public sealed class Mesh : Object {
+        public string[] Names = new string[0]; // the stub's own
+        public int blendShapeCount => Names.Length;
+        public string GetBlendShapeName(int shapeIndex) { return Names[shapeIndex]; }
+    }
+
+    public sealed class SerializeField : Attribute { }
 
     public class Avatar : Object {
         public bool isValid => HumanTrait.BoneName.Where((_, i) => HumanTrait.RequiredBone(i)).All(Has);
@@ -288,7 +309,13 @@ namespace UnityEngine {
     public enum HumanBodyBones {
         Hips, LeftUpperLeg, RightUpperLeg, LeftLowerLeg, RightLowerLeg, LeftFoot, RightFoot, Spine, Chest, Neck, Head,
         LeftShoulder, RightShoulder, LeftUpperArm, RightUpperArm, LeftLowerArm, RightLowerArm, LeftHand, RightHand,
-        LeftToes, RightToes, LeftIndexProximal = 27, UpperChest = 54,
+        LeftToes, RightToes, LeftEye, RightEye, Jaw, LeftThumbProximal, LeftThumbIntermediate, LeftThumbDistal,
+        LeftIndexProximal, LeftIndexIntermediate, LeftIndexDistal, LeftMiddleProximal, LeftMiddleIntermediate,
+        LeftMiddleDistal, LeftRingProximal, LeftRingIntermediate, LeftRingDistal, LeftLittleProximal,
+        LeftLittleIntermediate, LeftLittleDistal, RightThumbProximal, RightThumbIntermediate, RightThumbDistal,
+        RightIndexProximal, RightIndexIntermediate, RightIndexDistal, RightMiddleProximal, RightMiddleIntermediate,
+        RightMiddleDistal, RightRingProximal, RightRingIntermediate, RightRingDistal, RightLittleProximal,
+        RightLittleIntermediate, RightLittleDistal, UpperChest,
     }
 }
 

@@ -9,7 +9,7 @@ namespace Dancerev {
     /// The least time that bodies took of late (arrival less stamp) says how the sender's clock stands to this one.
     /// Playing runs that much, and <see cref="Delay"/>, behind; it never runs backwards within a performance.
     /// </remarks>
-    public sealed class JitterBuffer {
+    internal sealed class JitterBuffer {
         /// <summary>Seconds without a body after which the sender counts as gone.</summary>
         public const double NoSignalAfter = 0.5;
 

@@ -6,7 +6,7 @@ namespace Dancerev {
     /// A view of one OSC 1.0 message in a datagram. It is used again for the next message, so that reading allocates
     /// nothing: take what is needed before returning.
     /// </summary>
-    public sealed class OscMessage {
+    internal sealed class OscMessage {
         private const int MaxArguments = 16; // the longest message of a body has 8; further ones are checked, not kept
 
         private readonly byte[] _tags = new byte[MaxArguments];

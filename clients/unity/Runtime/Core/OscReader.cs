@@ -1,6 +1,6 @@
 namespace Dancerev {
     /// <summary>Takes the messages of a datagram, one at a time and in their order.</summary>
-    public interface IOscHandler {
+    internal interface IOscHandler {
         /// <summary>Takes one message, which is valid only until this returns.</summary>
         void Take(OscMessage message);
     }
@@ -9,7 +9,7 @@ namespace Dancerev {
     /// Unpacks OSC 1.0 datagrams. It trusts nobody: whatever is malformed, truncated or of an unknown type is left out,
     /// and nothing is thrown for it. It allocates nothing.
     /// </summary>
-    public sealed class OscReader {
+    internal sealed class OscReader {
         private const int MaxNesting = 8;
         private const int BundleHead = 16; // "#bundle", a zero, and a time tag, which receivers of live data ignore
 

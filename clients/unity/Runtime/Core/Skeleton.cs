@@ -4,12 +4,15 @@ using System.Text;
 
 namespace Dancerev {
     /// <summary>
-    /// The dancer's skeleton: 22 bones with Unity's HumanBodyBones names, in a T-pose that faces +Z (left-handed, Y up,
-    /// metres; left is -X).
+    /// The dancer's skeleton: 22 bones of the body and 30 of the fingers, with Unity's HumanBodyBones names, in a T-pose
+    /// that faces +Z with flat hands (left-handed, Y up, metres; left is -X).
     /// </summary>
-    public static class Skeleton {
-        /// <summary>Number of bones.</summary>
-        public const int Count = 22;
+    internal static class Skeleton {
+        /// <summary>Number of bones of the body; they come first.</summary>
+        public const int BodyCount = 22;
+
+        /// <summary>Number of bones, those of the fingers included.</summary>
+        public const int Count = 52;
 
         /// <summary>Bone names; parents stand before their children, and the hips are first.</summary>
         public static readonly string[] Names = new string[Count];
@@ -39,6 +42,8 @@ namespace Dancerev {
             AddArm("Right", 1f);
             AddLeg("Left", -1f);
             AddLeg("Right", 1f);
+            AddHand("Left", -1f);
+            AddHand("Right", 1f);
             for (int bone = 0; bone < Count; bone++) {
                 Ascii[bone] = Encoding.ASCII.GetBytes(Names[bone]);
                 Mirror[bone] = IndexOf(OtherSide(Names[bone]));
@@ -68,6 +73,24 @@ namespace Dancerev {
             Add(side + "LowerLeg", side + "UpperLeg", 0f, -0.41f, 0f);
             Add(side + "Foot", side + "LowerLeg", 0f, -0.41f, -0.01f);
             Add(side + "Toes", side + "Foot", 0f, -0.055f, 0.13f);
+        }
+
+        private static void AddHand(string side, float x) {
+            AddDigit(side, "Thumb", x, 0.025f, -0.012f, 0.024f, 0.032f, -0.008f, 0.026f, 0.026f, -0.003f, 0.016f);
+            AddDigit(side, "Index", x, 0.088f, 0f, 0.026f, 0.038f, 0f, 0.003f, 0.023f, 0f, 0.001f);
+            AddDigit(side, "Middle", x, 0.09f, 0.002f, 0.004f, 0.042f, 0f, 0f, 0.026f, 0f, 0f);
+            AddDigit(side, "Ring", x, 0.085f, 0f, -0.017f, 0.038f, 0f, -0.002f, 0.024f, 0f, -0.001f);
+            AddDigit(side, "Little", x, 0.077f, -0.003f, -0.035f, 0.03f, 0f, -0.004f, 0.018f, 0f, -0.002f);
+        }
+
+        /// <summary>Three bones, each with the place of its joint from the one before.</summary>
+        private static void AddDigit(string side, string digit, float sign, params float[] places) {
+            string parent = side + "Hand";
+            for (int i = 0; i < 3; i++) {
+                string name = side + digit + (i == 0 ? "Proximal" : i == 1 ? "Intermediate" : "Distal");
+                Add(name, parent, sign * places[3 * i], places[3 * i + 1], places[3 * i + 2]);
+                parent = name;
+            }
         }
 
         private static void Add(string name, string parent, float x, float y, float z) {

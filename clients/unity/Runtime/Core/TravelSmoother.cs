@@ -6,7 +6,7 @@ namespace Dancerev {
     /// Evens out a dancer's way over the floor, as where a lost second makes it jump. The height is left alone, so that
     /// the feet stay on the floor.
     /// </summary>
-    public sealed class TravelSmoother {
+    internal sealed class TravelSmoother {
         private const double TimeConstant = 0.1; // seconds in which two thirds of a jump are made good
 
         private bool _started;

@@ -6,7 +6,7 @@ using System.Threading;
 
 namespace Dancerev {
     /// <summary>Brings what comes to one UDP port (IPv4, all network cards) into a stream, on its own thread.</summary>
-    public sealed class UdpListener : IDisposable {
+    internal sealed class UdpListener : IDisposable {
         private const int MaxDatagram = 65536;
         private const int PollMicroseconds = 20000; // how soon the thread notices that it shall end
 

@@ -4,7 +4,7 @@ namespace Dancerev {
     /// <summary>
     /// One dancer's stream: datagrams in, the body to show now out. The two ends may be on different threads.
     /// </summary>
-    public sealed class VmcStream {
+    internal sealed class VmcStream {
         private const int RateOver = 45; // bodies
 
         private readonly object _lock = new object();

@@ -1,16 +1,29 @@
+using System;
 using System.Numerics;
 
 namespace Dancerev {
     /// <summary>One body in the world (left-handed, Y up, metres, facing +Z at rest).</summary>
-    public sealed class WorldBody {
+    internal sealed class WorldBody {
         /// <summary>Each joint in the world, metres.</summary>
         public readonly Vector3[] Positions = new Vector3[Skeleton.Count];
 
         /// <summary>Each bone's unit quaternion in the world: its difference from the T-pose.</summary>
         public readonly Quaternion[] Rotations = new Quaternion[Skeleton.Count];
 
+        /// <summary>Weights of <see cref="Expressions"/>, 0 to 1.</summary>
+        public readonly float[] Faces = new float[Expressions.Count];
+
+        /// <summary>Whether the sender sends fingers; without, theirs are straight.</summary>
+        public bool HasFingers { get; private set; }
+
+        /// <summary>Whether the sender sends expressions.</summary>
+        public bool HasFace { get; private set; }
+
         /// <summary>Becomes the body of <paramref name="pose"/>, with the bone lengths that the sender gives.</summary>
         public void Set(LocalPose pose) {
+            HasFingers = pose.HasFingers;
+            HasFace = pose.HasFace;
+            Array.Copy(pose.Faces, Faces, Expressions.Count);
             for (int bone = 0; bone < Skeleton.Count; bone++) {
                 int parent = Skeleton.Parents[bone];
                 Quaternion above = parent < 0 ? pose.Turn : Rotations[parent];

@@ -9,11 +9,7 @@ public sealed class TwoDancers : MonoBehaviour {
     /// <summary>The humanoid avatars, in the order of the dancers.</summary>
     public Animator[] avatars;
 
-    private void Start() {
-        for (int i = 0; i < avatars.Length; i++) {
-            var receiver = avatars[i].gameObject.AddComponent<DancerevReceiver>();
-            receiver.animator = avatars[i];
-            receiver.port = 39539 + i;
-        }
+    private void Awake() {
+        gameObject.AddComponent<DancerevGroup>().Avatars = avatars;
     }
 }

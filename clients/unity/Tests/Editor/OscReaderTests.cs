@@ -10,7 +10,7 @@ namespace Dancerev {
         private readonly List<float> _numbers = new List<float>();
         private int _messages;
 
-        public void Take(OscMessage message) {
+        void IOscHandler.Take(OscMessage message) {
             _messages++;
             Assert.IsTrue(message.HasAddress(Address));
             for (int i = 0; i < message.Count; i++) {
