@@ -258,13 +258,15 @@ _AT = (0.0, 0.0, 0.0)
 _SHAPE: list[tuple[_Point, float, _Point, float, int]] = [
     (("Hips", (0.0, -0.03, 0.005)), 0.112, ("Spine", (0.0, 0.04, 0.012)), 0.098, _SKIN),
     (("Spine", (0.0, 0.04, 0.012)), 0.098, ("UpperChest", (0.0, 0.04, 0.012)), 0.112, _SKIN),
+    (("UpperChest", (0.0, 0.06, 0.0)), 0.06, ("Neck", _AT), 0.05, _SKIN),
     (("Neck", (0.0, -0.02, 0.0)), 0.052, ("Head", (0.0, 0.03, 0.0)), 0.05, _SKIN),
     (("Head", (0.0, 0.075, 0.035)), 0.078, ("Head", (0.0, 0.135, 0.01)), 0.098, _SKIN),
     # A visor, so that the face can be told from the back of the head.
     (("Head", (-0.042, 0.112, 0.079)), 0.038, ("Head", (0.042, 0.112, 0.079)), 0.038, _DARK),
     *_both_sides(
         [
-            # The flanks, and the shoulders.
+            # The flanks, the hips and the shoulders.
+            (("Hips", (-0.04, -0.03, 0.0)), 0.1, ("LeftUpperLeg", (0.0, -0.02, 0.0)), 0.09, _SKIN),
             (("Hips", (-0.07, -0.035, 0.0)), 0.105, ("Spine", (-0.05, 0.03, 0.005)), 0.09, _SKIN),
             (("Spine", (-0.05, 0.03, 0.005)), 0.09, ("UpperChest", (-0.075, 0.03, 0.0)), 0.1, _SKIN),
             (("UpperChest", (-0.075, 0.03, 0.0)), 0.1, ("LeftUpperArm", (0.015, -0.015, 0.0)), 0.06, _SKIN),
@@ -280,21 +282,45 @@ _SHAPE: list[tuple[_Point, float, _Point, float, int]] = [
         ]
     ),
 ]
+_HAND_PIECES = tuple(i for i, (a, _, b, _, _) in enumerate(_SHAPE) if a[0] == b[0] and a[0].endswith("Hand"))
+_PALM = 0.6  # of the length of a closed hand, where the fingers are drawn
+_FINGER_RADII = np.repeat([0.0105, 0.009, 0.009, 0.0088, 0.0078], 3)  # metres, from thumb to little finger
 _SHAPE_BONES = np.array([[INDEX[a[0]], INDEX[b[0]]] for a, _, b, _, _ in _SHAPE])
 _SHAPE_OFFSETS = np.array([[a[1], b[1]] for a, _, b, _, _ in _SHAPE])
 _SHAPE_RADII = np.array([[ra, rb] for _, ra, _, rb, _ in _SHAPE])
 _SHAPE_MATERIALS = np.array([material for *_, material in _SHAPE])
 
-_LEG = float(-REST_OFFSETS[[INDEX["LeftLowerLeg"], INDEX["LeftFoot"]], 1].sum())
+_LEG_CHAIN = [INDEX[name] for name in ("LeftUpperLeg", "LeftLowerLeg", "LeftFoot")]
+_TRUNK_CHAIN = [INDEX[name] for name in ("Hips", "Spine", "Chest", "UpperChest", "Neck")]
+_LOWER = ("Leg", "Foot", "Toes")
+_SHAPE_OF_LEGS = np.array([a[0].endswith(_LOWER) for a, *_ in _SHAPE])[:, None]
+
+
+def _size(body: Body, chain: list[int]) -> float:
+    """How long a chain of bones is, in lengths of the dancer's own."""
+    own = np.linalg.norm(REST_OFFSETS[chain[1:]], axis=1).sum()
+    length = np.linalg.norm(np.diff(body.positions[chain], axis=0), axis=1).sum()
+    return float(min(max(length / own, 0.2), 3.0))
 
 
 def limbs_of(body: Body) -> Limbs:
-    """The solid body about the joints, in proportion to the sender's own size of legs."""
-    hip, knee, ankle = (body.positions[INDEX[name]] for name in ("LeftUpperLeg", "LeftLowerLeg", "LeftFoot"))
-    leg = float(np.linalg.norm(hip - knee) + np.linalg.norm(knee - ankle))
-    size = min(max(leg / _LEG, 0.2), 3.0)
-    offsets = rotation.rotate(body.rotations[_SHAPE_BONES], size * _SHAPE_OFFSETS)
-    return Limbs(body.positions[_SHAPE_BONES] + offsets, size * _SHAPE_RADII, _SHAPE_MATERIALS)
+    """The solid body about the joints, in proportion to the sender's own legs and trunk."""
+    size = _size(body, _TRUNK_CHAIN)
+    sizes = np.where(_SHAPE_OF_LEGS, _size(body, _LEG_CHAIN), size)
+    offsets = rotation.rotate(body.rotations[_SHAPE_BONES], sizes[..., None] * _SHAPE_OFFSETS)
+    ends = body.positions[_SHAPE_BONES] + offsets
+    if body.fingers is None or body.fingertips is None:
+        return Limbs(ends, sizes * _SHAPE_RADII, _SHAPE_MATERIALS)
+    for piece in _HAND_PIECES:
+        ends[piece, 1] = ends[piece, 0] + _PALM * (ends[piece, 1] - ends[piece, 0])
+    joints = np.concatenate([body.fingers.reshape(10, 3, 3), body.fingertips[:, None]], axis=1)
+    fingers = np.stack([joints[:, :-1], joints[:, 1:]], axis=2).reshape(30, 2, 3)
+    radii = size * np.tile(_FINGER_RADII, 2)[:, None] * [1.0, 0.9]
+    return Limbs(
+        np.concatenate([ends, fingers]),
+        np.concatenate([sizes * _SHAPE_RADII, radii]),
+        np.concatenate([_SHAPE_MATERIALS, np.repeat([_LEFT, _RIGHT], 15)]),
+    )
 
 
 @lru_cache(maxsize=1)

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dancerev.model import rotation
+from dancerev.model.hands_and_face import FINGERS
 from dancerev.model.skeleton import BONES, INDEX, PARENTS
 
 from .. import osc
@@ -25,6 +26,8 @@ Array = npt.NDArray[Any]
 NO_SIGNAL_AFTER = 0.5
 """Seconds without a pose after which the sender counts as gone."""
 
+_FINGER_INDEX = {name: i for i, name in enumerate(FINGERS)}
+_HANDS = np.array([INDEX["LeftHand"]] * 5 + [INDEX["RightHand"]] * 5)
 _RECEIVE_BUFFER = 65536
 _APPLY_WITHIN = 0.1  # seconds in which a sender who ends its frames with Apply has done so
 _RATE_OVER = 45  # bodies
@@ -38,16 +41,24 @@ class Body:
     Attributes:
         positions: (22, 3) metres, in the order of ``skeleton.BONES``.
         rotations: (22, 4) global unit quaternions xyzw.
+        fingers: (30, 3) metres, in the order of ``hands_and_face.FINGERS``, or None.
+        fingertips: (10, 3) metres, the ends of the outermost finger bones, or None.
     """
 
     positions: Array
     rotations: Array
+    fingers: Array | None = None
+    fingertips: Array | None = None
 
     def towards(self, other: Body, amount: float) -> Body:
         """The body ``amount`` (0 … 1) of the way to ``other``; for bodies a frame apart."""
         sign = np.where(np.sum(self.rotations * other.rotations, axis=-1, keepdims=True) < 0.0, -1.0, 1.0)
-        rotations = (1.0 - amount) * self.rotations + amount * sign * other.rotations
-        return Body(self.positions + amount * (other.positions - self.positions), rotation.normalize(rotations))
+        rotations = rotation.normalize((1.0 - amount) * self.rotations + amount * sign * other.rotations)
+        positions = self.positions + amount * (other.positions - self.positions)
+        if self.fingers is None or other.fingers is None or self.fingertips is None or other.fingertips is None:
+            return Body(positions, rotations, other.fingers, other.fingertips)
+        fingers = self.fingers + amount * (other.fingers - self.fingers)
+        return Body(positions, rotations, fingers, self.fingertips + amount * (other.fingertips - self.fingertips))
 
 
 @dataclass(slots=True)
@@ -77,6 +88,24 @@ def body_from_local(offsets: Array, rotations: Array, root: Array, turn: Array) 
     for bone, parent in enumerate(PARENTS[1:], start=1):
         positions[bone] += positions[parent]
     return Body(positions, globals_)
+
+
+def with_hands(body: Body, offsets: Array, rotations: Array) -> Body:
+    """Return ``body`` with fingers.
+
+    Args:
+        body: whose hands they are.
+        offsets: (30, 3) local positions of the finger bones, metres.
+        rotations: (30, 4) their local unit quaternions.
+    """
+    places, turns = np.empty((10, 4, 3)), body.rotations[_HANDS]  # knuckle, joint, joint, tip of each digit
+    places[:, 0] = body.positions[_HANDS] + rotation.rotate(turns, offsets[::3])
+    for segment in range(3):
+        turns = rotation.multiply(turns, rotations[segment::3])
+        # A fingertip is as far on as the joint before it, nearly.
+        reach = 0.9 * offsets[2::3] if segment == 2 else offsets[segment + 1 :: 3]
+        places[:, segment + 1] = places[:, segment] + rotation.rotate(turns, reach)
+    return Body(body.positions, body.rotations, places[:, :3].reshape(30, 3), places[:, 3])
 
 
 class VmcReceiver:
@@ -117,6 +146,9 @@ class VmcReceiver:
     def _begin_anew(self) -> None:
         self._offsets = np.zeros((len(BONES), 3))
         self._rotations = np.tile(rotation.IDENTITY.astype(np.float64), (len(BONES), 1))
+        self._finger_offsets = np.zeros((len(FINGERS), 3))
+        self._finger_rotations = np.tile(rotation.IDENTITY.astype(np.float64), (len(FINGERS), 1))
+        self._has_fingers = False
         self._root = np.zeros(3)
         self._turn = rotation.IDENTITY.astype(np.float64)
         self._changed = False
@@ -177,6 +209,10 @@ class VmcReceiver:
             elif name in INDEX:
                 self._offsets[INDEX[name]], self._rotations[INDEX[name]] = position, turn
                 self._changed = True
+            elif name in _FINGER_INDEX:
+                finger = _FINGER_INDEX[name]
+                self._finger_offsets[finger], self._finger_rotations[finger] = position, turn
+                self._has_fingers = True
         elif address == "/dancerev/bpm" and _are_numbers(arguments, 1):
             self.music.bpm = float(arguments[0])
         elif address == "/dancerev/phase" and _are_numbers(arguments, 1):
@@ -188,6 +224,8 @@ class VmcReceiver:
             self.body = None
         self._before = self.body
         self.body = body_from_local(self._offsets, self._rotations, self._root, self._turn)
+        if self._has_fingers:
+            self.body = with_hands(self.body, self._finger_offsets, self._finger_rotations)
         self._arrivals.append(self._clock())
         self._changed = False
 

@@ -15,6 +15,7 @@ from dancerev.clients.preview.vmc_receiver import Body, VmcReceiver
 from dancerev.clients.vmc import VmcSender
 from dancerev.model import rotation
 from dancerev.model.features import BeatState
+from dancerev.model.hands_and_face import FINGER_OFFSETS, FINGERS, finger_parent
 from dancerev.model.pose import Pose, rest_pose
 from dancerev.model.skeleton import BONES, INDEX, forward_kinematics
 
@@ -214,3 +215,26 @@ def test_the_beat_goes_on_between_messages(receiver, clock):
 def test_a_port_that_is_taken_is_an_error(receiver):
     with pytest.raises(OSError, match="in use"):
         VmcReceiver(receiver.port)
+
+
+def test_fingers_are_where_the_sender_has_them(receiver):
+    """Against forward kinematics, bone by bone, of the pose that was sent."""
+    rng = np.random.default_rng(3)
+    fingers = rotation.normalize(rng.normal(size=(30, 4))).astype(np.float32)
+    rotations = rotation.normalize(rng.normal(size=(22, 4))).astype(np.float32)
+    pose = Pose(0.0, rotations, np.array([0.1, 1.0, 0.2], dtype=np.float32), np.ones(2, dtype=np.float32), 0, fingers)
+    with VmcSender("127.0.0.1", receiver.port) as sender:
+        sender.send(pose)
+    receiver.poll()
+    positions, turns = forward_kinematics(pose.rotations, pose.root)
+    places, turned = {}, {}
+    for finger, name in enumerate(FINGERS):
+        parent = finger_parent(finger)
+        hand = parent in INDEX
+        above = turns[INDEX[parent]] if hand else turned[parent]
+        start = positions[INDEX[parent]] if hand else places[parent]
+        places[name] = start + rotation.rotate(above, FINGER_OFFSETS[finger])
+        turned[name] = rotation.multiply(above, fingers[finger])
+    np.testing.assert_allclose(receiver.body.fingers, [places[name] * [-1, 1, 1] for name in FINGERS], atol=1e-5)
+    tips = np.linalg.norm(receiver.body.fingertips - receiver.body.fingers[2::3], axis=1)
+    np.testing.assert_allclose(tips, 0.9 * np.linalg.norm(FINGER_OFFSETS[2::3], axis=1), atol=1e-6)
