@@ -4,15 +4,11 @@ A receiver that is sent the dancer's rotations alone shows them on legs of anoth
 :class:`AvatarRig` fits a pose to the joints of one avatar, whatever its size: planted feet stand on the floor and do
 not move, bones that the avatar lacks are folded into those that it has, and arms stay outside a wide body.
 
-:func:`read_vrm` reads the joints of a VRM 0 or VRM 1 file. Only the JSON chunk of the glTF 2.0 container and a few
-vertex arrays are needed. The glTF packages for Python would bring a tree of dependencies for that, or hide the VRM
-extension, so the container is read here (glTF 2.0 specification, sections 3.6 and 4.4).
+:func:`read_vrm` reads the joints of a VRM 0 or VRM 1 file, and how wide its body is.
 """
 
 from __future__ import annotations
 
-import json
-import struct
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +19,7 @@ import numpy.typing as npt
 
 from dancerev.errors import InputError
 from dancerev.model import rotation
+from dancerev.model.dance_file import Dance
 from dancerev.model.hands_and_face import FINGER_OFFSETS, FINGERS, finger_parent, vrm_bone
 from dancerev.model.pose import Pose
 from dancerev.model.skeleton import (
@@ -35,6 +32,8 @@ from dancerev.model.skeleton import (
     TOE_HEIGHT,
     forward_kinematics,
 )
+
+from .gltf import DAMAGE, read_accessor, read_glb
 
 Array = npt.NDArray[Any]
 
@@ -125,6 +124,15 @@ class AvatarRig:
         if self.torso[0] > 0.0:
             self._raise_arms(local, root)
         return replace(pose, rotations=local.astype(np.float32), root=root.astype(np.float32))
+
+    def fit_dance(self, dance: Dance) -> Dance:
+        """The dance for this avatar, frame by frame."""
+        poses = [
+            self.fit(Pose(i / dance.fps, dance.rotations[i], dance.root[i], dance.contacts[i].astype(np.float32)))
+            for i in range(len(dance))
+        ]
+        rotations, root = np.array([p.rotations for p in poses]), np.array([p.root for p in poses])
+        return replace(dance, rotations=rotations, root=root, offsets=self.offsets)
 
     def positions(self, fitted: Pose) -> Array:
         """(22, 3) world positions of the joints of what :meth:`fit` returned; a missing bone is where its parent is."""
@@ -271,9 +279,6 @@ def _check(joints: Mapping[str, Array]) -> None:
 
 # --- Reading a file --------------------------------------------------------------------------------------------
 
-_COMPONENTS = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
-_WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
-
 
 def read_vrm(path: Path) -> AvatarRig:
     """The rig of the avatar in a ``.vrm`` file, version 0 or 1.
@@ -282,7 +287,7 @@ def read_vrm(path: Path) -> AvatarRig:
         InputError: it cannot be read, is not a VRM, or its rest pose is not a humanoid's.
     """
     try:
-        document, binary = _read_container(path.read_bytes())
+        document, binary = read_glb(path)
         version, nodes = _humanoid(document)
         world = _world_matrices(document)
         _check_bones(nodes)
@@ -295,22 +300,8 @@ def read_vrm(path: Path) -> AvatarRig:
         raise InputError(f"{path}: {error.strerror or error}") from None
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, struct.error, RecursionError):
+    except DAMAGE:
         raise InputError(f"{path}: damaged, or not a VRM file") from None
-
-
-def _read_container(data: bytes) -> tuple[dict[str, Any], bytes]:
-    """The JSON document and the binary chunk of a ``.glb`` container."""
-    magic, version, _ = struct.unpack_from("<4sII", data)
-    if magic != b"glTF" or version != 2:
-        raise InputError("not a VRM file (a binary glTF 2.0)")
-    chunks: dict[bytes, bytes] = {}
-    at = 12
-    while at + 8 <= len(data):
-        size, kind = struct.unpack_from("<I4s", data, at)
-        chunks.setdefault(kind, data[at + 8 : at + 8 + size])
-        at += 8 + size
-    return json.loads(chunks[b"JSON"]), chunks.get(b"BIN\0", b"")
 
 
 def _humanoid(document: dict[str, Any]) -> tuple[int, dict[str, int]]:
@@ -365,9 +356,9 @@ def _torso(document: dict[str, Any], binary: bytes, world: list[Array], nodes: d
             if skin is None or "JOINTS_0" not in attributes or "extensions" in primitive:
                 continue  # rigid parts belong to no bone; compressed meshes are not read
             joints = document["skins"][skin]["joints"]
-            points = _accessor(document, binary, attributes["POSITION"])
-            weights = _accessor(document, binary, attributes["WEIGHTS_0"])
-            bones = np.array(joints)[_accessor(document, binary, attributes["JOINTS_0"]).astype(np.intp)]
+            points = read_accessor(document, binary, attributes["POSITION"])
+            weights = read_accessor(document, binary, attributes["WEIGHTS_0"])
+            bones = np.array(joints)[read_accessor(document, binary, attributes["JOINTS_0"]).astype(np.intp)]
             heaviest = bones[np.arange(len(bones)), weights.argmax(axis=1)]
             inside = points[np.isin(heaviest, list(trunk))] - centre
             if len(inside):
@@ -375,14 +366,3 @@ def _torso(document: dict[str, Any], binary: bytes, world: list[Array], nodes: d
                 widths.append(float(np.percentile(np.abs(inside[:, 0]), 95)))
                 depths.append(float(np.percentile(np.abs(inside[:, 2]), 95)))
     return max(widths), max(depths)
-
-
-def _accessor(document: dict[str, Any], binary: bytes, index: int) -> Array:
-    """(count, width) numbers of an accessor without sparse parts."""
-    accessor = document["accessors"][index]
-    view = document["bufferViews"][accessor["bufferView"]]
-    kind, width, count = np.dtype(_COMPONENTS[accessor["componentType"]]), _WIDTHS[accessor["type"]], accessor["count"]
-    start = view.get("byteOffset", 0) + accessor.get("byteOffset", 0)
-    stride = view.get("byteStride", kind.itemsize * width)
-    numbers = np.ndarray((count, width), kind, binary, start, (stride, kind.itemsize))
-    return numbers.astype(np.float64)

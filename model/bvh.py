@@ -213,7 +213,7 @@ def _number(word: str) -> float:
     return number
 
 
-def write_bvh(path: Path | str, rotations: Array, root: Array, fps: float) -> None:
+def write_bvh(path: Path | str, rotations: Array, root: Array, fps: float, offsets: Array = REST_OFFSETS) -> None:
     """Write a motion of our skeleton as BVH: centimetres, ZXY Euler angles in degrees.
 
     Args:
@@ -221,21 +221,22 @@ def write_bvh(path: Path | str, rotations: Array, root: Array, fps: float) -> No
         rotations: (T, 22, 4) local unit quaternions xyzw; a memory map is read block by block.
         root: (T, 3) world position of the hips, metres.
         fps: frames per second.
+        offsets: (22, 3) metres, each joint relative to its parent's in the T-pose.
     """
     with Path(path).open("w", encoding="utf-8", newline="\n") as file:
-        file.write(bvh_header(len(root), fps))
+        file.write(bvh_header(len(root), fps, offsets))
         for first in range(0, len(root), _BLOCK):
             part = slice(first, first + _BLOCK)
             file.write(bvh_rows(rotations[part], root[part]))
 
 
-def bvh_header(frames: int, fps: float) -> str:
+def bvh_header(frames: int, fps: float, offsets: Array = REST_OFFSETS) -> str:
     """Return all of a BVH file of our skeleton that stands before its rows. Its length is the same for any count."""
     lines = ["HIERARCHY"]
 
     def joint(bone: int, indent: str) -> None:
         children = [child for child, parent in enumerate(PARENTS) if parent == bone]
-        offset = " ".join(f"{100.0 * value:.4f}" for value in (REST_OFFSETS[bone] if bone else np.zeros(3)))
+        offset = " ".join(f"{100.0 * value:.4f}" for value in (offsets[bone] if bone else np.zeros(3)))
         lines.append(f"{indent}{'JOINT' if bone else 'ROOT'} {BONES[bone]}")
         lines.append(f"{indent}{{")
         lines.append(f"{indent}\tOFFSET {offset}")

@@ -13,6 +13,7 @@ beats          (N,)               seconds of the audio at which beats were annou
 bpm            ()                 median tempo, 0 where there was none
 marks          (M,)               seconds of the performer's markers; only where there are any
 mark_texts     (M,)               what they say
+offsets        (22, 3)            rest offsets of an avatar that the dance was fitted to; only where it was
 ============== ================== =====================================================================
 """
 
@@ -30,7 +31,7 @@ import numpy.typing as npt
 
 from dancerev.errors import InputError
 
-from .skeleton import BONES, forward_kinematics
+from .skeleton import BONES, REST_OFFSETS, forward_kinematics
 
 Array = npt.NDArray[Any]
 
@@ -50,6 +51,7 @@ class Dance:
         beats: (N,) seconds of the audio.
         bpm: median tempo, 0 where there was no beat.
         marks: (seconds, text) of the performer's markers.
+        offsets: (22, 3) float32 metres, rest offsets of the body that dances; see ``skeleton.REST_OFFSETS``.
     """
 
     fps: float
@@ -59,6 +61,7 @@ class Dance:
     beats: Array = field(default_factory=lambda: np.zeros(0))
     bpm: float = 0.0
     marks: tuple[tuple[float, str], ...] = ()
+    offsets: Array = field(default_factory=lambda: REST_OFFSETS)
 
     def __len__(self) -> int:
         """Return the number of frames."""
@@ -67,7 +70,7 @@ class Dance:
     @property
     def positions(self) -> npt.NDArray[np.float32]:
         """(T, 22, 3) world positions of the joints, metres."""
-        return forward_kinematics(np.asarray(self.rotations), np.asarray(self.root))[0]
+        return forward_kinematics(np.asarray(self.rotations), np.asarray(self.root), self.offsets)[0]
 
 
 def write_dance(path: Path, dance: Dance) -> None:
@@ -88,6 +91,8 @@ def write_dance(path: Path, dance: Dance) -> None:
     if dance.marks:
         arrays["marks"] = np.array([time for time, _ in dance.marks])
         arrays["mark_texts"] = np.array([text for _, text in dance.marks])
+    if not np.array_equal(dance.offsets, REST_OFFSETS):
+        arrays["offsets"] = np.asarray(dance.offsets, dtype=np.float32)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, allowZip64=True, compresslevel=1) as archive:
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
@@ -99,7 +104,8 @@ def write_dance(path: Path, dance: Dance) -> None:
             _write_header(member, (len(dance), len(BONES), 3), np.dtype(np.float32))
             for first in range(0, len(dance), _BLOCK):
                 part = slice(first, first + _BLOCK)
-                member.write(forward_kinematics(dance.rotations[part], dance.root[part])[0].astype("<f4").tobytes())
+                places, _ = forward_kinematics(dance.rotations[part], dance.root[part], dance.offsets)
+                member.write(places.astype("<f4").tobytes())
 
 
 def _write_header(member: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
@@ -178,6 +184,10 @@ def read_dance(path: Path) -> Dance:
     lengths = np.linalg.norm(rotations, axis=-1, keepdims=True)
     if lengths.min() < 1e-6:
         raise InputError(f"{path}: a rotation has no direction")
+    offsets = arrays.get("offsets", REST_OFFSETS)
+    check_frames(path, "offsets", offsets, (3,))
+    if len(offsets) != len(BONES):
+        raise InputError(f"{path}: offsets are not of {len(BONES)} joints")
     beats = arrays.get("beats", np.zeros(0)).reshape(-1)
     marks = zip(arrays.get("marks", np.zeros(0)).tolist(), arrays.get("mark_texts", np.zeros(0)).tolist(), strict=False)
     return Dance(
@@ -188,4 +198,5 @@ def read_dance(path: Path) -> Dance:
         beats[np.isfinite(beats)] if beats.dtype.kind in "iuf" else np.zeros(0),
         float(arrays["bpm"]) if "bpm" in arrays and arrays["bpm"].shape == () else 0.0,
         tuple((float(time), str(text)) for time, text in marks),
+        offsets.astype(np.float32),
     )

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
+from dancerev.clients.avatar import read_vrm
 from dancerev.clients.recorders.film import write_film
 from dancerev.clients.recorders.formats import FILM, READERS, WRITERS, check_output, write_whole
 from dancerev.command_line import ArgumentParser, command
@@ -46,7 +48,7 @@ def read(path: Path, fps: float | None = None) -> Dance:
     if suffix not in READERS:
         raise InputError(f"{path}: a dance is read from {', '.join([*READERS, '.bvh'])}")
     dance = READERS[suffix](path)
-    return dance if fps is None else Dance(fps, dance.rotations, dance.root, dance.contacts, dance.beats, dance.bpm)
+    return dance if fps is None else replace(dance, fps=fps)
 
 
 def _from_bvh(path: Path, bvh: Bvh, fps: float | None) -> Dance:
@@ -104,6 +106,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("dance", type=Path, metavar="IN", help="a dance: .npz, .bvh, .vrma, .vmd, .journal")
     parser.add_argument("out", type=Path, metavar="OUT.{npz,bvh,vrma,vmd,mp4}", help="where it goes")
     parser.add_argument("--format", choices=("openpose",), help="OUT is a folder, for OpenPose's JSON")
+    parser.add_argument("--avatar", type=Path, metavar="FILE.vrm", help="fit the dance to this avatar's proportions")
     parser.add_argument("--fps", type=_frames_per_second, metavar="N", help="true rate of IN, where its own is wrong")
     arguments = parser.parse_args(argv)
     if arguments.format:
@@ -113,6 +116,8 @@ def main(argv: list[str] | None = None) -> int:
     else:
         check_output(arguments.out)
     dance = read(arguments.dance, arguments.fps)
+    if arguments.avatar is not None:
+        dance = read_vrm(arguments.avatar).fit_dance(dance)
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         write(dance, arguments.out, arguments.format == "openpose", progress)

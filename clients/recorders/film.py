@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dancerev.model.dance_file import Dance
-from dancerev.model.skeleton import BONES, forward_kinematics
+from dancerev.model.skeleton import BONES, REST_OFFSETS, forward_kinematics
 
 from ..vmc import to_unity
 
@@ -122,14 +122,16 @@ class Painter:
         self._surface = pygame.Surface(SIZE)
         self._camera = Camera(distance=4.2)
 
-    def paint(self, rotations: Array, root: Array) -> npt.NDArray[np.uint8]:
+    def paint(self, rotations: Array, root: Array, offsets: Array = REST_OFFSETS) -> npt.NDArray[np.uint8]:
         """Return the picture (height, width, 3) of local quaternions (22, 4) and the hips' place (3,)."""
         import pygame
 
         from ..preview.render import draw
         from ..preview.vmc_receiver import Body
 
-        positions, turned = forward_kinematics(np.asarray(rotations, np.float64), np.asarray(root, np.float64))
+        positions, turned = forward_kinematics(
+            np.asarray(rotations, np.float64), np.asarray(root, np.float64), np.asarray(offsets, np.float64)
+        )
         turned, positions = to_unity(turned, positions)
         self._camera.follow(positions[0], self._seconds)
         draw(self._surface, Body(positions, turned), self._camera)
@@ -154,7 +156,7 @@ def write_film(
     painter = Painter(dance.fps)
     with Film(path, dance.fps, SIZE, sound) as film:
         for index in range(len(dance)):
-            film.add(painter.paint(dance.rotations[index], dance.root[index]))
+            film.add(painter.paint(dance.rotations[index], dance.root[index], dance.offsets))
             if progress:
                 progress(index + 1)
 

@@ -20,7 +20,7 @@ Reader = Callable[[Path], Dance]
 
 
 def _write_bvh(path: Path, dance: Dance) -> None:
-    write_bvh(path, dance.rotations, dance.root, dance.fps)
+    write_bvh(path, dance.rotations, dance.root, dance.fps, dance.offsets)
 
 
 WRITERS: dict[str, Writer] = {".npz": write_dance, ".bvh": _write_bvh, ".vrma": write_vrma, ".vmd": write_vmd}

@@ -6,8 +6,6 @@ Our T-pose faces +Z in a right-handed space with Y up, in metres, as glTF's does
 
 from __future__ import annotations
 
-import json
-import struct
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +17,11 @@ from dancerev.model import rotation
 from dancerev.model.dance_file import Dance
 from dancerev.model.skeleton import BONES, PARENTS, REST_OFFSETS
 
+from ..gltf import DAMAGE, read_accessor, read_glb
+
 Array = npt.NDArray[Any]
 
 EXTENSION = "VRMC_vrm_animation"
-_COMPONENTS = {"SCALAR": 1, "VEC3": 3, "VEC4": 4}
-_LARGEST = 2**31  # bytes of a file
 
 
 def bone_name(bone: str) -> str:
@@ -55,7 +53,7 @@ def write_vrma(path: Path, dance: Dance) -> None:
     file.nodes = [
         gltf.Node(
             name=bone,
-            translation=REST_OFFSETS[index].tolist(),
+            translation=dance.offsets[index].tolist(),
             children=[child for child, parent in enumerate(PARENTS) if parent == index],
         )
         for index, bone in enumerate(BONES)
@@ -89,26 +87,10 @@ def read_vrma(path: Path) -> Dance:
         InputError: it is not a VRM animation with a humanoid.
     """
     try:
-        content, blob = _read_glb(path)
+        content, blob = read_glb(path)
         return _dance(content, blob)
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, struct.error, RecursionError) as error:
+    except DAMAGE as error:
         raise InputError(f"{path}: not a VRM animation that can be read ({error})") from None
-
-
-def _read_glb(path: Path) -> tuple[dict[str, Any], bytes]:
-    """The JSON chunk and the binary chunk."""
-    if path.stat().st_size > _LARGEST:
-        raise ValueError("larger than 2 GiB")
-    data = path.read_bytes()
-    magic, version, _ = struct.unpack_from("<4sII", data)
-    if magic != b"glTF" or version != 2:
-        raise ValueError("not a glTF 2.0 binary")
-    chunks, at = {}, 12
-    while at + 8 <= len(data):
-        size, kind = struct.unpack_from("<I4s", data, at)
-        chunks[kind] = data[at + 8 : at + 8 + size]
-        at += 8 + size
-    return json.loads(chunks[b"JSON"]), chunks.get(b"BIN\0", b"")
 
 
 def _dance(content: dict[str, Any], blob: bytes) -> Dance:
@@ -145,24 +127,12 @@ def _dance(content: dict[str, Any], blob: bytes) -> Dance:
 
 def _track(content: dict[str, Any], blob: bytes, sampler: dict[str, Any]) -> tuple[Array, Array]:
     """Times (N,) and values (N, k) of an animation sampler; of cubic splines, the values without the tangents."""
-    times, values = (_accessor(content, blob, sampler[end]) for end in ("input", "output"))
+    times, values = (read_accessor(content, blob, sampler[end]) for end in ("input", "output"))
     if sampler.get("interpolation") == "CUBICSPLINE":
         values = values[1::3]
     if not len(times) or len(times) != len(values) or not np.isfinite(times).all() or (np.diff(times[:, 0]) < 0).any():
         raise ValueError("a track's times are not as many as its values, or do not rise")
     return times[:, 0], values
-
-
-def _accessor(content: dict[str, Any], blob: bytes, index: int) -> Array:
-    accessor = content["accessors"][index]
-    view = content["bufferViews"][accessor["bufferView"]]
-    width, count = _COMPONENTS[accessor["type"]], accessor["count"]
-    if accessor["componentType"] != 5126:
-        raise ValueError("values that are no 32-bit floats")
-    at, stride = view.get("byteOffset", 0) + accessor.get("byteOffset", 0), view.get("byteStride", 4 * width)
-    if stride != 4 * width or at < 0 or count < 0 or at + 4 * width * count > len(blob):
-        raise ValueError("values beyond the end of the file")
-    return np.frombuffer(blob, "<f4", width * count, at).reshape(count, width).astype(np.float64)
 
 
 def _sample(times: Array, values: Array, grid: Array) -> Array:

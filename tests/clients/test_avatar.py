@@ -118,7 +118,7 @@ def test_raised_arms_of_a_wide_body_are_left_alone():
     [
         (b"", "damaged"),
         (b"glTF", "damaged"),
-        (b"PK\3\4" + b"\0" * 60, "not a VRM file"),
+        (b"PK\3\4" + b"\0" * 60, "damaged, or not a VRM file"),
         (struct.pack("<4sIIII", b"glTF", 2, 24, 4, 0x4E4F534A) + b"[1] ", "damaged"),
         (struct.pack("<4sIIII", b"glTF", 2, 24, 4, 0x4E4F534A) + b"{}  ", "no VRM extension"),
     ],

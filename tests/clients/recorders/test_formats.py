@@ -9,12 +9,15 @@ from dances import dance as synthetic
 from gltflib import GLTF
 from mmd_bone_tools.vmd import load_vmd
 from mmd_model import pose as posed_model
+from vrm_file import write_vrm
 
+from dancerev.clients.avatar import read_vrm
 from dancerev.clients.recorders.film import Film, write_film
 from dancerev.clients.recorders.formats import READERS, SUFFIXES, save
 from dancerev.errors import InputError
+from dancerev.model.bvh import read_bvh
 from dancerev.model.dance_file import Dance
-from dancerev.model.skeleton import BONES, INDEX, PARENTS
+from dancerev.model.skeleton import BONES, INDEX, PARENTS, forward_kinematics
 from dancerev.realtime.convert import main, read
 
 SECONDS = 3.0
@@ -214,3 +217,21 @@ def test_arrays_that_unpack_to_more_than_a_day_are_refused(tmp_path, monkeypatch
     np.savez_compressed(tmp_path / "bomb.npz", rotations=np.zeros(10_000))
     with pytest.raises(InputError, match="unpacks to"):
         READERS[".npz"](tmp_path / "bomb.npz")
+
+
+def test_a_dance_is_converted_for_an_avatar(dance, tmp_path):
+    """Other programs' forward kinematics over the file's own offsets lead to the joints of the fitted dance."""
+    write_vrm(tmp_path / "a.vrm", 1, 1.1, seed=3)
+    rig = read_vrm(tmp_path / "a.vrm")
+    save(dance, tmp_path / "dance.npz")
+    for suffix in (".npz", ".bvh", ".vrma"):
+        out = tmp_path / f"fitted{suffix}"
+        assert main([str(tmp_path / "dance.npz"), str(out), "--avatar", str(tmp_path / "a.vrm")]) == 0
+    fitted = rig.fit_dance(dance)
+    np.testing.assert_allclose(read(tmp_path / "fitted.npz").positions, fitted.positions, atol=1e-5)
+    bvh = read_bvh(tmp_path / "fitted.bvh")
+    order = [bvh.names.index(bone) for bone in BONES]
+    places = forward_kinematics(bvh.rotations[:, order], bvh.positions / 100.0, bvh.offsets[order] / 100.0)[0]
+    assert distance(places, fitted.positions) < 1e-3
+    nodes = GLTF.load_glb(str(tmp_path / "fitted.vrma")).model.nodes
+    np.testing.assert_allclose([node.translation for node in nodes][1:], rig.offsets[1:], atol=1e-6)
