@@ -42,9 +42,16 @@ _COLUMNS = (
     ("freezing", "frozen", 3),
     ("foot_skating", "skating", 3),
     ("pfc", "PFC", 2),
+    ("contact_slip", "slip", 3),
+    ("levitation", "floats", 3),
+    ("away", "away", 2),
+    ("longest_away", "away s", 1),
     ("stage_radius", "stage m", 2),
     ("floor_penetration", "floor m", 3),
     ("repetition", "repeats", 2),
+    ("repeats_8", "at 8", 2),
+    ("repeats_16", "at 16", 2),
+    ("repeats_32", "at 32", 2),
     ("loop", "loop s", 1),
 )
 _COMPARISON = (("fid_k", "FID_k"), ("fid_g", "FID_g"), ("div_k", "Div_k"), ("div_g", "Div_g"))
@@ -63,6 +70,7 @@ class Dance:
         silences: (S, 2) start and stop in seconds, where they are known.
         bpm: true tempo of the music, where it is known.
         style: that the dancer was asked for, where the name says it.
+        contacts: (T, 2) left and right foot planted, where it is known.
     """
 
     name: str
@@ -72,6 +80,7 @@ class Dance:
     silences: Array | None = None
     bpm: float | None = None
     style: str | None = None
+    contacts: Array | None = None
 
 
 def read_dance(path: Path, music: Path | None = None) -> Dance:
@@ -101,10 +110,18 @@ def read_dance(path: Path, music: Path | None = None) -> Dance:
         frame_rate(path, arrays["fps"]),
         arrays.get("beats"),
         style=next((part for part in rest if not re.fullmatch(r"seed\d+", part)), None),
+        contacts=_contacts(arrays),
     )
     if music is None:
         return dance
     return replace(dance, **_read_music(music / f"{song}.beats.json" if music.is_dir() else music))
+
+
+def _contacts(arrays: dict[str, Array]) -> Array | None:
+    """``contacts`` (T, 2) of a dance or of takes, if they are there and of the right shape."""
+    contacts = arrays.get("contacts")
+    frames = len(arrays["positions" if "positions" in arrays else "root"])
+    return contacts if contacts is not None and contacts.shape == (frames, 2) else None
 
 
 def _read_music(path: Path) -> dict[str, Any]:
@@ -146,11 +163,15 @@ def read_real(path: Path) -> list[Dance]:
     ):
         raise InputError(f"{path}: rotations, root, lengths and take do not belong together")
     positions, _ = forward_kinematics(arrays["rotations"], arrays["root"])
+    contacts, styles = _contacts(arrays), arrays.get("styles")
     ends = np.cumsum(lengths)
-    return [
-        Dance(str(take), positions[end - length : end], fps)
-        for take, length, end in zip(arrays["take"], lengths, ends, strict=True)
-    ]
+    takes = []
+    for i, (take, length, end) in enumerate(zip(arrays["take"], lengths, ends, strict=True)):
+        rows = slice(end - length, end)
+        style = None if styles is None else str(styles[arrays["style"][i]])
+        planted = None if contacts is None else contacts[rows]
+        takes.append(Dance(str(take), positions[rows], fps, style=style, contacts=planted))
+    return takes
 
 
 def evaluate(dances: list[Dance], real: list[Dance], rate: float | None = None) -> dict[str, Any]:
@@ -179,7 +200,7 @@ def evaluate(dances: list[Dance], real: list[Dance], rate: float | None = None) 
     }
     if real:
         rate = rate or min(dance.fps for dance in [*dances, *real])
-        same = [Dance(d.name, resample(d.positions, d.fps, rate), rate) for d in real]
+        same = [replace(d, positions=resample(d.positions, d.fps, rate), fps=rate, contacts=None) for d in real]
         report["real"] = _mean([_evaluate(dance) for dance in same])
         made = [(resample(part, dance.fps, rate), rate) for dance in dances for part in _danced(dance)]
         report["comparison"] = compare_dances(made, [(d.positions, rate) for d in same])
@@ -197,14 +218,20 @@ def _danced(dance: Dance) -> list[Array]:
 
 
 def evaluate_groups(groups: dict[str, list[Dance]], real: list[Dance]) -> dict[str, dict[str, Any]]:
-    """Name → :func:`evaluate` of each group, all of them compared with real dance at one frame rate."""
+    """Name → :func:`evaluate` of each group, all of them compared with real dance at one frame rate.
+
+    A group with the name of a style is compared with real dance of that style alone.
+    """
     rate = min(dance.fps for dances in [*groups.values(), real] for dance in dances)
-    return {name: evaluate(dances, real, rate) for name, dances in groups.items()}
+    return {
+        name: evaluate(dances, [dance for dance in real if dance.style == name] or real, rate)
+        for name, dances in groups.items()
+    }
 
 
 def _evaluate(dance: Dance) -> dict[str, float]:
     loop = shortest_loop(dance.positions, dance.fps)
-    results = evaluate_dance(dance.positions, dance.fps, dance.beats, dance.silences)
+    results = evaluate_dance(dance.positions, dance.fps, dance.beats, dance.silences, dance.contacts)
     return results | {"loop": math.nan if loop is None else loop}
 
 
@@ -259,11 +286,13 @@ def print_groups(groups: dict[str, dict[str, Any]], console: Console) -> None:
     """Prints the tables of :func:`evaluate_groups`: a row for each group, and one for real dance."""
     rows = {name: report["mean"] | report.get("comparison", {}) for name, report in groups.items()}
     columns: tuple[tuple[str, str, int], ...] = _COLUMNS
-    compared = next(iter(groups.values()))
-    if "real" in compared:
-        columns = (*_COLUMNS, *((name, heading, 2) for name, heading in _COMPARISON))
-        spread = {name: compared["comparison"][f"{name}_real"] for name, _ in _COMPARISON[2:]}
-        rows["real dance"] = compared["real"] | spread
+    seen: list[dict[str, float]] = []
+    for name, report in groups.items():
+        if "real" in report and report["real"] not in seen:
+            seen.append(report["real"])
+            columns = (*_COLUMNS, *((key, heading, 2) for key, heading in _COMPARISON))
+            spread = {key: report["comparison"][f"{key}_real"] for key, _ in _COMPARISON[2:]}
+            rows[f"real dance, {name}" if len(groups) > 1 else "real dance"] = report["real"] | spread
     console.print(_table("group", rows, columns))
     _print_alignment(groups, console)
 

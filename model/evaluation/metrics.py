@@ -15,11 +15,13 @@ import numpy.typing as npt
 from ..kinematic_beats import (
     beat_alignment,
     chance_alignment,
+    dance_levels,
     joint_speed,
     kinematic_beats,
     motion_to_music_alignment,
+    smooth,
 )
-from ..skeleton import FEET, INDEX
+from ..skeleton import ANKLE_HEIGHT, FEET, INDEX, TOE_HEIGHT
 
 Array = npt.NDArray[Any]
 
@@ -91,6 +93,50 @@ def physical_foot_contact(positions: Array, fps: float) -> float:
     return float(1e4 * np.mean(left * right * push / push.max()))
 
 
+def turned_away(positions: Array, fps: float) -> tuple[float, float]:
+    """How long the dancer turns its back to the audience, which is towards +Z.
+
+    Returns:
+        share of the frames in which the shoulders are turned more than 110° from the audience, and the seconds of the
+        longest such stretch.
+    """
+    across = positions[:, INDEX["LeftUpperArm"]] - positions[:, INDEX["RightUpperArm"]]
+    away = np.abs(np.arctan2(-across[:, 2], across[:, 0])) > np.deg2rad(110.0)
+    return float(away.mean()), _longest(away) / fps
+
+
+def levitation(positions: Array, fps: float) -> float:
+    """Share of the frames in which the body hangs in the air.
+
+    At 30 fps: both soles are more than 3 cm above the floor, while over a tenth of a second the hips do not accelerate
+    downwards by at least half of what a body in flight does.
+    """
+    positions = resample(positions, fps, 30.0)
+    if len(positions) < 5:
+        return 0.0
+    fall = np.diff(smooth(positions[:, 0, 1], 1.0), n=2) * 30.0**2
+    soles = np.minimum(
+        positions[:, [foot[0] for foot in FEET], 1] - ANKLE_HEIGHT,
+        positions[:, [foot[1] for foot in FEET], 1] - TOE_HEIGHT,
+    )
+    floats = (soles.min(axis=1)[1:-1] > 0.03) & (fall > -9.81 / 2.0)
+    return float(floats.mean())
+
+
+def contact_slip(positions: Array, contacts: Array, fps: float) -> float:
+    """Share of the frames flagged as contact, (T, 2) from 0.5, whose toe moves faster than 0.3 m/s; 0 without any."""
+    toes = positions[:, [foot[1] for foot in FEET]][..., [0, 2]]
+    speed = np.linalg.norm(np.diff(toes, axis=0), axis=-1) * fps
+    planted = (contacts[1:] >= 0.5) & (contacts[:-1] >= 0.5)
+    return float((speed[planted] > 0.3).mean()) if planted.any() else 0.0
+
+
+def _longest(mask: Array) -> int:
+    """Frames of the longest stretch in which ``mask`` (T,) holds."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(int), [0]])))
+    return int((edges[1::2] - edges[::2]).max(initial=0))
+
+
 def stage_radius(positions: Array) -> float:
     """Metres: farthest horizontal distance of the hips from the origin."""
     return float(np.linalg.norm(positions[:, 0][:, [0, 2]], axis=-1).max())
@@ -143,7 +189,11 @@ def _facing_frame(positions: Array) -> Array:
 
 
 def evaluate_dance(
-    positions: Array, fps: float, beats: Array | None = None, silences: Array | None = None
+    positions: Array,
+    fps: float,
+    beats: Array | None = None,
+    silences: Array | None = None,
+    contacts: Array | None = None,
 ) -> dict[str, float]:
     """Every metric of one dance on its own.
 
@@ -152,13 +202,16 @@ def evaluate_dance(
         fps: frames per second.
         beats: (N,) seconds, the music's true beats on the same clock; without them no beat metric.
         silences: (S, 2) start and stop in seconds of where no music plays; see :func:`music_plays`.
+        contacts: (T, 2) left and right foot planted, where it is known.
 
     Returns:
         name → value: with ``beats``, ``bas`` (music to motion), ``bas_chance``, ``bas_motion`` (motion to music), all
-        0 … 1 and NaN where no beat falls into the dance; always ``motion_beats`` per second; ``mean_speed`` (while
-        music plays) and ``max_speed`` of the joints, m/s; ``freezing``, ``foot_skating`` (shares), ``pfc``;
-        ``stage_radius`` and ``floor_penetration``, metres; ``repetition``, the highest :func:`self_similarity` at lags
-        from 2 to 30 s.
+        0 … 1 and NaN where no beat falls into the dance, and ``repeats_8``, ``repeats_16`` and ``repeats_32``, the
+        :func:`self_similarity` at as many dance beats (NaN where the dance is shorter than twice that); with
+        ``contacts``, ``contact_slip``; always ``motion_beats`` per second; ``mean_speed`` (while music plays) and
+        ``max_speed`` of the joints, m/s; ``freezing``, ``foot_skating`` (shares), ``pfc``; ``away``, ``longest_away``
+        (s) and ``levitation``; ``stage_radius`` and ``floor_penetration``, metres; ``repetition``, the highest
+        :func:`self_similarity` at lags from 2 to 30 s.
     """
     positions = np.asarray(positions, dtype=np.float64)
     if positions.ndim != 3 or len(positions) < 2:
@@ -174,7 +227,15 @@ def evaluate_dance(
         result["bas"] = beat_alignment(steps, inside)
         result["bas_chance"] = chance_alignment(steps, inside, seconds)
         result["bas_motion"] = motion_to_music_alignment(steps, inside)
+    if contacts is not None:
+        result["contact_slip"] = contact_slip(positions, np.asarray(contacts), fps)
     lags, similar = self_similarity(positions, fps)
+    if beats is not None and len(inside) > 1:
+        period = float(np.median(np.diff(dance_levels(inside)[0])))
+        for count in (8, 16, 32):
+            known = count * period <= lags[-1]
+            result[f"repeats_{count}"] = float(np.interp(count * period, lags, similar)) if known else float("nan")
+    away, longest_away = turned_away(positions, fps)
     result |= {
         "motion_beats": len(steps) / seconds,
         "mean_speed": float(dancing.mean()) if len(dancing) else float("nan"),
@@ -182,6 +243,9 @@ def evaluate_dance(
         "freezing": freezing(positions, fps, silences),
         "foot_skating": foot_skating(positions, fps),
         "pfc": physical_foot_contact(positions, fps),
+        "away": away,
+        "longest_away": longest_away,
+        "levitation": levitation(positions, fps),
         "stage_radius": stage_radius(positions),
         "floor_penetration": floor_penetration(positions),
         "repetition": float(similar[lags >= 2.0].max(initial=-1.0)),

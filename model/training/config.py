@@ -24,7 +24,7 @@ class LossWeights:
 
     position: float = 4.0
     velocity: float = 16.0
-    slide: float = 4.0
+    slide: float = 8.0
     ground: float = 4.0
     speed: float = 8.0
     pulse: float = 16.0
