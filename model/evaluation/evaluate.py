@@ -103,7 +103,7 @@ def read_dance(path: Path, music: Path | None = None) -> Dance:
     check_frames(path, "positions", arrays["positions"], (len(BONES), 3))
     if len(arrays["positions"]) < 2:
         raise InputError(f"{path}: the dance has fewer than two poses")
-    song, *rest = path.stem.split("__")
+    song, rest = _song_of(path.stem, music)
     dance = Dance(
         path.stem,
         arrays["positions"],
@@ -115,6 +115,20 @@ def read_dance(path: Path, music: Path | None = None) -> Dance:
     if music is None:
         return dance
     return replace(dance, **_read_music(music / f"{song}.beats.json" if music.is_dir() else music))
+
+
+def _song_of(name: str, music: Path | None) -> tuple[str, list[str]]:
+    """The song of ``SONG[__STYLE][__seedN]``, and the other parts.
+
+    A song's own name may have such parts: of a folder of music, the longest that is there counts.
+    """
+    parts = name.split("__")
+    if music is not None and music.is_dir():
+        for count in range(len(parts), 1, -1):
+            song = "__".join(parts[:count])
+            if (music / f"{song}.beats.json").is_file():
+                return song, parts[count:]
+    return parts[0], parts[1:]
 
 
 def _contacts(arrays: dict[str, Array]) -> Array | None:
