@@ -18,6 +18,7 @@ from dancerev.command_line import ArgumentParser, command, progress, whole_numbe
 from dancerev.errors import ModelError
 from dancerev.model.features import FEATURE_NAMES, FEATURE_VERSION
 from dancerev.model.network.checkpoint import load_checkpoint
+from dancerev.model.network.config import VIGOUR_INPUTS
 from dancerev.model.network.dance_network import Conditions, DanceNetwork, State
 from dancerev.model.pose import FRAME_RATE, POSE_SIZE
 from dancerev.model.skeleton import BONES
@@ -98,7 +99,10 @@ def export_step(network: DanceNetwork, path: Path, licence: str = "unspecified")
                     "frame_rate": FRAME_RATE,
                     "styles": config.styles,
                     "default_style": DEFAULT_STYLE if DEFAULT_STYLE in config.styles else config.styles[0],
-                    "vigour": [round(x, 4) for x in network.vigour_offset.tolist()],
+                    "vigour": {
+                        "inputs": VIGOUR_INPUTS,
+                        "reached": [[round(x, 4) for x in row] for row in network.vigour_reached.tolist()],
+                    },
                     "codes": config.codes,
                     "licence": licence,
                     "parameters": int(sum(p.numel() for p in network.parameters())),

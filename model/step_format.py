@@ -10,8 +10,8 @@ READABLE_VERSIONS = (3, FORMAT_VERSION)
 
 METADATA_KEY = "dancerev"
 """The ONNX metadata property that holds, as JSON: format_version, feature_version, features, bones, pose_size,
-frame_rate, styles, default_style, vigour, codes, licence, parameters. ``vigour`` is, for each style, what has to be
-added to the input of that name so that the dance is as large as asked for."""
+frame_rate, styles, default_style, vigour, codes, licence, parameters. ``vigour`` says how
+large the dance is: ``reached``, for each style log2 of its speed against real dance, at each of the ``inputs``."""
 
 CONTROLS = ("audience", "vigour", "phrase")
 """Inputs that a graph of version 4 has beyond those of version 3."""

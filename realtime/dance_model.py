@@ -71,7 +71,6 @@ class DanceModel:
         styles: names that the style may take, beside :data:`ANY_STYLE`.
         default_style: the one that is danced where none is asked for.
         controls: those of :data:`~dancerev.model.step_format.CONTROLS` that these weights know.
-        vigour: (styles,) what is added to the vigour asked for, log2, so that the dance is as large.
         codes: how many things it can choose from to dance next.
         provider: the ONNX Runtime provider that really runs.
         note: where a provider was asked for that does not run here, one line that says so; else None.
@@ -109,7 +108,11 @@ class DanceModel:
         self.styles: tuple[str, ...] = tuple(metadata["styles"])
         self.codes: int = metadata["codes"]
         self.default_style: str = metadata.get("default_style", ANY_STYLE)
-        self.vigour = np.array(metadata.get("vigour") or [0.0] * len(self.styles), dtype=np.float32)
+        vigour = metadata.get("vigour") or {"inputs": [-1.0, 1.0], "reached": [[-1.0, 1.0]] * len(self.styles)}
+        self._vigour_inputs = np.array(vigour["inputs"], dtype=np.float64)
+        self._vigour_reached = np.array(vigour["reached"], dtype=np.float64)
+        if not self._vigour_reached.any():  # never measured
+            self._vigour_reached[:] = self._vigour_inputs
         self.dancers = dancers
         self._turn = 0  # which of the two states is the present one
         self._bind(path, onnxruntime.OrtValue.ortvalue_from_numpy)
@@ -141,6 +144,12 @@ class DanceModel:
                 raise ModelError(f"style {part.strip()!r}: a weight is a number above 0")
             vector[self.styles.index(name)] += share
         return vector / max(float(vector.sum()), 1.0)
+
+    def vigour_input(self, style: npt.NDArray[np.float32], vigour: float) -> float:
+        """The input that makes a dance in ``style`` (styles,) as large as ``vigour``, log2 against real dance."""
+        total = float(style.sum())
+        curve = (style @ self._vigour_reached) / total if total > 0.0 else self._vigour_reached.mean(axis=0)
+        return float(np.interp(vigour, curve, self._vigour_inputs))
 
     def reset(self, stance: npt.NDArray[np.float32] | None = None) -> None:
         """Nothing heard, nothing danced, and the last pose is ``stance`` (dancers, POSE_SIZE); by default, at rest."""

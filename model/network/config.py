@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from ..styles import STYLES
 
+VIGOUR_INPUTS: tuple[float, ...] = (-2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5)
+"""Values of the input ``vigour`` at which the speed of free-running dances is measured."""
+
 
 @dataclass(frozen=True)
 class DanceConfig:

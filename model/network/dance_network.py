@@ -25,7 +25,7 @@ from ..features import BEAT, BEAT_FEATURES, FEATURE_SIZE, STEP_COS, STEP_SIN
 from ..pose import CONTACTS, POSE_SIZE, TRAVEL, TURN
 from .attention import MusicEncoder
 from .codebook import Codebook
-from .config import DanceConfig
+from .config import VIGOUR_INPUTS, DanceConfig
 
 CONTROL_SIZE = 5
 """Numbers in stage, audience and vigour."""
@@ -147,9 +147,9 @@ class DanceNetwork(nn.Module):
     feature_std: Tensor
     pose_mean: Tensor
     pose_std: Tensor
-    vigour_offset: Tensor
-    """(styles,) what is added to the vigour asked for so that the free-running dance is as large: measured, see
-    ``training.calibrate``."""
+    vigour_reached: Tensor
+    """(styles, inputs) log2 of the speed of free-running dances at each of :data:`VIGOUR_INPUTS`, against real dance of
+    the style: measured after the training. All zero where it was not."""
 
     def __init__(self, config: DanceConfig) -> None:
         super().__init__()
@@ -157,7 +157,7 @@ class DanceNetwork(nn.Module):
         for name, size in (("feature", FEATURE_SIZE), ("pose", POSE_SIZE)):
             self.register_buffer(f"{name}_mean", torch.zeros(size))
             self.register_buffer(f"{name}_std", torch.ones(size))
-        self.register_buffer("vigour_offset", torch.zeros(len(config.styles)))
+        self.register_buffer("vigour_reached", torch.zeros(len(config.styles), len(VIGOUR_INPUTS)))
         self.encoder = MusicEncoder(config)
         self.motion_encoder = MotionEncoder(config)
         self.codebook = Codebook(config.levels)

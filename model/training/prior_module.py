@@ -14,8 +14,10 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
+from ..corpus.shards import Corpus
 from ..features import FEATURE_VERSION
 from ..network.dance_network import DanceNetwork
+from .calibrate import measure_vigour
 from .config import TrainingConfig
 from .data import Batch, CorpusTensors, Windows
 from .validation import SongValidation
@@ -65,8 +67,10 @@ def prior_windows(corpus: CorpusTensors, config: TrainingConfig) -> Windows:
     return Windows(corpus, frames, config.prior_batch, config.seed, unnamed=config.unnamed, unfaced=config.unfaced)
 
 
-def train_prior(network: DanceNetwork, corpus: CorpusTensors, out: Path, config: TrainingConfig) -> Path:
-    """Teach the prior of a trained network which codes follow which, to what music.
+def train_prior(
+    network: DanceNetwork, corpus: Corpus, tensors: CorpusTensors, out: Path, config: TrainingConfig
+) -> Path:
+    """Teach the prior of a trained network which codes follow which, to what music, and measure its vigour.
 
     Returns:
         The checkpoint ``dance.ckpt`` in ``out``, of the whole network.
@@ -82,8 +86,9 @@ def train_prior(network: DanceNetwork, corpus: CorpusTensors, out: Path, config:
         callbacks=[TQDMProgressBar(refresh_rate=20)],
         log_every_n_steps=10,
     )
-    windows = prior_windows(corpus, config)
-    trainer.fit(PriorTraining(network, corpus, config), DataLoader(windows, batch_size=None))
+    module = PriorTraining(network, tensors, config)
+    trainer.fit(module, DataLoader(prior_windows(tensors, config), batch_size=None))
+    network.vigour_reached.copy_(measure_vigour(network, corpus, config.seed))
     finished = out / "dance.ckpt"
     trainer.save_checkpoint(finished, weights_only=True)
     return finished

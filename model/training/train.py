@@ -118,7 +118,7 @@ def train_dance(data: Path, out: Path, config: TrainingConfig) -> Path:
     trainer.save_checkpoint(last)
     if not trainer.is_global_zero:
         return last
-    return train_prior(load_checkpoint(last), module.corpus, out, config)
+    return train_prior(load_checkpoint(last), corpus, module.corpus, out, config)
 
 
 def train(arguments: argparse.Namespace) -> Path:
