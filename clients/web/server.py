@@ -1,7 +1,7 @@
 """Serves the page that shows the dance and the page that controls it, from a thread of its own.
 
-The show hands over poses and never waits: each viewer keeps only the newest pose of each dancer until its connection
-takes it, so a slow viewer loses frames and nobody else notices.
+The show hands over poses and never waits: for each viewer, only the newest few poses of each dancer wait until its
+connection takes them, so a slow viewer loses frames and nobody else notices.
 
 What may connect is narrow. Beyond this machine, every address begins with a random token. A WebSocket must come from
 the page itself (its ``Origin`` is checked, against pages of other sites), and the ``Host`` must be a number or this
@@ -24,7 +24,9 @@ import secrets
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -53,8 +55,9 @@ _MAX_RATE = 60.0  # messages a second that a page may send for long
 _HANDSHAKE = 5.0  # seconds in which a connection must have said what it wants
 _WRITE_LIMIT = 16384  # bytes that wait for a slow viewer, apart from what the system buffers
 _SEND_BUFFER = 65536
-_STALLED = 10.0  # seconds after which a viewer that takes nothing is sent away
+STALLED = 10.0  # seconds after which a viewer that takes nothing is sent away
 _MAX_NOTICES = 64
+_WAITING = 4  # poses of a dancer that wait for a viewer: as many as a busy computer may keep it from taking
 
 _PAGE = Path(__file__).parent / "page"
 _FILES = {
@@ -321,7 +324,7 @@ class _Viewer:
     def __init__(self, connection: ServerConnection) -> None:
         self.rigs: list[AvatarRig] = []
         self._connection = connection
-        self._frames: dict[int, bytes] = {}  # the newest of each dancer, and of the music (-1)
+        self._frames: dict[int, deque[bytes]] = {}  # the newest few of each dancer, and of the music (-1)
         self._notices: list[str] = []
         self._waiting = asyncio.Event()
         self._allowance, self._spoke = _MAX_RATE, time.monotonic()
@@ -330,8 +333,8 @@ class _Viewer:
                 transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
 
     def show(self, dancer: int, frame: bytes) -> None:
-        """Let ``frame`` be what is sent next of ``dancer``; one that was not yet sent is lost."""
-        self._frames[dancer] = frame
+        """Send ``frame`` of ``dancer``; of too many that were not yet sent, the oldest is lost."""
+        self._frames.setdefault(dancer, deque(maxlen=_WAITING)).append(frame)
         self._waiting.set()
 
     def notify(self, notice: Mapping[str, Any]) -> None:
@@ -362,10 +365,10 @@ class _Viewer:
                 notices, self._notices = self._notices, []
                 frames, self._frames = self._frames, {}
                 try:
-                    async with asyncio.timeout(_STALLED):
+                    async with asyncio.timeout(STALLED):
                         for notice in notices:
                             await self._connection.send(notice)
-                        for frame in frames.values():
+                        for frame in chain.from_iterable(frames.values()):
                             await self._connection.send(frame)
                 except TimeoutError:
                     if (transport := self._connection.transport) is not None:

@@ -99,7 +99,7 @@ def test_the_built_in_figure_stands_where_the_dancer_does(browser):
 
 @pytest.mark.parametrize(
     ("version", "height", "missing"),
-    [(0, 0.9, ()), (1, 0.9, OPTIONAL), (0, 1.6, OPTIONAL), (1, 1.6, ()), (0, 2.2, ()), (1, 2.2, OPTIONAL)],
+    [(0, 0.9, ()), (1, 1.6, OPTIONAL), (0, 2.2, OPTIONAL), (1, 2.2, ())],
 )
 def test_an_avatar_that_is_dropped_in_dances_as_our_kinematics_say(browser, tmp_path, version, height, missing):
     """Against three-vrm's own skeleton: the page reads the joints, we read the file."""
@@ -117,7 +117,7 @@ def test_an_avatar_that_is_dropped_in_dances_as_our_kinematics_say(browser, tmp_
         fitted_from = playing.sent + 30
         while playing.sent < fitted_from:
             time.sleep(0.05)
-        for _ in range(8):
+        for _ in range(6):
             at, shown = joints(page)
             pose = dance[round(at * 30) % len(dance)]
             fitted = rig.fit(pose)
@@ -222,11 +222,11 @@ def test_three_viewers_get_every_pose_in_time(browser):
         time.sleep(2.0)
         before = [page.run("dancerev.stats().applied[0]") for page in pages]
         sent = playing.sent
-        time.sleep(10.0)
+        time.sleep(6.0)
         after = [page.run("dancerev.stats().applied[0]") for page in pages]
         sent = playing.sent - sent
         for one, other in zip(before, after, strict=True):
-            assert other - one >= 29 / 30 * sent - 6
+            assert other - one >= 0.9 * sent - 6
 
 
 def test_the_control_page_is_made_from_the_table_and_asks_for_changes(browser):
