@@ -60,33 +60,112 @@ _JOINTS: tuple[tuple[str, int, tuple[float, float, float]], ...] = (
 )
 
 
+_NUMBERS = frozenset(kind + size for kind in "iuf" for size in "1248") - {"f1"}
+_LARGEST = 256 * 2**20  # bytes of a motion file; AIST++'s have less than one MiB
+_LONGEST = 3600.0  # seconds
+_LARGEST_ANGLE, _FARTHEST = 1e3, 1e3  # radians, metres
+
+
+class _Dtype:
+    """What a pickled ``numpy.dtype`` becomes: plain numbers only."""
+
+    def __init__(self, code: str, *_: object) -> None:
+        if code not in _NUMBERS:
+            raise CorpusError(f"holds values of type {code!r}, not plain numbers")
+        self.code, self.order = code, "<"
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.order = ">" if state[1] == ">" else "<"
+
+    def read(self, data: bytes | bytearray, shape: tuple[int, ...], order: str = "C") -> Array:
+        values = np.frombuffer(bytes(data), np.dtype(self.order + self.code))
+        return values.reshape(shape, order="F" if order == "F" else "C")
+
+
+class _Array:
+    """What a pickled ``numpy.ndarray`` becomes; ``values`` is the array."""
+
+    values: Array
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _, shape, dtype, fortran, data = state
+        self.values = dtype.read(data, shape, "F" if fortran else "C")
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return np.asarray(self.values, dtype)
+
+
+_CONSTRUCTORS: dict[tuple[str, str], Any] = {
+    ("numpy", "ndarray"): _Array,
+    ("numpy", "dtype"): _Dtype,
+    ("_codecs", "encode"): lambda text, _: text.encode("latin-1"),
+}
+for _package in ("numpy.core", "numpy._core"):
+    _CONSTRUCTORS[f"{_package}.multiarray", "_reconstruct"] = _Array
+    _CONSTRUCTORS[f"{_package}.multiarray", "scalar"] = lambda dtype, data: dtype.read(data, (1,))
+    _CONSTRUCTORS[f"{_package}.numeric", "_frombuffer"] = lambda data, dtype, shape, order: dtype.read(
+        data, shape, order
+    )
+
+
+_DAMAGES = (
+    pickle.UnpicklingError, EOFError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError, MemoryError,
+    RecursionError, ImportError,
+)  # fmt: skip
+"""What a damaged pickle may raise."""
+
+
 class _ArraysOnly(pickle.Unpickler):
-    """A pickle may run any code when it is read; this one can only hold numpy arrays."""
+    """An unpickler of plain arrays.
+
+    A pickle may run any code when it is read, and NumPy's own constructors crash on damaged types. This one calls
+    nothing but the stand-ins above.
+    """
 
     def find_class(self, module: str, name: str) -> Any:
-        if module.split(".")[0] == "numpy" and name in ("_reconstruct", "ndarray", "dtype", "scalar", "_frombuffer"):
-            return super().find_class(module, name)
-        raise CorpusError(f"holds {module}.{name}, not only arrays")
+        if (module, name) not in _CONSTRUCTORS:
+            raise CorpusError(f"holds {module}.{name}, not only arrays")
+        return _CONSTRUCTORS[module, name]
+
+    def persistent_load(self, _: object) -> Any:
+        raise CorpusError("refers to something outside of the file")
+
+
+def read_ignored(folder: Path) -> frozenset[str]:
+    """Return the names of takes that the publishers advise against (``ignore_list.txt``); empty without that file."""
+    path = next(
+        (path for path in (folder / "ignore_list.txt", folder / "motions/ignore_list.txt") if path.exists()), None
+    )
+    return frozenset() if path is None else frozenset(path.read_text(encoding="utf-8").split())
 
 
 def read_motion(path: Path) -> Bvh:
-    """The SMPL motion of one take, with SMPL's joint names.
+    """Read the SMPL motion of one take, with SMPL's joint names.
 
     Raises:
         OSError: the file cannot be read.
         CorpusError: it is not an AIST++ motion file.
     """
+    if path.stat().st_size > _LARGEST:
+        raise CorpusError(f"{path}: larger than {_LARGEST // 2**20} MiB, which no AIST++ motion is")
     try:
         content = _ArraysOnly(io.BytesIO(path.read_bytes())).load()
         poses = np.asarray(content["smpl_poses"], dtype=np.float64)
         place = np.asarray(content["smpl_trans"], dtype=np.float64)
         scale = float(np.asarray(content["smpl_scaling"]).reshape(-1)[0])
-    except (pickle.UnpicklingError, EOFError, KeyError, TypeError, IndexError, ValueError) as error:
+    except _DAMAGES as error:
         raise CorpusError(f"{path}: not an AIST++ motion ({error})") from None
     if poses.ndim != 2 or poses.shape[1] != 72 or place.shape != (len(poses), 3) or not scale > 0.0:
         raise CorpusError(f"{path}: not an AIST++ motion (poses {poses.shape}, places {place.shape})")
-    if not (np.isfinite(poses).all() and np.isfinite(place).all()):
+    if not 0.0 < len(poses) / FPS <= _LONGEST:
+        raise CorpusError(f"{path}: lasts {len(poses) / FPS:.0f} seconds")
+    if not (np.isfinite(poses).all() and np.isfinite(place).all() and np.isfinite(place / scale).all()):
         raise CorpusError(f"{path}: a value is not finite")
+    if np.abs(poses).max() > _LARGEST_ANGLE or np.abs(place / scale).max() > _FARTHEST:
+        raise CorpusError(f"{path}: a value is beyond all measure")
     vectors = poses.reshape(len(poses), 24, 3)
     angles = np.linalg.norm(vectors, axis=-1)
     axes = vectors / np.maximum(angles, 1e-9)[..., None]

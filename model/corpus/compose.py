@@ -260,10 +260,13 @@ class _Dance:
     def dance(self, start: float, stop: float, beats: Array, phrase: int = 0, strict: bool = False) -> None:
         """Dances from ``start`` to ``stop`` on ``beats``, of which number ``phrase`` begins a phrase."""
         period = float(np.diff(beats).mean())
-        # The count goes on evenly before the first and after the last beat.
-        grid = np.concatenate([beats[0] - period * np.arange(8, 0, -1), beats, beats[-1] + period * np.arange(1, 9)])
-        count = np.arange(-8, len(beats) + 8)
         now, end = start + (_REACTION / 2 if self.filled else 0.0), min(stop, self.frames / FPS)
+        # The count goes on evenly before the first and after the last beat, for as long as is danced.
+        before = max(8, int(np.ceil((beats[0] - now) / period)) + 2)
+        after = max(8, int(np.ceil((end - beats[-1]) / period)) + 2)
+        early, late = np.arange(before, 0, -1), np.arange(1, after + 1)
+        grid = np.concatenate([beats[0] - period * early, beats, beats[-1] + period * late])
+        count = np.arange(-before, len(beats) + after)
         blend = _WAKE
         figures: list[int] = []
         while now < end:

@@ -20,18 +20,19 @@ from dancerev.errors import CorpusError
 
 from .. import pose, rotation
 from ..bvh import Bvh, read_bvh
+from ..json_file import read_json
 from ..pose import FRAME_RATE
 from . import aist
 from .clean import clean_in_time
 from .compose import Body
 from .dances import vigour
 from .motion import Motion
-from .parallel import in_parallel
+from .parallel import in_parallel, note
 from .retarget import calibrate, retarget
 from .shards import DanceSequence
 from .song import Song, decode, find_grid, hear, load_song, save_song
 from .songs import digest, split_of
-from .takes import Take, bvh_files, pack, save, unpack
+from .takes import Take, bvh_files, note_if_empty, pack, save, unpack
 
 Array = npt.NDArray[Any]
 
@@ -162,7 +163,7 @@ def _find(argument: str) -> list[Pair]:
 def _read_manifest(folder: Path, style: str) -> list[Pair]:
     path = folder / "manifest.json"
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))["pairs"]
+        entries = read_json(path)["pairs"]
         pairs = []
         for entry in entries:
             motion, song = folder / entry["motion"], folder / entry["music"]
@@ -174,7 +175,7 @@ def _read_manifest(folder: Path, style: str) -> list[Pair]:
             if not all(value is None or 0.0 < value < math.inf for value in (fps, bpm)) or not math.isfinite(offset):
                 raise CorpusError("fps and bpm must be above 0, and all numbers finite")
             pairs.append(Pair(str(entry.get("style", style)), split, folder.name, motion, fps, song, bpm, offset))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise CorpusError(f"{path}: damaged ({error})") from None
     for entry in entries:
         for key in ("motion", "music"):
@@ -191,7 +192,12 @@ def _find_aist(folder: Path) -> list[Pair]:
         if (folder / "splits" / f"crossmodal_{split}.txt").exists()
     }
     pairs = []
-    for file in sorted((folder / "motions").glob("*.pkl")):
+    ignored = aist.read_ignored(folder)
+    files = [file for file in sorted((folder / "motions").glob("*.pkl")) if file.stem not in ignored]
+    if ignored:
+        count = len(list((folder / "motions").glob("*.pkl"))) - len(files)
+        note(f"{folder}: {count} takes are left out, as its ignore_list.txt says")
+    for file in files:
         genre, music, bpm = aist.describe(file.stem)
         if music not in songs:
             raise OSError(f"{folder}: there is no {music}.wav for {file.name}")
@@ -235,6 +241,7 @@ def prepare_pairs(
         song = load_song(folder / "songs" / pair.song_file)
         starts, segments, report = _load_take(folder / "takes" / pair.take_file)
         takes.append(Take(pair.name, pair.style, pair.origin, pair.split, segments, report, pair.take_file))
+        note_if_empty(str(pair.motion), takes[-1])
         songs[pair.song_file] = replace(song, split=pair.split)
         for start, segment in zip(starts, segments, strict=True):
             for mirrored in (False, True):

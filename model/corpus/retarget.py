@@ -40,7 +40,7 @@ _SIDE_NAMES: dict[str, tuple[str, ...]] = {
     "UpperLeg": ("upperleg", "upleg", "thigh", "thighbend", "femur", "hip"),
     "LowerLeg": ("lowerleg", "loleg", "leg", "calf", "shin", "knee", "tibia"),
     "Foot": ("ankle", "foot"),
-    "Toes": ("toebase", "toes", "toe", "ball", "foot"),
+    "Toes": ("toebase", "toes", "toe", "toe0", "ball", "foot"),
 }
 _FINGER_NAMES = ("middle1", "mid1", "handmiddle1", "middleproximal", "middle01", "fingermid1")
 _THUMB_NAMES = ("thumb1", "handthumb1", "thumbproximal", "thumb01")

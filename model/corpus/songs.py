@@ -26,6 +26,8 @@ Array = npt.NDArray[Any]
 _TEMPI = (70.0, 175.0)
 _PIECE_SECONDS = (35.0, 60.0)
 _ONE_IN = 8  # grooves and songs of which one is kept for the test split
+_FADE = 8.0  # seconds
+_LARGEST_MEMBER = 512 * 2**20  # bytes
 _FEWEST_BEATS = 4  # to which a dancer can be set
 
 
@@ -81,8 +83,11 @@ def read_member(archive: Path, member: str) -> bytes:
     """
     try:
         with zipfile.ZipFile(archive) as file:
+            size = file.getinfo(member).file_size
+            if size > _LARGEST_MEMBER:
+                raise CorpusError(f"{archive}/{member}: unpacks to {size // 2**20} MiB, more than such a file has")
             return file.read(member)
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OverflowError) as error:
         raise CorpusError(f"{archive}/{member}: cannot be unpacked ({error})") from None
 
 
@@ -198,6 +203,7 @@ def _prepare_song(grooves: Grooves | None, job: tuple[Piece, Path, Path | None])
         audio = decode(piece.file)
         known = read_beats(beats_path(piece.file))
         bpm, beats, source, quiet = known.bpm, known.beats, known.source, known.silences
+        audio = audio[: round(_annotated_seconds(known) * SAMPLE_RATE)]
     else:
         from .render_music import read_groove, render
 
@@ -223,6 +229,11 @@ def _prepare_song(grooves: Grooves | None, job: tuple[Piece, Path, Path | None])
     if not path.exists():
         features, _, _ = hear(audio)
         save_song(path, Song(piece.name, piece.split, piece.origin, bpm, danced, rests, features))
+
+
+def _annotated_seconds(known: Annotation) -> float:
+    """Seconds up to which an annotation goes: music may fade out after its last beat, but not play on for long."""
+    return float(max(known.beats[-1], *known.silences[:, 1], 0.0)) + _FADE
 
 
 def rests_of(silences: Array, beats: Array, seconds: float) -> Array:

@@ -22,7 +22,7 @@ from ..skeleton import INDEX, forward_kinematics
 from .clean import FPS, clean
 from .motion import Motion
 from .motion_beats import Pulse, fit_pulse
-from .parallel import in_parallel
+from .parallel import in_parallel, note
 from .retarget import calibrate, retarget
 from .songs import digest, read_member
 from .take_styles import style_of
@@ -35,6 +35,7 @@ RATES = tuple(float(64.0 * 2 ** (step / 8)) for step in range(9))
 
 _STRETCHES = 2.0 ** np.linspace(-0.6, 0.6, 9)
 _FEWEST_BEATS = 6
+_SHORTEST_TAKE = 2.5  # seconds
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,25 @@ def prepare_takes(sources: list[Source], folder: Path, held_out: list[str], work
         segments, report = _load_segments(folder / source.file)
         split = "test" if any(text in source.name for text in held_out) else "train"
         takes.append(Take(source.name, source.style, source.origin, split, segments, report, source.file))
+        note_if_empty(source.place, takes[-1])
     return takes
+
+
+def note_if_empty(place: str, take: Take) -> None:
+    """Tell of a take of which cleaning keeps nothing, and why."""
+    if take.segments:
+        return
+    seconds, cut = float(take.report["seconds"]), take.report["cut"]
+    dropped = sum(stop - start for start, stop in cut)
+    if seconds < _SHORTEST_TAKE:
+        reason = f"it lasts {seconds:.1f} s"
+    elif dropped > 0.5 * seconds:
+        reason = f"{dropped:.1f} of {seconds:.1f} s are damaged beyond mending"
+    elif take.report["paused"] > 0.5 * seconds:
+        reason = f"the dancer stands still for {take.report['paused']:.1f} of {seconds:.1f} s"
+    else:
+        reason = f"what is left of {seconds:.1f} s between damage and pauses is too short"
+    note(f"{place}: nothing of this take can be used: {reason}")
 
 
 Rigs = dict[tuple[str, ...], dict[str, Array]]

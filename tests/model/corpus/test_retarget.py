@@ -172,3 +172,89 @@ def test_an_ankle_beyond_reach_stretches_the_leg_without_breaking_it():
     positions, _ = forward_kinematics(bent, root)
     leg = np.linalg.norm(positions[:, INDEX["LeftFoot"]] - positions[:, INDEX["LeftUpperLeg"]], axis=-1)
     assert (leg > 0.81).all()
+
+
+def limbs(pattern, shoulder, upper_arm, lower_arm, hand, upper_leg, lower_leg, foot, toes):
+    """Names of both sides' limbs in the order of BONES; ``pattern`` has ``{side}`` and ``{part}``."""
+    parts = {"arm": (shoulder, upper_arm, lower_arm, hand), "leg": (upper_leg, lower_leg, foot, toes)}
+    return {(side, limb): [pattern(side, part) for part in parts[limb]] for side in ("left", "right") for limb in parts}
+
+
+RIGS = {
+    "VRoid": (
+        [f"J_Bip_C_{n}" for n in ("Hips", "Spine", "Chest", "UpperChest", "Neck", "Head")],
+        limbs(lambda s, p: f"J_Bip_{s[0].upper()}_{p}", "Shoulder", "UpperArm", "LowerArm", "Hand", "UpperLeg",
+              "LowerLeg", "Foot", "ToeBase"),
+    ),
+    "Mixamo": (
+        [f"mixamorig:{n}" for n in ("Hips", "Spine", "Spine1", "Spine2", "Neck", "Head")],
+        limbs(lambda s, p: f"mixamorig:{s.title()}{p}", "Shoulder", "Arm", "ForeArm", "Hand", "UpLeg", "Leg", "Foot",
+              "ToeBase"),
+    ),
+    "CMU": (
+        ["hip", "abdomen", "chest", "chest2", "neck", "head"],
+        limbs(lambda s, p: f"{s[0]}{p}", "Collar", "Shldr", "ForeArm", "Hand", "Thigh", "Shin", "Foot", "Toe"),
+    ),
+    "Character Creator": (
+        [f"CC_Base_{n}" for n in ("Hip", "Waist", "Spine01", "Spine02", "NeckTwist01", "Head")],
+        limbs(lambda s, p: f"CC_Base_{s[0].upper()}_{p}", "Clavicle", "Upperarm", "Forearm", "Hand", "Thigh", "Calf",
+              "Foot", "ToeBase"),
+    ),
+    "Unreal": (
+        ["pelvis", "spine_01", "spine_02", "spine_03", "neck_01", "head"],
+        limbs(lambda s, p: f"{p}_{s[0]}", "clavicle", "upperarm", "lowerarm", "hand", "thigh", "calf", "foot", "ball"),
+    ),
+    "Rokoko": (
+        ["Hips", "Spine1", "Spine2", "Spine3", "Neck", "Head"],
+        limbs(lambda s, p: f"{s.title()}{p}", "Shoulder", "Arm", "ForeArm", "Hand", "Thigh", "Shin", "Foot", "Toe"),
+    ),
+    "MVN": (
+        ["Pelvis", "L5", "L3", "T8", "Neck", "Head"],
+        limbs(lambda s, p: f"{s.title()}{p}", "Shoulder", "UpperArm", "ForeArm", "Hand", "UpperLeg", "LowerLeg", "Foot",
+              "Toe"),
+    ),
+    "MVN, BVH": (
+        ["Hips", "Chest", "Chest2", "Chest3", "Neck", "Head"],
+        limbs(lambda s, p: f"{s.title()}{p}", "Collar", "Shoulder", "Elbow", "Wrist", "Hip", "Knee", "Ankle", "Toe"),
+    ),
+    "Perception Neuron": (
+        ["Hips", "Spine", "Spine1", "Spine2", "Neck", "Head"],
+        limbs(lambda s, p: f"{s.title()}{p}", "Shoulder", "Arm", "ForeArm", "Hand", "UpLeg", "Leg", "Foot", "ToeBase"),
+    ),
+    "SMPL": (
+        ["Pelvis", "Spine1", "Spine2", "Spine3", "Neck", "Head"],
+        limbs(lambda s, p: f"{s[0].upper()}_{p}", "Collar", "Shoulder", "Elbow", "Wrist", "Hip", "Knee", "Ankle",
+              "Foot"),
+    ),
+    "Rigify": (
+        ["spine", "spine.001", "spine.002", "spine.003", "spine.004", "spine.006"],
+        limbs(lambda s, p: f"{p}.{s[0].upper()}", "shoulder", "upper_arm", "forearm", "hand", "thigh", "shin", "foot",
+              "toe"),
+    ),
+    "Rigify, deforming": (
+        [f"DEF-{n}" for n in ("spine", "spine.001", "spine.002", "spine.003", "spine.004", "spine.006")],
+        limbs(lambda s, p: f"DEF-{p}.{s[0].upper()}", "shoulder", "upper_arm", "forearm", "hand", "thigh", "shin",
+              "foot", "toe"),
+    ),
+    "3ds Max Biped": (
+        [f"Bip01 {n}" for n in ("Pelvis", "Spine", "Spine1", "Spine2", "Neck", "Head")],
+        limbs(lambda s, p: f"Bip01 {s[0].upper()} {p}", "Clavicle", "UpperArm", "Forearm", "Hand", "Thigh", "Calf",
+              "Foot", "Toe0"),
+    ),
+    "Daz": (
+        ["hip", "abdomenLower", "chestLower", "chestUpper", "neckLower", "head"],
+        limbs(lambda s, p: f"{s[0]}{p}", "Collar", "ShldrBend", "ForearmBend", "Hand", "ThighBend", "Shin", "Foot",
+              "Toe"),
+    ),
+}  # fmt: skip
+"""Names of the trunk from hips to head, and of the limbs, as programs call them."""
+
+
+@pytest.mark.parametrize("rig", RIGS)
+def test_the_rigs_of_many_programs_are_found_by_their_names(rig):
+    trunk, sides = RIGS[rig]
+    names = [*trunk, *sides["left", "arm"], *sides["right", "arm"], *sides["left", "leg"], *sides["right", "leg"]]
+    found = map_rig(as_bvh(*dance(2), tuple(names))).joints
+    assert {bone: names[index] for bone, index in found.items()} == {
+        bone: names[INDEX[bone]] for bone in BONES if bone not in ("Spine", "Chest", "UpperChest")
+    }
