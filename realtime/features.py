@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from dancerev.model.features import AUDIO_FEATURES, BANDS, AcousticFrame
 
+from .beat.bar_pointer_tracker import BarPointerTracker
 from .beat.step_counter import StepCounter
-from .beat.tracker import BarPointerTracker, BeatTracker
+from .beat.tracker import BeatTracker
 from .spectrum import FRAME_SAMPLES, HIGHEST, LAG, LOWEST, MELS, SpectralBlock, Spectrum, mel_centres
 
 MEL_PER_BAND = MELS // BANDS

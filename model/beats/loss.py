@@ -1,16 +1,16 @@
-"""How well the tracker follows the beat through what the network says: the loss that trains the ear.
+"""The loss that trains the beat network through the tracker.
 
-Cross-entropy asks of each step by itself whether a beat was heard. On stage it matters whether the tracker believes,
-at each moment, in the right tempo and phase. So this loss runs the tracker's forward algorithm, but for its patterns,
-over what the network says, and takes −log of the belief around the truth; its gradient is the same recursion backwards.
-It is what speech recognition calls discriminative training of a hidden Markov model (Bahl, Brown, de Souza & Mercer,
-ICASSP 1986); Fillon, Joder, Durand & Essid (ICASSP 2015) train a conditional random field of beats so.
+Cross-entropy judges each time step by itself. Live, it matters whether the tracker believes, at each moment, in the
+right tempo, phase and metre. So this loss runs the bar pointer's forward algorithm over the network's output and takes
+−log of the belief around the truth; its gradient is the same recursion backwards. Speech recognition calls it
+discriminative training of a hidden Markov model (Bahl, Brown, de Souza & Mercer, ICASSP 1986); Fillon, Joder, Durand &
+Essid (ICASSP 2015) train a conditional random field of beats so.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -18,182 +18,262 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from dancerev.realtime.beat.bar_pointer import BEATS, NEAR_TEMPO, PRIOR_BPM, PRIOR_OCTAVES, RESTART, BarSpace
+from dancerev.realtime.beat.bar_pointer import METRES, NEAR_TEMPO, PRIOR_BPM, PRIOR_OCTAVES, BarSpace
+from dancerev.realtime.beat.bar_pointer_tracker import BAR_DOUBT, BEAT_SHARE, BEAT_WIDTH, DOWNBEAT_SHARE
 from dancerev.realtime.beat.beat_network import DELAY, RATE
-from dancerev.realtime.beat.tracker import BAR_DOUBT, BEAT_SHARE
-
-Array = npt.NDArray[Any]
 
 BAR_SHARE = 0.3
-"""Of the loss, for the right beat of the bar where bars have four; the rest is for the beat alone."""
-BEAT_POWER, BAR_POWER = 0.5, 0.5  # what the network says counts for more than on stage, where patterns are heard too
-PRIOR_RATE = 0.5  # and the preference for a tempo for less, so that it learns to do without
-WIDTH = 1.5  # steps from a beat at which a step is none any more
-UNLIKELIEST = 2e-3  # the belief below which the truth costs little more: some music cannot be told
-EARLIEST = 2.0  # beats of music before which nothing is asked
-TEMPI = 5  # about the true one that are looked at
-AROUND = np.arange(-3, 4)  # steps
+"""Of the loss, for the right position in the bar where the metre is known; the rest is for the beat alone."""
+BEAT_POWER, BAR_POWER = 0.5, 0.5
+PRIOR_RATE = 0.5
+RESTART = 2e-4
+UNLIKELIEST = 2e-3
+"""The belief below which the truth costs little more: some music cannot be followed."""
+TEMPI = 5
+"""Tempi about the true one that count as near it."""
+AROUND = 3
+"""Time steps about the true position that count as near it."""
+EARLIEST = 2.0
+"""Beats of music before which nothing is counted."""
+
+Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
 class Truth:
-    """Where the bar pointer should be.
+    """Where the bar pointer should be in each of B pieces.
 
     Attributes:
-        states: (steps, N) int, of the bar space, that are near the truth, each once.
-        on_beat: (steps, N) float32, 1 for those at the right tempo and position in the beat, else 0.
-        on_bar: (steps, N) float32, 1 for those at the right position in the bar; as ``on_beat`` where it is not known.
-        counted: (steps,) float32, 1 where the tracker can be asked, else 0.
-        bar_share: of the loss, for the bar.
+        phase: (B, T) float32, position in the beat.
+        period: (B, T) float32, seconds per beat.
+        beat_in_bar: (B, T) int64.
+        metre: (B, T) int64, beats per bar; 0 where the bar is not known.
+        counted: (B, T) float32, weight of each time step.
     """
 
-    states: Array
-    on_beat: Array
-    on_bar: Array
-    counted: Array
-    bar_share: float
+    phase: Tensor
+    period: Tensor
+    beat_in_bar: Tensor
+    metre: Tensor
+    counted: Tensor
 
 
-def locate(space: BarSpace, beats: Array, downbeats: Array, steps: int) -> Truth:
-    """The truth at each of so many steps, which are complete at 1 / RATE, 2 / RATE, … seconds.
+def bars_of(downbeats: Array) -> tuple[Array, Array]:
+    """(N,) beats per bar of the bar in which each beat lies, 0 where it is none of METRES, and (N,) the beat in the bar.
 
     Args:
-        space: the states.
-        beats: (N,) seconds, rising, N ≥ 2; they may begin before the first step and end after the last.
-        downbeats: (N,) bool.
-        steps: how many.
-
-    Raises:
-        ValueError: if the space has fewer than TEMPI tempi.
+        downbeats: (N,) bool, which beats begin a bar.
     """
-    if len(space.bars) < TEMPI:
-        raise ValueError(f"a space of {len(space.bars)} tempi; the truth needs {TEMPI}")
+    ones = np.flatnonzero(downbeats)
+    metre, place = np.zeros(len(downbeats), dtype=np.int64), np.zeros(len(downbeats), dtype=np.int64)
+    if len(ones) < 2:
+        return metre, place
+    lengths = np.diff(ones)
+    index = np.arange(len(downbeats))
+    bar = np.clip(np.searchsorted(ones, index, side="right") - 1, 0, len(lengths) - 1)
+    metre[:] = lengths[bar]
+    place[:] = (index - ones[bar]) % metre
+    metre[~np.isin(metre, METRES)] = 0
+    return metre, place
+
+
+def truth_of(beats: Array, downbeats: Array, steps: int) -> Truth:
+    """Describe one piece at each of so many time steps, complete at 1 / RATE, 2 / RATE, … seconds: B is 1.
+
+    Args:
+        beats: (N,) seconds, rising, N ≥ 2; they may begin before the first step and end after the last.
+        downbeats: (N,) bool; all False where the bars are not known.
+        steps: how many.
+    """
     time = (np.arange(steps) + 1) / RATE - DELAY
     index = np.searchsorted(beats, time, side="right") - 1
     known = (index >= 0) & (index < len(beats) - 1)
     index = np.clip(index, 0, len(beats) - 2)
     periods = np.diff(beats)
-    phase = np.clip((time - beats[index]) / periods[index], 0.0, 1.0)
-    smooth = np.convolve(np.pad(periods, 2, mode="edge"), np.full(5, 0.2), "valid")[index]
-    nearest = np.abs(np.log(space.periods / smooth[:, None])).argmin(axis=1)
-    first = np.clip(nearest - TEMPI // 2, 0, len(space.bars) - TEMPI)
-    tempi = first[:, None] + np.arange(TEMPI)
-    near = np.abs(np.log2(space.periods[tempi] / smooth[:, None])) < NEAR_TEMPO
-    bars = space.bars[tempi][:, :, None, None]
-    position = np.round((np.arange(BEATS) + phase[:, None, None]) * bars[..., 0] / BEATS).astype(np.int64)
-    states = space.start[tempi][:, :, None, None] + (position[..., None] + AROUND) % bars
-    on_beat = np.broadcast_to(near[:, :, None, None], states.shape)
-    ones = np.flatnonzero(downbeats)
-    has_bars = len(ones) > 1 and bool((np.diff(ones) == BEATS).all())
-    on_bar = on_beat
-    if has_bars:
-        right = np.arange(BEATS) == ((index - ones[0]) % BEATS)[:, None]
-        on_bar = on_beat & right[:, None, :, None]
+    smooth = np.convolve(np.pad(periods, 2, mode="edge"), np.full(5, 0.2), "valid")
+    metre, place = bars_of(downbeats)
     begun = time >= max(float(beats[0]), 0.0) + EARLIEST * float(np.median(periods))
+
+    def row(values: Array, dtype: torch.dtype) -> Tensor:
+        return torch.as_tensor(np.ascontiguousarray(values), dtype=dtype)[None]
+
     return Truth(
-        states.reshape(steps, -1),
-        on_beat.reshape(steps, -1).astype(np.float32),
-        on_bar.reshape(steps, -1).astype(np.float32),
-        (known & begun).astype(np.float32),
-        BAR_SHARE if has_bars else 0.0,
+        row(np.clip((time - beats[index]) / periods[index], 0.0, 1.0), torch.float32),
+        row(smooth[index], torch.float32),
+        row(place[index], torch.int64),
+        row(metre[index], torch.int64),
+        row(known & begun, torch.float32),
     )
 
 
-def tracking_loss(space: BarSpace, logits: Tensor, truths: list[Truth]) -> Tensor:
-    """Mean of −log of the tracker's belief around the truth, in nats, over the steps that count.
+def batch_of(truths: list[Truth], device: torch.device) -> Truth:
+    """Join the truths of several pieces."""
+    return Truth(*(torch.cat([getattr(truth, field.name) for truth in truths]).to(device) for field in fields(Truth)))
+
+
+@dataclass(frozen=True)
+class Place:
+    """The states near the truth.
+
+    Attributes:
+        states: (T, N, B) int64, each once.
+        on_beat: (T, N, B) float32, 1 for those of the right tempo and phase, else 0.
+        on_bar: (T, N, B) float32, 1 for those at the right position of the right metre too.
+    """
+
+    states: Tensor
+    on_beat: Tensor
+    on_bar: Tensor
+
+
+class TensorSpace:
+    """The arrays of a :class:`~dancerev.realtime.beat.bar_pointer.BarSpace` on a device.
+
+    Raises:
+        ValueError: if the space has fewer than TEMPI tempi.
+    """
+
+    def __init__(self, space: BarSpace, device: torch.device) -> None:
+        if len(space.periods) < TEMPI:
+            raise ValueError(f"a space of {len(space.periods)} tempi; the loss needs {TEMPI}")
+        prior, bias = space.prior(PRIOR_BPM, PRIOR_OCTAVES, PRIOR_RATE)
+        close, shares = space.on_beats(BEAT_WIDTH)
+        # One matrix for the changes of tempo and metre: to (tempo, position) from (tempo, position).
+        change = np.kron(bias[:, None] * space.tempo_change, space.metre_change.T)
+
+        def tensor(values: np.ndarray, dtype: torch.dtype) -> Tensor:
+            return torch.as_tensor(np.ascontiguousarray(values), dtype=dtype, device=device)
+
+        self.states = space.states
+        self.prior = tensor(prior[:, None], torch.float32)
+        self.change = tensor(change, torch.float32)
+        self.first = tensor(space.first.reshape(-1), torch.int64)
+        self.before = tensor(space.before.reshape(-1), torch.int64)
+        shifted = space.first.reshape(-1) - 1
+        self.cut = tensor(shifted[shifted >= 0], torch.int64)
+        self.close = tensor(close, torch.int64)
+        self.shares = tensor(shares, torch.float32)
+        self.log_periods = tensor(np.log(space.periods), torch.float32)
+        self.start = tensor(space.start, torch.int64)
+        self.lengths = tensor(space.lengths, torch.int64)
+
+
+def locate(space: TensorSpace, truth: Truth) -> Place:
+    """Find the states near the truth at each time step."""
+    log_period = torch.log(truth.period)
+    nearest = (space.log_periods - log_period[..., None]).abs().argmin(dim=-1)
+    last = len(space.log_periods) - TEMPI
+    tempi = (nearest - TEMPI // 2).clamp(0, last)[..., None] + torch.arange(TEMPI, device=nearest.device)
+    near = (space.log_periods[tempi] - log_period[..., None]).abs() / math.log(2.0) < NEAR_TEMPO  # (B, T, TEMPI)
+    around = torch.arange(-AROUND, AROUND + 1, device=nearest.device)
+    states, on_beat, on_bar = [], [], []
+    for index, metre in enumerate(METRES):
+        length = space.lengths[tempi, index][..., None]
+        beats = torch.arange(metre, device=nearest.device)
+        position = torch.round((beats + truth.phase[..., None, None]) * length / metre).long()
+        found = space.start[tempi, index][..., None, None] + (position[..., None] + around) % length[..., None]
+        right = (truth.metre == metre)[..., None] & (beats == truth.beat_in_bar[..., None])
+        close = near[..., None, None].expand(found.shape)
+        states.append(found.flatten(2))
+        on_beat.append(close.flatten(2).float())
+        on_bar.append((close & right[:, :, None, :, None]).flatten(2).float())
+
+    def by_step(parts: list[Tensor]) -> Tensor:
+        return torch.cat(parts, dim=2).permute(1, 2, 0).contiguous()
+
+    return Place(by_step(states), by_step(on_beat), by_step(on_bar))
+
+
+def tracking_loss(space: TensorSpace, logits: Tensor, truth: Truth) -> Tensor:
+    """Compute the mean of −log of the tracker's belief around the truth, in nats.
 
     Args:
         space: the states.
-        logits: (B, steps, classes) what the network says.
-        truths: B of them, of as many steps.
+        logits: (B, T, classes) of the network.
+        truth: of as many pieces and steps.
     """
-    heard = torch.log_softmax(logits, dim=2)
-    return _Follow.apply(_evidence(heard).transpose(0, 1).contiguous(), space, truths)  # type: ignore[no-untyped-call]
+    evidence = _evidence(torch.log_softmax(logits, dim=2)).transpose(0, 1).contiguous()
+    loss: Tensor = _Follow.apply(evidence, space, locate(space, truth), truth)  # type: ignore[no-untyped-call]
+    return loss
 
 
-def _evidence(heard: Tensor) -> Tensor:
-    """(B, steps, 2): the log-likelihood of what was heard on a downbeat, and on another beat, against between.
-
-    Args:
-        heard: (B, steps, classes) log-probabilities of no beat, beat and downbeat.
-    """
-    beat = torch.logaddexp(heard[..., 1], heard[..., 2])
-    on = BEAT_POWER * (beat - math.log(BEAT_SHARE) - heard[..., 0] + math.log(1.0 - BEAT_SHARE))
-    kind = torch.stack([heard[..., 2] - math.log(1.0 / BEATS), heard[..., 1] - math.log(1.0 - 1.0 / BEATS)], dim=-1)
+def _evidence(log_probabilities: Tensor) -> Tensor:
+    """(B, T, 2): log-likelihood of the observation on a downbeat and on another beat, relative to between beats."""
+    none, other, down = log_probabilities.unbind(dim=-1)
+    beat = torch.logaddexp(other, down)
+    on = BEAT_POWER * (beat - math.log(BEAT_SHARE) - none + math.log(1.0 - BEAT_SHARE))
+    kind = torch.stack([down - math.log(DOWNBEAT_SHARE), other - math.log(1.0 - DOWNBEAT_SHARE)], dim=-1)
     return on[..., None] + BAR_POWER * torch.clamp(kind - beat[..., None], min=BAR_DOUBT)
 
 
-def _on_beats(space: BarSpace) -> tuple[Array, Array]:
-    """(n,) the states on a beat, and (2, n) float32 how much of a downbeat, and of another beat, each of them is."""
-    beat = np.round(space.position)
-    steps = np.abs(space.position - beat) * np.repeat(space.bars, space.bars) / BEATS
-    share = np.maximum(1.0 - steps / WIDTH, 0.0)
-    close = np.flatnonzero(share)
-    downbeat = beat % BEATS == 0
-    return close, np.stack([share * downbeat, share * ~downbeat])[:, close].astype(np.float32)
-
-
 class _Follow(torch.autograd.Function):
-    """The forward algorithm over (steps, B, 2) evidence, and its gradient.
+    """The forward algorithm over (T, B, 2) evidence, and its gradient, which the forward pass computes along.
 
-    All pieces of a batch move on together; what is kept for the way back is the belief at every step.
+    All pieces of a batch advance together. The belief of every time step is kept for the way back.
     """
 
     @staticmethod
-    def forward(ctx: Any, evidence: Tensor, space: BarSpace, truths: list[Truth]) -> Tensor:
-        given = evidence.detach().numpy()
-        steps, count = given.shape[:2]
-        prior, bias = (values[:, None] for values in space.prior(PRIOR_BPM, PRIOR_OCTAVES, PRIOR_RATE))
-        close, shares = _on_beats(space)
-        beliefs = np.empty((steps, len(prior), count), dtype=np.float32)
-        norms = np.empty((steps, count), dtype=np.float32)
-        belief = np.repeat(prior, count, axis=1)
-        before, first = space.before.reshape(-1), space.first.reshape(-1)
-        for step in range(steps):
-            now = beliefs[step]
-            now[1:] = belief[:-1]
-            now[first] = (bias * (space.change @ belief[before].reshape(len(space.bars), -1))).reshape(-1, count)
-            now[close] *= np.exp(shares.T @ given[step].T)
-            norms[step] = now.sum(axis=0)
-            now *= (1.0 - RESTART) / norms[step]
-            now += RESTART * prior
-            belief = now
-        # (steps, B, N)
-        states, on_beat, on_bar = (
-            np.stack([getattr(truth, name) for truth in truths], axis=1) for name in ("states", "on_beat", "on_bar")
-        )
-        counted = np.stack([truth.counted for truth in truths], axis=1)
-        share = np.array([truth.bar_share for truth in truths])
-        near = beliefs[np.arange(steps)[:, None, None], states, np.arange(count)[:, None]]
-        right_beat, right_bar = (near * on_beat).sum(axis=2), (near * on_bar).sum(axis=2)
-        loss = -(1.0 - share) * np.log(right_beat + UNLIKELIEST) - share * np.log(right_bar + UNLIKELIEST)
-        weight = counted / max(float(counted.sum()), 1.0)
-        gain = (
-            -(weight * (1.0 - share) / (right_beat + UNLIKELIEST))[..., None] * on_beat
-            - (weight * share / (right_bar + UNLIKELIEST))[..., None] * on_bar
-        )
-        ctx.kept = space, given, beliefs, norms, states, gain.astype(np.float32)
-        return torch.tensor(float((weight * loss).sum()), dtype=evidence.dtype)
+    def forward(ctx: Any, evidence: Tensor, space: TensorSpace, place: Place, truth: Truth) -> Tensor:
+        given = evidence.detach()
+        beliefs, norms = _forward(given, space)
+        steps = torch.arange(len(given), device=given.device)[:, None, None]
+        near = beliefs[steps, place.states, torch.arange(given.shape[1], device=given.device)]
+        right_beat, right_bar = (near * place.on_beat).sum(dim=1), (near * place.on_bar).sum(dim=1)
+        share = BAR_SHARE * (truth.metre.T > 0)
+        weight = truth.counted.T / truth.counted.sum().clamp(min=1.0)
+        beat, bar = weight * (1.0 - share), weight * share
+        loss = -beat * torch.log(right_beat + UNLIKELIEST) - bar * torch.log(right_bar + UNLIKELIEST)
+        gain = -(beat / (right_beat + UNLIKELIEST))[:, None] * place.on_beat
+        gain -= (bar / (right_bar + UNLIKELIEST))[:, None] * place.on_bar
+        ctx.slope = _backward(given, space, beliefs, norms, place.states, gain)
+        return loss.sum()
 
     @staticmethod
     def backward(ctx: Any, *outer: Any) -> Any:
-        space, given, beliefs, norms, states, gain = ctx.kept
-        steps, count = given.shape[:2]
-        prior, bias = (values[:, None] for values in space.prior(PRIOR_BPM, PRIOR_OCTAVES, PRIOR_RATE))
-        close, shares = _on_beats(space)
-        before, first = space.before.reshape(-1), space.first.reshape(-1)
-        pieces = np.arange(count)[:, None]
-        slope = np.zeros_like(given)
-        ahead = np.zeros_like(beliefs[0])  # gradient with respect to the belief after the step
-        for step in range(steps - 1, -1, -1):
-            ahead[states[step], pieces] += gain[step]
-            moved = (beliefs[step] - RESTART * prior) / (1.0 - RESTART)
-            ahead -= np.einsum("sb,sb->b", ahead, moved)
-            ahead *= 1.0 - RESTART
-            slope[step] = (shares @ (ahead[close] * moved[close])).T
-            ahead /= norms[step]
-            ahead[close] *= np.exp(shares.T @ given[step].T)
-            entered = bias * ahead[first].reshape(len(space.bars), -1)
-            ahead[:-1] = ahead[1:]
-            ahead[before] = (space.change.T @ entered).reshape(-1, count)
-        return torch.from_numpy(slope) * outer[0], None, None
+        return ctx.slope * outer[0], None, None, None
+
+
+def _forward(given: Tensor, space: TensorSpace) -> tuple[Tensor, Tensor]:
+    """(T, states, B) the belief at each time step, and (T, B) its norm before normalisation."""
+    steps, count = given.shape[:2]
+    beliefs = torch.empty(steps, space.states, count, device=given.device)
+    norms = torch.empty(steps, count, device=given.device)
+    belief = space.prior.expand(-1, count)
+    for step in range(steps):
+        now = beliefs[step]
+        now[1:] = belief[:-1]
+        now[space.first] = space.change @ belief[space.before]
+        now[space.close] *= torch.exp(space.shares.T @ given[step].T)
+        norms[step] = now.sum(dim=0)
+        now *= (1.0 - RESTART) / norms[step]
+        now += RESTART * space.prior
+        belief = now
+    return beliefs, norms
+
+
+def _backward(
+    given: Tensor, space: TensorSpace, beliefs: Tensor, norms: Tensor, states: Tensor, gain: Tensor
+) -> Tensor:
+    """(T, B, 2) the gradient with respect to the evidence.
+
+    Args:
+        given: (T, B, 2) the evidence.
+        space: the states.
+        beliefs, norms: as :func:`_forward` returns them.
+        states, gain: (T, N, B) states and the gradient with respect to the belief in them.
+    """
+    slope = torch.zeros_like(given)
+    ahead = torch.zeros_like(beliefs[0])  # gradient with respect to the belief after the step
+    for step in range(len(given) - 1, -1, -1):
+        ahead.scatter_add_(0, states[step], gain[step])
+        moved = (beliefs[step] - RESTART * space.prior) / (1.0 - RESTART)
+        ahead -= (ahead * moved).sum(dim=0)
+        ahead *= 1.0 - RESTART
+        slope[step] = (space.shares @ (ahead[space.close] * moved[space.close])).T
+        ahead /= norms[step]
+        ahead[space.close] *= torch.exp(space.shares.T @ given[step].T)
+        entered = space.change.T @ ahead[space.first]
+        ahead = torch.cat([ahead[1:], torch.zeros_like(ahead[:1])])
+        ahead[space.cut] = 0.0
+        ahead.index_add_(0, space.before, entered)
+    return slope

@@ -31,7 +31,7 @@ from dancerev.realtime.spectrum import FRAME_SAMPLES, Spectrum
 
 from ..corpus.parallel import in_parallel
 from ..corpus.songs import digest
-from .loss import Truth, locate, tracking_loss
+from .loss import TensorSpace, Truth, batch_of, tracking_loss, truth_of
 from .music import Source, compose, read_source
 
 Array = npt.NDArray[Any]
@@ -151,7 +151,7 @@ class BeatNet(nn.Module):
         dropout: share of what a layer says that is left out in training.
     """
 
-    def __init__(self, channels: int = 96, taps: int = 4, layers: int = 9, dropout: float = 0.12) -> None:
+    def __init__(self, channels: int = 128, taps: int = 4, layers: int = 9, dropout: float = 0.12) -> None:
         super().__init__()
         self.taps = taps
         self.dilations = [2**layer for layer in range(layers)]
@@ -230,7 +230,7 @@ def train(
     epochs: int,
     seed: int,
     bfloat16: bool = False,
-    space: BarSpace | None = None,
+    space: TensorSpace | None = None,
 ) -> None:
     """Trains ``net`` on windows of the pieces, each epoch as many as cover all of them once.
 
@@ -275,7 +275,7 @@ def _shuffled(count: int, rng: np.random.Generator) -> Iterator[int]:
         yield from rng.permutation(count).tolist()
 
 
-def _loss(net: BeatNet, windows: list[Window], space: BarSpace | None, bfloat16: bool = False) -> Tensor:
+def _loss(net: BeatNet, windows: list[Window], space: TensorSpace | None, bfloat16: bool = False) -> Tensor:
     inputs = torch.from_numpy(np.stack([window.inputs for window in windows]))
     labels = torch.from_numpy(np.stack([window.labels for window in windows]))
     with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
@@ -284,10 +284,10 @@ def _loss(net: BeatNet, windows: list[Window], space: BarSpace | None, bfloat16:
     if space is None:
         return loss
     truths = [window.truth for window in windows if window.truth is not None]
-    return CROSS_ENTROPY * loss + tracking_loss(space, logits.float(), truths)
+    return CROSS_ENTROPY * loss + tracking_loss(space, logits.float(), batch_of(truths, logits.device))
 
 
-def _window(piece: Heard, steps: int, rng: np.random.Generator, space: BarSpace | None) -> Window:
+def _window(piece: Heard, steps: int, rng: np.random.Generator, space: TensorSpace | None) -> Window:
     """A stretch from a random place of the piece, a little faster or slower, and varied."""
     bpm = 60.0 / float(np.median(np.diff(piece.beats)))
     speed = float(np.clip(rng.uniform(*SPEEDS), 1.01 * MIN_BPM / bpm, 0.99 * MAX_BPM / bpm))
@@ -297,7 +297,7 @@ def _window(piece: Heard, steps: int, rng: np.random.Generator, space: BarSpace 
     labels = label(piece.beats, piece.downbeats, len(piece.inputs))[index]
     inputs = _vary(piece.inputs[index].astype(np.float32), rng)
     beats = (piece.beats - start / RATE) / speed
-    return Window(inputs, labels, locate(space, beats, piece.downbeats, steps) if space else None)
+    return Window(inputs, labels, truth_of(beats, piece.downbeats, steps) if space else None)
 
 
 def _vary(inputs: Array, rng: np.random.Generator) -> Array:
@@ -318,14 +318,14 @@ def _vary(inputs: Array, rng: np.random.Generator) -> Array:
 
 
 @torch.no_grad()
-def evaluate(net: BeatNet, pieces: list[Heard], space: BarSpace | None = None) -> float:
+def evaluate(net: BeatNet, pieces: list[Heard], space: TensorSpace | None = None) -> float:
     """Mean loss over the pieces, whole or, with ``space``, through the tracker over their first WINDOW seconds."""
     net.eval()
     losses = []
     for piece in pieces:
         steps = len(piece.inputs) if space is None else min(int(WINDOW * RATE), len(piece.inputs))
         labels = label(piece.beats, piece.downbeats, len(piece.inputs))[:steps]
-        truth = locate(space, piece.beats, piece.downbeats, steps) if space else None
+        truth = truth_of(piece.beats, piece.downbeats, steps) if space else None
         losses.append(float(_loss(net, [Window(piece.inputs[:steps].astype(np.float32), labels, truth)], space)))
     return float(np.mean(losses))
 
@@ -352,7 +352,7 @@ def main(argv: list[str] | None = None) -> int:
     pieces = make_music(arguments.folder / "train", learnt, arguments.clips, 0, arguments.workers)
     held_out = make_music(arguments.folder / "test", kept, HELD_OUT, HELD_OUT_SEED, arguments.workers)
     torch.manual_seed(arguments.seed)
-    net, space = BeatNet(), BarSpace(MIN_BPM, MAX_BPM)
+    net, space = BeatNet(), TensorSpace(BarSpace(MIN_BPM, MAX_BPM), torch.device("cpu"))
     train(pieces, held_out, net, arguments.epochs, arguments.seed, arguments.bfloat16)
     train(pieces, held_out, net, arguments.tracking_epochs, arguments.seed, arguments.bfloat16, space)
     export(net.eval(), arguments.output)

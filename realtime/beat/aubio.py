@@ -14,7 +14,8 @@ from dancerev.model.features import BeatState
 
 from ..audio.clock import SAMPLE_RATE
 from ..spectrum import SpectralBlock
-from .tracker import MAX_BPM, MIN_BPM, BeatTracker, TapTempo
+from .tap import TapTempo
+from .tracker import MAX_BPM, MIN_BPM, BeatTracker
 
 HOP = 320
 BUFFER = 1024
@@ -62,7 +63,7 @@ class AubioTracker(BeatTracker):
             if beat and bpm > 0.0 and not self._tapped:
                 self._follow(float(self._aubio.get_last_s()), 60.0 / bpm)
         if block.activity > 0.0:
-            heard = 1.0 if self._tapped else min(1.0, float(self._aubio.get_confidence()) / TRUST)
+            heard = 1.0 if self._tapped else min(max(float(self._aubio.get_confidence()) / TRUST, 0.0), 1.0)
             self._confidence += 0.1 * (heard - self._confidence)
         else:
             self._confidence *= math.exp(-elapsed / SILENCE_DECAY)

@@ -7,9 +7,10 @@ import argparse
 from dancerev.errors import InputError
 
 from .bar_pointer import FASTEST_BPM, SLOWEST_BPM
+from .bar_pointer_tracker import BarPointerTracker
 from .midi_clock import MidiTracker
 from .midi_input import MidiInput
-from .tracker import MAX_BPM, MIN_BPM, BarPointerTracker, BeatTracker
+from .tracker import MAX_BPM, MIN_BPM, BeatTracker
 
 BEAT_ENGINES = ("own", "aubio")
 """Those that hear the beat in the sound."""

@@ -17,7 +17,8 @@ import numpy as np
 from dancerev.model.features import BeatState
 
 from ..spectrum import SpectralBlock
-from .tracker import MAX_BPM, MIN_BPM, BeatTracker, TapTempo
+from .tap import TapTempo
+from .tracker import MAX_BPM, MIN_BPM, BeatTracker
 
 TICKS = 24  # per beat of the clock
 TICKS_PER_SIXTEENTH = 6

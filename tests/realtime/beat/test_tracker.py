@@ -10,8 +10,11 @@ from dancerev.model.features import BeatState
 from dancerev.realtime.audio.clock import SAMPLE_RATE
 from dancerev.realtime.beat.aubio import AubioTracker
 from dancerev.realtime.beat.bar_pointer import BarSpace
+from dancerev.realtime.beat.bar_pointer_tracker import BarPointerTracker
 from dancerev.realtime.beat.engines import bpm_range, make_tracker
-from dancerev.realtime.beat.tracker import BarPointerTracker, BeatClock, TapTempo
+from dancerev.realtime.beat.midi_clock import MidiTracker
+from dancerev.realtime.beat.tap import TapTempo
+from dancerev.realtime.beat.tracker import BeatClock
 from dancerev.realtime.features import FeatureExtractor
 
 FRAME = SAMPLE_RATE // 15
@@ -41,6 +44,22 @@ def drums(beats, seconds, downbeats=False):
             play(snare if index % 2 else kick, beat)
         play(hat, beat)
         play(hat, 0.5 * (beat + following))
+    samples = samples[: int(seconds * SAMPLE_RATE)]
+    return (samples / np.abs(samples).max()).astype(np.float32)
+
+
+def waltz(beats, seconds):
+    """Bass drum and a low note on the one, a chord on two and three; peak 1."""
+    rng = np.random.default_rng(0)
+    samples = np.zeros(int(seconds * SAMPLE_RATE) + SAMPLE_RATE)
+    time = np.arange(int(0.3 * SAMPLE_RATE)) / SAMPLE_RATE
+    for index, beat in enumerate(beats):
+        pitches = (392.0, 494.0, 587.0) if index % 3 else (98.0, 196.0)
+        sound = sum(np.sin(2 * np.pi * pitch * time) for pitch in pitches) * np.exp(-8.0 * time) / len(pitches)
+        sound[: int(0.15 * SAMPLE_RATE)] += hit(rng, 60.0, 0.05, 30.0) if index % 3 == 0 else 0.0
+        start = round(beat * SAMPLE_RATE)
+        if start < len(samples) - len(sound):
+            samples[start : start + len(sound)] += sound
     samples = samples[: int(seconds * SAMPLE_RATE)]
     return (samples / np.abs(samples).max()).astype(np.float32)
 
@@ -163,7 +182,7 @@ def test_this_is_the_one(at_120):
     tracker.set_downbeat(START + 11 * 0.5 + 0.06)  # a little late, as hands are
     states = [frame.beat for frame in ear.push(samples[6 * SAMPLE_RATE :])]
     clear = [state for state in states if 0.1 < state.phase < 0.9]
-    assert all(state.beat_in_bar == (int((state.time - START) / 0.5) - 11) % 4 for state in clear)
+    assert all(state.beat_in_bar == (int((state.time - START) / 0.5) - 11) % state.beats_per_bar for state in clear)
     assert states[-1].bar_confidence > 0.8
 
 
@@ -268,6 +287,64 @@ def test_aubio_follows_behind_the_same_interface():
     assert states[-1].bpm == pytest.approx(120.0, rel=0.02)
     assert np.median(errors(beats[beats > 10.0], true)) < 0.03
     assert all(0.0 <= state.phase < 1.0 and 0.0 <= state.confidence <= 1.0 for state in states)
+
+
+@pytest.mark.parametrize("make", [BarPointerTracker, AubioTracker, MidiTracker])
+@pytest.mark.parametrize("seed", range(3))
+def test_every_state_of_every_engine_is_within_its_bounds(make, seed):
+    rng = np.random.default_rng(seed)
+    parts = [drums(steady(90.0 + 40.0 * seed, 5.0), 5.0), np.zeros(3 * SAMPLE_RATE, dtype=np.float32)]
+    parts += [rng.normal(scale=10.0 ** rng.uniform(-4.0, 0.0), size=2 * SAMPLE_RATE).astype(np.float32)]
+    parts += [drums(steady(171.0, 4.0), 4.0)]
+    rng.shuffle(parts)
+    states, _ = follow(np.concatenate(parts), make())
+    for state in states:
+        assert 0.0 <= state.phase < 1.0
+        assert 0.0 <= state.confidence <= 1.0
+        assert 0.0 <= state.bar_confidence <= 1.0
+        assert 0 <= state.beat_in_bar < state.beats_per_bar
+        assert np.isfinite(state.period) and state.period > 0.0
+
+
+@pytest.mark.parametrize("make", [BarPointerTracker, AubioTracker, MidiTracker])
+def test_no_beat_is_predicted_in_silence(make):
+    _, beats = follow(np.zeros(10 * SAMPLE_RATE, dtype=np.float32), make())
+    assert len(beats) == 0
+
+
+def test_a_waltz_is_counted_in_three():
+    true = steady(132.0, 24.0)
+    samples = waltz(true, 24.0)
+    states, _ = follow(samples)
+    late = [state for state in states if state.time > 14.0]
+    assert np.mean([state.beats_per_bar == 3 for state in late]) > 0.9
+    counts = [int((state.time - START) * 132.0 / 60.0) % 3 == state.beat_in_bar for state in late]
+    assert np.mean(counts) > 0.85
+
+
+def test_a_held_tempo_stays_and_the_phase_follows():
+    first, second = steady(120, 6.0), np.arange(8.0, 16.0, 60.0 / 126.0)
+    tracker = BarPointerTracker()
+    extractor = FeatureExtractor(tracker)
+    samples = drums(np.concatenate([first, second]), 16.0)
+    extractor.push(samples[: 6 * SAMPLE_RATE])
+    tracker.hold_tempo(True)
+    held = [frame.beat for frame in extractor.push(samples[6 * SAMPLE_RATE :])]
+    assert all(state.bpm == pytest.approx(120.0, rel=0.01) for state in held)
+    tracker.hold_tempo(False)
+
+
+def test_a_nudge_moves_the_beats():
+    plain, nudged = BarPointerTracker(), BarPointerTracker()
+    samples = drums(steady(120, 10.0), 10.0)
+    found = []
+    for tracker, seconds in ((plain, 0.0), (nudged, 0.04)):
+        extractor = FeatureExtractor(tracker)
+        extractor.push(samples[: 5 * SAMPLE_RATE])
+        tracker.nudge(seconds)
+        found.append([frame.beat for frame in extractor.push(samples[5 * SAMPLE_RATE :])])
+    for one, other in zip(*found, strict=True):
+        assert (one.phase - other.phase) % 1.0 * one.period == pytest.approx(0.04, abs=1e-6)
 
 
 def test_engines_by_name():
