@@ -59,7 +59,7 @@ class Truth:
 
 
 def bars_of(downbeats: Array) -> tuple[Array, Array]:
-    """(N,) beats per bar of the bar in which each beat lies, 0 where it is none of METRES, and (N,) the beat in the bar.
+    """(N,) beats per bar of each beat's bar, 0 where that is none of METRES, and (N,) the beat in the bar.
 
     Args:
         downbeats: (N,) bool, which beats begin a bar.

@@ -33,11 +33,9 @@ class StepCounter:
         elapsed = 0.0 if last is None else beat.time - last.time
         self._follow_metre(beat, elapsed)
         fast = 3 if self._in_threes else 2
-        per_step = 1
-        if beat.bpm > FASTEST_STEP * MARGIN or (
-            last is not None and last.beats_per_step > 1 and beat.bpm > FASTEST_STEP / MARGIN
-        ):
-            per_step = fast
+        stepped_over = last is not None and last.beats_per_step > 1
+        fastest = FASTEST_STEP / MARGIN if stepped_over else FASTEST_STEP * MARGIN
+        per_step = fast if beat.bpm > fastest else 1
         in_bar = beat.beat_in_bar % per_step
         if last is None or last.beats_per_step != per_step or per_step == 1:
             in_step, self._doubt = in_bar, 0.0

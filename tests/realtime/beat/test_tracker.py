@@ -303,7 +303,7 @@ def test_every_state_of_every_engine_is_within_its_bounds(make, seed):
         assert 0.0 <= state.confidence <= 1.0
         assert 0.0 <= state.bar_confidence <= 1.0
         assert 0 <= state.beat_in_bar < state.beats_per_bar
-        assert np.isfinite(state.period) and state.period > 0.0
+        assert 0.0 < state.period < np.inf
 
 
 @pytest.mark.parametrize("make", [BarPointerTracker, AubioTracker, MidiTracker])
