@@ -57,7 +57,7 @@ _WRITE_LIMIT = 16384  # bytes that wait for a slow viewer, apart from what the s
 _SEND_BUFFER = 65536
 STALLED = 10.0  # seconds after which a viewer that takes nothing is sent away
 _MAX_NOTICES = 64
-_WAITING = 4  # poses of a dancer that wait for a viewer: as many as a busy computer may keep it from taking
+_WAITING = 15  # poses of a dancer that wait for a viewer: half a second, for which a busy computer may hold it up
 
 _PAGE = Path(__file__).parent / "page"
 _FILES = {
@@ -92,6 +92,7 @@ class WebServer(PoseSink):
     Attributes:
         name: the address of the page, as it is to be opened.
         port: where it listens.
+        lost: frames that viewers were too slow to take, of all of them together.
         token: what every path begins with; empty where only this machine can connect.
     """
 
@@ -306,7 +307,7 @@ class WebServer(PoseSink):
             else:
                 plain = frame = plain or pack_pose(pose, sent)
             if frame is not None:
-                viewer.show(pose.dancer, frame)
+                self.lost += viewer.show(pose.dancer, frame)
 
     def _publish_music(self, frame: bytes | None) -> None:
         if frame is not None:
@@ -332,10 +333,13 @@ class _Viewer:
             with contextlib.suppress(OSError, AttributeError):
                 transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
 
-    def show(self, dancer: int, frame: bytes) -> None:
-        """Send ``frame`` of ``dancer``; of too many that were not yet sent, the oldest is lost."""
-        self._frames.setdefault(dancer, deque(maxlen=_WAITING)).append(frame)
+    def show(self, dancer: int, frame: bytes) -> int:
+        """Send ``frame`` of ``dancer``; of too many that were not yet sent, the oldest is lost. How many were."""
+        waiting = self._frames.setdefault(dancer, deque(maxlen=_WAITING))
+        lost = len(waiting) == _WAITING
+        waiting.append(frame)
         self._waiting.set()
+        return int(lost)
 
     def notify(self, notice: Mapping[str, Any]) -> None:
         """Send ``notice`` as text, unless too many wait."""

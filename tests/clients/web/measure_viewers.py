@@ -1,4 +1,4 @@
-"""Measure the page: ``python tests/clients/web/measure_viewers.py [SECONDS]``.
+"""Measure the page, in the folder tests/clients/web: ``PYTHONPATH=../../helpers python measure_viewers.py [SECONDS]``.
 
 Three viewers in a real browser; prints how many poses a second were sent, and for each viewer how many were applied and
 how long after they were sent.
@@ -8,9 +8,6 @@ import contextlib
 import sys
 import tempfile
 import time
-from pathlib import Path
-
-sys.path[:0] = [str(Path(__file__).parents[2] / "helpers"), str(Path(__file__).parent)]
 
 import numpy as np
 from chromium import Chromium
@@ -33,10 +30,10 @@ def main(seconds):
         for page in pages:
             page.until(READY)
         time.sleep(5.0)
-        before, sent, start = [page.run(STATE) for page in pages], playing.sent, time.time()
+        before, sent, lost, start = [page.run(STATE) for page in pages], playing.sent, server.lost, time.time()
         time.sleep(seconds)
         after = [page.run(STATE) for page in pages]
-        print(f"sent {(playing.sent - sent) / (time.time() - start):.2f} a second")
+        print(f"sent {(playing.sent - sent) / (time.time() - start):.2f} a second, lost {server.lost - lost} in all")
         for page, (first, begin), (last, end) in zip(pages, before, after, strict=True):
             latency = np.array(page.run("dancerev.stats().latency"))[-int(last - first) :]
             p50, p99 = np.percentile(latency, [50, 99])
