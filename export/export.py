@@ -26,6 +26,7 @@ from dancerev.model.step_format import DANCERS, FORMAT_VERSION, INPUTS, METADATA
 from dancerev.model.styles import DEFAULT_STYLE
 from dancerev.realtime.dance_model import DanceModel
 
+from .export_flat import bundled_lifter, export_flat, load_flat_network
 from .parity import PROOF_FRAMES, StepSession, prove, rest_vector
 from .precision import PRECISIONS, in_precision, precision_of, print_comparison, read_model
 from .tensorrt_engine import build_engines
@@ -222,6 +223,9 @@ def _export(source: str, out: Path, licence: str) -> DanceNetwork | None:
     """Write the graph of a checkpoint, or copy an exported one; the network of the checkpoint."""
     if source.endswith(".onnx") or not Path(source).exists():
         save(read_model(source), out)
+        return None
+    if (flat := load_flat_network(Path(source))) is not None:
+        export_flat(flat, bundled_lifter(), out, licence)
         return None
     network = load_checkpoint(Path(source))
     if network.config.look_ahead:

@@ -32,7 +32,7 @@ def lifter_path() -> Path:
     return Path(str(resources.files("dancerev.model") / "pretrained" / "lifter.onnx"))
 
 
-def _body_size() -> float:
+def body_size() -> float:
     """Length of our dancer's trunk and leg, metres: what the lifter measures in the picture."""
     rest = np.tile(np.array([0.0, 0.0, 0.0, 1.0]), (len(BONES), 1))
     positions, _ = forward_kinematics(rest, np.zeros(3))
@@ -73,7 +73,7 @@ class Lifter:
         shapes = {x.name: x.shape for x in self._session.get_inputs()}
         self._state = {name: np.zeros(shapes[name], dtype=np.float32) for name in LIFTER_STATE}
         self._outputs = [*LIFTER_OUTPUTS, *(f"new_{name}" for name in LIFTER_STATE)]
-        self._metres = _body_size()
+        self._metres = body_size()
         self._x = 0.0
         self._body = PostProcessor()
 

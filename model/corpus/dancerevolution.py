@@ -17,11 +17,15 @@ import numpy as np
 import numpy.typing as npt
 
 from dancerev.errors import CorpusError, InputError
+from dancerev.realtime.audio.clock import SAMPLE_RATE
+from dancerev.realtime.audio.decode import decode
 
 from ..body25 import JOINTS, to_vectors
+from ..features import FEATURE_SIZE
 from ..network import original_features
 from ..openpose import follow, read_openpose
 from .flat_corpus import FlatSequence, save_flat
+from .song import hear
 
 Array = npt.NDArray[Any]
 
@@ -110,19 +114,41 @@ def split_songs(sequences: list[FlatSequence], seed: int) -> dict[str, str]:
     return splits
 
 
-def halves(song: str, style: str, features: Array, keypoints: Array) -> list[FlatSequence]:
+def halves(song: str, style: str, music: Path, keypoints: Array, definition: str) -> list[FlatSequence]:
     """Make the two sequences of one song.
 
     Args:
         song: its name.
         style: of the dance.
-        features: (T, 438) at 30 frames per second.
-        keypoints: (T', 25, 2) pixels, likewise; what is longer is cut.
+        music: a file with its sound.
+        keypoints: (T, 25, 2) pixels at 30 frames per second; what is longer than the music is cut.
+        definition: of the features.
+
+    Raises:
+        InputError: the music cannot be read, or is too short.
     """
+    features = original_features.extract(_decode(music, original_features.SAMPLE_RATE), definition)
+    heard = _decode(music, SAMPLE_RATE)
     count = min(len(features), len(keypoints)) // 2 * 2
+    if count < 2 * _SHORTEST:
+        raise InputError(f"shorter than {_SHORTEST / 15:.0f} s")
     pose = to_vectors(keypoints[:count]).astype(np.float32)
-    music = features[:count].astype(np.float32)
-    return [FlatSequence(song, style, music[half::2], pose[half::2]) for half in (0, 1)]
+    features = features[:count].astype(np.float32)
+    return [
+        FlatSequence(
+            song, style, features[half::2], pose[half::2], _live(heard[half * SAMPLE_RATE // 30 :], count // 2)
+        )
+        for half in (0, 1)
+    ]
+
+
+def _live(samples: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.float32]:
+    """(count, FEATURE_SIZE): in row t what the live extractor has when the pose for (t + 1) / 15 s is due.
+
+    For the first frame nothing has been heard; it gets the features of the second.
+    """
+    features = hear(samples)[0].astype(np.float32)
+    return features[np.clip(np.arange(count) - 1, 0, len(features) - 1)]
 
 
 def _read_collected(data: Path, definition: str, size: tuple[int, int] | None) -> Material | None:
@@ -142,17 +168,13 @@ def _read_collected(data: Path, definition: str, size: tuple[int, int] | None) -
             song = f"{style}/{name}"
             try:
                 film = read_openpose(films[name], size)
-                features = original_features.extract(_decode(songs[name]), definition)
+                made = halves(song, _style_name(style), songs[name], film.points, definition)
             except InputError as error:
                 material.left_out.append(f"{song}: {error}")
                 continue
-            made = halves(song, _style_name(style), features, film.points)
-            if len(made[0].pose) < _SHORTEST:
-                material.left_out.append(f"{song}: shorter than {_SHORTEST / 15:.0f} s")
-                continue
             material.sequences.extend(made)
-            difference = abs(len(features) - len(film.points)) / 30
-            cut = f"; {difference:.1f} s of music or film cut" if difference > 0.5 else ""
+            difference = abs(2 * len(made[0].pose) - len(film.points)) / 30
+            cut = f"; {difference:.1f} s of film beyond the music cut" if difference > 0.5 else ""
             material.mended[song] = f"{film.mended}{cut}"
     return material
 
@@ -173,10 +195,9 @@ def _by_stem(folder: Path) -> tuple[dict[str, Path], list[str]]:
     return found, double
 
 
-def _decode(path: Path) -> npt.NDArray[np.float32]:
-    from dancerev.realtime.audio.decode import decode
-
-    return np.concatenate(list(decode(path, original_features.SAMPLE_RATE)))
+def _decode(path: Path, rate: int) -> npt.NDArray[np.float32]:
+    """(N,) mono samples of a file."""
+    return np.concatenate(list(decode(path, rate)))
 
 
 def _style_name(folder: str) -> str:
@@ -230,4 +251,5 @@ def _prepared(path: Path) -> tuple[FlatSequence, str]:
     pose = to_vectors(film.points[:count]).astype(np.float32)
     song = re.sub(r"_[01]$", "", path.stem)
     style = path.stem.removesuffix(identity).rstrip("_")
-    return FlatSequence(song, _style_name(style) or "any", features[:count], pose), str(film.mended)
+    live = np.zeros((0, FEATURE_SIZE), dtype=np.float32)
+    return FlatSequence(song, _style_name(style) or "any", features[:count], pose, live), str(film.mended)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from dancerev.errors import CorpusError
 
+from ..features import FEATURE_SIZE, FEATURE_VERSION
 from .shards import MANIFEST
 
 Array = npt.NDArray[np.float32]
@@ -34,12 +35,15 @@ class FlatSequence:
         style: of the dance.
         features: (T, 438) of the music, as the original has them.
         pose: (T, 50) vectors of :func:`~dancerev.model.body25.to_vectors`, of the same frames.
+        live: (T, FEATURE_SIZE) of the live feature extractor, as it has them when frame t + 1 is due; or no rows, where
+            the music itself is not known.
     """
 
     song: str
     style: str
     features: Array
     pose: Array
+    live: Array
 
 
 @dataclass(frozen=True)
@@ -73,13 +77,21 @@ def save_flat(folder: Path, splits: dict[str, list[FlatSequence]], manifest: dic
                 file,
                 features=np.concatenate([s.features for s in sequences] or [np.zeros((0, 438), np.float32)]),
                 pose=np.concatenate([s.pose for s in sequences] or [np.zeros((0, 50), np.float32)]),
+                live=np.concatenate([s.live for s in sequences] or [np.zeros((0, FEATURE_SIZE), np.float32)]),
+                live_lengths=np.array([len(s.live) for s in sequences], dtype=np.int64),
                 lengths=np.array([len(s.pose) for s in sequences], dtype=np.int64),
                 song=np.array([s.song for s in sequences], dtype=str),
                 style=np.array([s.style for s in sequences], dtype=str),
             )
         partial.replace(path)
     styles = sorted({s.style for sequences in splits.values() for s in sequences})
-    content = {"format": FORMAT, "frame_rate": FRAME_RATE, "styles": styles, **manifest}
+    content = {
+        "format": FORMAT,
+        "frame_rate": FRAME_RATE,
+        "feature_version": FEATURE_VERSION,
+        "styles": styles,
+        **manifest,
+    }
     (folder / MANIFEST).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -99,11 +111,12 @@ def load_flat(folder: Path, split: str) -> FlatCorpus:
     path = folder / f"flat_{split}.npz"
     try:
         with np.load(path, allow_pickle=False) as file:
-            data = {name: file[name] for name in ("features", "pose", "lengths", "song", "style")}
+            data = {name: file[name] for name in file.files}
         at = np.cumsum(data["lengths"])[:-1]
-        parts = np.split(data["features"], at), np.split(data["pose"], at)
+        live = np.split(data["live"], np.cumsum(data["live_lengths"])[:-1])
+        parts = np.split(data["features"], at), np.split(data["pose"], at), live
         rows = zip(data["song"], data["style"], *parts, strict=True) if len(data["lengths"]) else ()
-        sequences = [FlatSequence(str(song), str(style), features, pose) for song, style, features, pose in rows]
+        sequences = [FlatSequence(str(song), str(style), *arrays) for song, style, *arrays in rows]
     except Exception as error:  # a damaged zip raises nearly anything
         raise CorpusError(f"{path}: damaged, or not a split of a corpus ({error}); {wanted}") from error
     if any(s.features.shape[1:] != (438,) or s.pose.shape != (len(s.features), 50) for s in sequences):

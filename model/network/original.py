@@ -38,7 +38,8 @@ class OriginalConfig:
         key_width: of the keys, queries and values of one head.
         window: frames that attention sees before, and as many after, the present one.
         look_ahead: frames that it sees after the present one, where that is not the window; 0 is causal.
-        positions: frames that have a position of their own; longer music is encoded in overlapping windows.
+        positions: frames that have a position of their own; longer music is encoded in overlapping windows. 0 is no
+            positions, for music without an end.
         pose_width: of a pose once embedded.
         hidden: of the decoder.
         dropout: in training, everywhere.
@@ -98,6 +99,17 @@ class SelfAttention(nn.Module):
         attended = local_attention(query, key, value, self.before, self.after, dropout=dropout)
         return self.layer_norm(x + self.dropout(self.fc(attended.transpose(1, 2).flatten(2))))
 
+    def step(self, x: Tensor, keys: Tensor, values: Tensor, processed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """One frame (B, width); see :meth:`Encoder.step`."""
+        keys = torch.cat([keys, self.w_ks(x)[:, None]], dim=1)
+        values = torch.cat([values, self.w_vs(x)[:, None]], dim=1)
+        query, key, value = (y.unflatten(-1, (self.heads, -1)) for y in (self.w_qs(x), keys, values))
+        scores = torch.einsum("bhd,bthd->bht", query, key) * key.shape[-1] ** -0.5
+        age = torch.arange(keys.shape[1] - 1, -1, -1, device=x.device)
+        scores = scores.masked_fill((age > processed[:, None])[:, None], -1e9)
+        attended = torch.einsum("bht,bthd->bhd", torch.softmax(scores, dim=-1), value).flatten(1)
+        return self.layer_norm(x + self.fc(attended)), keys[:, 1:], values[:, 1:]
+
 
 class FeedForward(nn.Module):
     """Two layers at every frame, as convolutions of width 1, with the residual and the norm after them."""
@@ -135,10 +147,12 @@ class Encoder(nn.Module):
         super().__init__()
         self.reach = config.layers * max(config.window, config.after)
         self.src_emb = nn.Linear(config.features, config.width)
-        table = sinusoids(config.positions + 1, config.width)
-        table[0] = 0.0  # of padding; positions count from 1
-        self.position_enc = nn.Embedding(*table.shape)
-        self.position_enc.weight = nn.Parameter(table, requires_grad=False)
+        if config.positions:
+            table = sinusoids(config.positions + 1, config.width)
+            table[0] = 0.0  # of padding; positions count from 1
+            self.position_enc = nn.Embedding(*table.shape)
+            self.position_enc.weight = nn.Parameter(table, requires_grad=False)
+        self.longest = config.positions
         self.layer_stack = nn.ModuleList(EncoderLayer(config) for _ in range(config.layers))
 
     def forward(self, features: Tensor) -> Tensor:
@@ -147,8 +161,8 @@ class Encoder(nn.Module):
         Music longer than the table of positions is encoded in windows of that length. They overlap by all that a frame
         can see, or by half of them, and the middle of each is kept; positions count from the start of each window.
         """
-        frames, longest = features.shape[1], self.position_enc.num_embeddings - 1
-        if frames <= longest:
+        frames, longest = features.shape[1], self.longest
+        if not longest or frames <= longest:
             return self._encode(features)
         margin = min(self.reach, longest // 4)
         stride = longest - 2 * margin
@@ -160,11 +174,32 @@ class Encoder(nn.Module):
 
     def _encode(self, features: Tensor) -> Tensor:
         """As :meth:`forward`, of at most as many frames as there are positions."""
-        at = torch.arange(features.shape[1], device=features.device)
-        x = self.src_emb(features) + self.position_enc(at + 1)
+        x = self.src_emb(features)
+        if self.longest:
+            x = x + self.position_enc(torch.arange(features.shape[1], device=features.device) + 1)
         for layer in self.layer_stack:
             x = layer(x)
         return x
+
+    def step(self, features: Tensor, keys: Tensor, values: Tensor, processed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Encode one frame, where the encoder is causal and has no positions.
+
+        Args:
+            features: (B, features).
+            keys: (layers, B, window, heads · key_width) of the frames before, oldest first.
+            values: likewise.
+            processed: (B,) int64, frames so far, counted up to the window.
+
+        Returns:
+            (B, width), and the new keys and values.
+        """
+        x, new_keys, new_values = self.src_emb(features), [], []
+        for i, layer in enumerate(self.layer_stack):
+            x, key, value = layer.slf_attn.step(x, keys[i], values[i], processed)  # type: ignore[operator, union-attr]
+            x = layer.pos_ffn(x[:, None])[:, 0]  # type: ignore[operator]
+            new_keys.append(key)
+            new_values.append(value)
+        return x, torch.stack(new_keys), torch.stack(new_values)
 
 
 def sinusoids(positions: int, width: int) -> Tensor:
@@ -359,6 +394,44 @@ def _published(checkpoint: dict[str, Any]) -> OriginalNetwork:
     statistics = {name: x for name, x in network.named_buffers() if "." not in name}
     network.load_state_dict(statistics | weights)
     return network
+
+
+def save_published(network: OriginalNetwork, path: Path, epoch: int, condition: int, growth: float) -> None:
+    """Write a checkpoint in the format of the original's second version, which its own code reads too.
+
+    What normalises the features becomes part of the first layer.
+
+    Args:
+        network: whose poses are not normalised, with one width for feed-forward and LSTM.
+        path: of the checkpoint.
+        epoch: at which it is written.
+        condition: real poses in a row of its curriculum.
+        growth: λ of its curriculum.
+    """
+    config = network.config
+    weights = {name: x.detach().cpu().clone() for name, x in network.state_dict().items()}
+    mean, std = weights.pop("feature_mean"), weights.pop("feature_std")
+    del weights["pose_mean"], weights["pose_std"]
+    weights["encoder.src_emb.weight"] /= std
+    weights["encoder.src_emb.bias"] -= weights["encoder.src_emb.weight"] @ mean
+    args = argparse.Namespace(
+        d_frame_vec=config.features,
+        frame_emb_size=config.width,
+        d_model=config.width,
+        d_pose_vec=config.pose,
+        pose_emb_size=config.pose_width,
+        d_inner=config.hidden,
+        d_k=config.key_width,
+        d_v=config.key_width,
+        n_head=config.heads,
+        n_layers=config.layers,
+        dropout=config.dropout,
+        max_seq_len=config.positions,
+        condition_step=condition,
+        sliding_windown_size=config.window,
+        lambda_v=growth,
+    )
+    torch.save({"model": {f"module.{name}": x for name, x in weights.items()}, "args": args, "epoch": epoch}, path)
 
 
 def _second_version(args: Any) -> OriginalConfig:

@@ -24,6 +24,7 @@ from ..network.checkpoint import load_checkpoint
 from ..network.config import DanceConfig
 from ..network.original import OriginalConfig, load_original
 from ..pose import FRAME_RATE
+from . import dance_revolution
 from .config import TrainingConfig
 from .dance_module import DanceTraining
 from .data import Songs, Windows
@@ -33,6 +34,7 @@ from .validation import keep_checkpoints, report_resuming, stop_early
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "dance": {"out": Path("runs/dance"), "batch": 48, "frames": 96, "learning_rate": 1e-3},
     "original": {"out": Path("runs/original"), "batch": 32, "frames": 900, "learning_rate": 1e-4},
+    dance_revolution.NAME: {"out": Path("runs/dance-revolution"), "batch": 32, "frames": 900, "learning_rate": 1e-4},
 }
 """Where the networks differ in what they are trained with."""
 
@@ -170,7 +172,9 @@ def _parser() -> ArgumentParser:
         metavar="FRAMES",
         help="music to come that is heard: for offline use only",
     )
-    parser.add_argument("--network", choices=tuple(_DEFAULTS), default="dance", help="ours, or the original to compare")
+    parser.add_argument(
+        "--network", choices=("dance", "original"), default="dance", help="ours, or the original to compare"
+    )
     original = parser.add_argument_group("only with --network original")
     original.add_argument("--hidden", type=count, default=1024, help="width of its LSTM (default %(default)s)")
     original.add_argument(
@@ -180,6 +184,7 @@ def _parser() -> ArgumentParser:
         metavar="N",
         help="own poses fed in a row at the end of the curriculum; 0 is teacher forcing (default %(default)s)",
     )
+    dance_revolution.add_options(parser)
     return parser
 
 
@@ -188,13 +193,17 @@ def main(argv: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = _parser()
     arguments = parser.parse_args(argv)
-    for name, value in _DEFAULTS[arguments.network].items():
+    for name, value in _DEFAULTS[arguments.preset or arguments.network].items():
         if getattr(arguments, name) is None:
             setattr(arguments, name, value)
     if arguments.out.exists() and not arguments.out.is_dir():
         parser.error(f"-o {arguments.out}: not a folder")
     warnings.filterwarnings("ignore", module="lightning")
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    if arguments.preset:
+        finished = dance_revolution.train_preset(arguments)
+        print(f"trained: {finished}; next: {dance_revolution.next_command(arguments, finished)}")
+        return 0
     finished = train(arguments)
     following = f"python -m dancerev.model.evaluation.generate_offline {finished} --music FOLDER -o DIR"
     if arguments.network == "dance":
