@@ -102,7 +102,7 @@ class FlatStep(nn.Module):
 
 def keypoints(vectors: Tensor) -> Tensor:
     """Vectors (B, 50) of :mod:`dancerev.model.body25` → key points (B, 25, 2) in pixels."""
-    places = vectors.unflatten(-1, (len(JOINTS), 2))
+    places = vectors.reshape(-1, len(JOINTS), 2)
     hips = places[:, MID_HIP : MID_HIP + 1]
     places = torch.cat([places[:, :MID_HIP] + hips, hips, places[:, MID_HIP + 1 :] + hips], dim=1)
     return (places + 1.0) / 2.0 * places.new_tensor([float(WIDTH), float(HEIGHT)])
@@ -119,7 +119,7 @@ def pose_vector(lifted: Tensor, moved: Tensor, yaw_before: Tensor) -> tuple[Tens
     Returns:
         (B, POSE_SIZE) and the heading now (B, 1).
     """
-    rotations = matrices_from_6d(lifted[:, lifting.ROTATIONS].unflatten(-1, (len(BONES), 6)))
+    rotations = matrices_from_6d(lifted[:, lifting.ROTATIONS].reshape(-1, len(BONES), 6))
     hips = rotations[:, 0]
     # The twist about +Y: of a quaternion, twice the angle whose tangent is y / w.
     yaw = torch.atan2(hips[:, 0, 2] - hips[:, 2, 0], hips[:, 0, 0] + hips[:, 2, 2])[:, None]

@@ -201,12 +201,13 @@ def train_preset(arguments: argparse.Namespace) -> Path:
         log_every_n_steps=1,
     )
     last: Path = arguments.out / "last.ckpt"
-    loaders = [DataLoader(windows, arguments.batch, shuffle=True)]
+    validation = None
     usable = [s for s in held_out.sequences if len(s.pose) >= 2 and (len(s.live) or not arguments.live)]
     if usable:
         shortest = min(min(len(s.pose) for s in usable), _VALIDATED)
-        loaders.append(DataLoader(Windows(usable, shortest, arguments.live), arguments.batch))
-    trainer.fit(training, *loaders, ckpt_path=last if last.exists() else None)
+        validation = DataLoader(Windows(usable, shortest, arguments.live), arguments.batch)
+    training_data = DataLoader(windows, arguments.batch, shuffle=True)
+    trainer.fit(training, training_data, validation, ckpt_path=last if last.exists() else None)
     if not arguments.live:
         return Path(arguments.out / f"epoch_{arguments.epochs}.pt")
     finished: Path = arguments.out / "live.ckpt"
