@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -29,9 +29,13 @@ from dancerev.model.step_format import (
 )
 
 from .providers import CPU, import_onnxruntime, load_libraries, wanted_providers
+from .step_guard import StepGuard
 
 THREADS = 1
 """One frame is too small to share out, and a second thread that spins steals time from the rest of the show."""
+
+_TYPES = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
+_LARGEST = 1 << 26  # numbers in all inputs together; a sixteenth of that is more than 64 dancers take
 
 _WARM_UP = 8  # steps: the first ones touch memory and load kernels, and are many times as slow
 
@@ -74,6 +78,7 @@ class DanceModel:
         codes: how many things it can choose from to dance next.
         provider: the ONNX Runtime provider that really runs.
         note: where a provider was asked for that does not run here, one line that says so; else None.
+        fault: what was wrong with the last step that was not usable, one line, or None.
     """
 
     def __init__(self, model: str = "default", provider: str = "auto", dancers: int = 1) -> None:
@@ -105,6 +110,7 @@ class DanceModel:
             asked = f"are the driver and dancerev[{provider}] installed?"
             self.note = f"{wanted[0][0]} does not load here ({asked}): {self.provider} runs instead"
         metadata = _checked_metadata(path, self._session.get_modelmeta().custom_metadata_map)
+        _check_graph(path, self._session, metadata, dancers)
         self.styles: tuple[str, ...] = tuple(metadata["styles"])
         self.codes: int = metadata["codes"]
         self.default_style: str = metadata.get("default_style", ANY_STYLE)
@@ -115,10 +121,25 @@ class DanceModel:
             self._vigour_reached[:] = self._vigour_inputs
         self.dancers = dancers
         self._turn = 0  # which of the two states is the present one
-        self._bind(path, onnxruntime.OrtValue.ortvalue_from_numpy)
+        self.fault: str | None = None
+        self._guard = StepGuard(onnxruntime, self._session)
+        self._bind(onnxruntime.OrtValue.ortvalue_from_numpy)
+        self._warm_up(path)
+
+    def _warm_up(self, path: Path) -> None:
+        """Step as often as it takes to be quick, and see that the graph does what it should.
+
+        Raises:
+            ModelError: a step fails, never ends, or gives poses that are not finite.
+        """
         self.reset()
-        for _ in range(_WARM_UP):
-            self._run()
+        try:
+            for _ in range(_WARM_UP):
+                pose = self._run()
+        except ModelError as error:
+            raise ModelError(f"{path}: not a model for this program: {error}") from None
+        if not np.isfinite(pose).all():
+            raise ModelError(f"{path}: not a model for this program: its poses are not finite")
         self.reset()
 
     def style_vector(self, style: str) -> npt.NDArray[np.float32]:
@@ -192,24 +213,19 @@ class DanceModel:
         return self._run()
 
     def _run(self) -> npt.NDArray[np.float32]:
-        self._session.run_with_iobinding(self._bindings[self._turn])
+        self._guard.run(self._bindings[self._turn])
         pose = self._poses[self._turn]
         self._turn = 1 - self._turn
         return pose
 
-    def _bind(self, path: Path, on_device: Callable[..., Any]) -> None:
+    def _bind(self, on_device: Callable[..., Any]) -> None:
         """Two bindings that swap the roles of old and new state, so that nothing is copied or allocated in a step.
 
         State and inputs live where the provider computes: what is bound from elsewhere would be copied there once and
         for all, at the binding.
         """
         device = ("cpu" if self.provider == CPU else "cuda", 0)
-        types = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
-        zeros = {x.name: np.zeros(x.shape, types[x.type]) for x in self._session.get_inputs()}
-        if len(zeros["style"]) != self.dancers:
-            raise ModelError(
-                f"{path}: dances with {len(zeros['style'])} at a time, not with {self.dancers}; export it again"
-            )
+        zeros = {x.name: np.zeros(x.shape, _TYPES[x.type]) for x in self._session.get_inputs()}
         self.controls = frozenset(name for name in CONTROLS if name in zeros)
         self._inputs = {name: (zeros[name], on_device(zeros[name].copy(), *device)) for name in INPUTS if name in zeros}
         self._zeros = {name: zeros[name] for name in state_names(zeros)}
@@ -231,7 +247,12 @@ def _checked_metadata(path: Path, properties: dict[str, str]) -> dict[str, Any]:
     """The metadata of a step graph, or :class:`ModelError` if this program cannot dance with it."""
     if METADATA_KEY not in properties:
         raise ModelError(f"{path}: an ONNX file, but not one of dancerev-export")
-    metadata: dict[str, Any] = json.loads(properties[METADATA_KEY])
+    try:
+        metadata = json.loads(properties[METADATA_KEY])
+    except (ValueError, RecursionError):
+        metadata = None
+    if not isinstance(metadata, dict):
+        raise ModelError(f"{path}: not a model for this program: its metadata is no JSON object")
     expected = {
         "feature_version": FEATURE_VERSION,
         "features": list(FEATURE_NAMES),
@@ -240,10 +261,87 @@ def _checked_metadata(path: Path, properties: dict[str, str]) -> dict[str, Any]:
         "frame_rate": FRAME_RATE,
     }
     if metadata.get("format_version") not in READABLE_VERSIONS:
-        shown = f"{metadata.get('format_version')}, this program needs {READABLE_VERSIONS[-1]}"
+        shown = f"{_short(metadata.get('format_version'))}, this program needs {READABLE_VERSIONS[-1]}"
         raise ModelError(f"{path}: made for another format version {shown}; export it again")
     for name, value in expected.items():
         if metadata.get(name) != value:
-            shown = "" if isinstance(value, list) else f" {metadata.get(name)}, this program needs {value}"
+            shown = "" if isinstance(value, list) else f" {_short(metadata.get(name))}, this program needs {value}"
             raise ModelError(f"{path}: made for another {name.replace('_', ' ')}{shown}; export it again")
+    styles, codes, vigour = metadata.get("styles"), metadata.get("codes"), metadata.get("vigour")
+    reason = None
+    if not (isinstance(styles, list) and styles and all(isinstance(name, str) and name for name in styles)):
+        reason = "it names no styles"
+    elif len(set(styles)) != len(styles):
+        reason = "it names a style twice"
+    elif not (isinstance(codes, int) and not isinstance(codes, bool) and codes > 0):
+        reason = f"it has {_short(codes)} codes"
+    elif metadata.get("default_style", ANY_STYLE) not in (*styles, ANY_STYLE):
+        reason = f"its default style {_short(metadata['default_style'])} is none of its styles"
+    elif vigour and not _is_calibration(vigour, len(styles)):
+        reason = "its vigour is no calibration of each style"
+    if reason:
+        raise ModelError(f"{path}: not a model for this program: {reason}")
     return metadata
+
+
+def _is_calibration(vigour: object, styles: int) -> bool:
+    """Whether ``vigour`` holds rising ``inputs``, and for each style as many numbers ``reached``."""
+    if not isinstance(vigour, dict):
+        return False
+    inputs, reached = vigour.get("inputs"), vigour.get("reached")
+    if not isinstance(inputs, list) or not isinstance(reached, list) or len(reached) != styles:
+        return False
+    rows = [inputs, *reached]
+    return len(inputs) > 1 and all(
+        isinstance(row, list) and len(row) == len(inputs) and all(map(_is_number, row)) for row in rows
+    )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}…"
+
+
+def _check_graph(path: Path, session: Any, metadata: dict[str, Any], dancers: int) -> None:
+    """Hold the inputs and outputs of a graph against the contract, before anything of their sizes is allocated.
+
+    Raises:
+        ModelError: they differ; the message names the first that does.
+    """
+
+    def refuse(reason: str) -> NoReturn:
+        raise ModelError(f"{path}: not a model for this program: {reason}")
+
+    inputs, outputs = ({x.name: x for x in side} for side in (session.get_inputs(), session.get_outputs()))
+    widths = {"features": len(FEATURE_NAMES), "style": len(metadata["styles"]), "stage": 2, "noise": metadata["codes"]}
+    widths |= {name: width for name, width in (("audience", 2), ("vigour", 1), ("phrase", 1)) if name in inputs}
+    size = 0
+    for name, x in inputs.items():
+        if x.type not in _TYPES:
+            refuse(f"input {_short(name)} is a {x.type}")
+        if not all(isinstance(length, int) and length >= 0 for length in x.shape):
+            refuse(f"input {_short(name)} has no fixed shape")
+        size += math.prod(x.shape)
+    if size > _LARGEST:
+        refuse(f"its inputs hold {size:.1e} numbers")
+    for name, width in widths.items():
+        if name not in inputs:
+            refuse(f"it has no input {name!r}")
+        rows = inputs[name].shape[0] if inputs[name].shape else 0
+        if name == "style" and len(inputs[name].shape) == 2 and rows != dancers:
+            raise ModelError(f"{path}: dances with {rows} at a time, not with {dancers}; export it again")
+        if inputs[name].shape != [dancers, width] or inputs[name].type != "tensor(float)":
+            refuse(f"input {name!r} is {inputs[name].type} {inputs[name].shape}, not tensor(float) {[dancers, width]}")
+    if "pose" not in inputs or inputs["pose"].shape != [dancers, POSE_SIZE]:
+        refuse("its state has no pose of this body")
+    for name in state_names(inputs):
+        out = outputs.get(f"new_{name}")
+        if out is None or out.type != inputs[name].type or len(out.shape) != len(inputs[name].shape):
+            refuse(f"state {_short(name)} does not come out as it goes in")
+    pose = outputs.get(POSE_OUTPUT)
+    if pose is None or pose.type != "tensor(float)" or pose.shape != [dancers, POSE_SIZE]:
+        refuse(f"it has no output {POSE_OUTPUT!r} of {[dancers, POSE_SIZE]}")

@@ -9,8 +9,9 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from dancerev.errors import ModelError
 from dancerev.model.features import ACTIVITY, ENERGY, STEP_SIN, AcousticFrame, network_input
-from dancerev.model.pose import FRAME_RATE, Pose, PoseDecoder, encode, rest_pose
+from dancerev.model.pose import FRAME_RATE, POSE_SIZE, Pose, PoseDecoder, encode, rest_pose
 
 from .body.arrangement import SPACING, Arrangement
 from .body.idle import Idle
@@ -240,12 +241,17 @@ def dance_together(
     # Counted in whole frames, so that times stay on the grid exactly however long the show.
     time = (round(frame.time * FRAME_RATE) + 1) / FRAME_RATE
     given = [np.array(rows) for rows in zip(*(dancer.conditions(frame, time) for dancer in dancers), strict=True)]
-    vectors = model.step(*(rows if rows.ndim > 1 else rows[:, None] for rows in given))
+    try:
+        vectors = model.step(*(rows if rows.ndim > 1 else rows[:, None] for rows in given))
+    except ModelError as error:  # in a show: the dancers hold their last pose, and the next step is tried
+        model.fault = str(error)
+        vectors = np.full((len(dancers), POSE_SIZE), np.nan, dtype=np.float32)
     poses = [dancer.decode(vector, time) for dancer, vector in zip(dancers, vectors, strict=True)]
     if arrangement is not None:
         poses = arrangement.apply(dancers, poses, frame.beat.period)
     poses = [dancer.finish(pose) for dancer, pose in zip(dancers, poses, strict=True)]
     if not np.isfinite(vectors).all():
+        model.fault = model.fault or "the network gives poses that are not finite; the dancers hold their last one"
         # What the network remembers is as broken as what it says: it starts afresh from where the bodies are.
         model.reset(np.array([dancer.last for dancer in dancers]))
     return poses

@@ -114,7 +114,9 @@ def _stop_on_signals(show: Show) -> None:
 def _make_stream(config: ShowConfig, model: DanceModel) -> DanceStream:
     tracker = make_tracker(config.beat_engine, config.bpm_range, config.midi_port)
     lead = float(config.controls["offset"] or 0.0) / 1000.0
-    dancers = side_by_side(model, config.styles or (ANY_STYLE,), config.seed, lead)
+    for style in config.styles:
+        model.style_vector(style)  # of a dancer who is not on stage too
+    dancers = side_by_side(model, config.styles or ("",), config.seed, lead)
     extras = [
         HandsAndFace(config.seed + number, model.styles, hands=config.hands, face=config.face)
         for number in range(config.dancers if config.hands or config.face else 0)
@@ -172,7 +174,7 @@ def run(config: ShowConfig) -> None:
         stack.enter_context(quiet_libraries())
         show = Show(source, stream, sinks)
         actions = ControlActions(show)
-        styles = ",".join(config.styles or (ANY_STYLE,))
+        styles = ",".join(config.styles) or model.default_style
         performance = Performance(actions.actions(), actions.beat, {"style": styles} | config.controls)
         stack.callback(performance.close)
         performance.suggest("style", (*model.styles, ANY_STYLE))

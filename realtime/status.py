@@ -43,6 +43,7 @@ class StatusLine:
             notes: to print at once.
         """
         self._show, self._performance = show, performance
+        self._fault: str | None = None
         self._answer, self._answered = "", 0.0  # to the performer, and when
         performance.subscribe(self._take)
         self._targets = targets
@@ -70,6 +71,11 @@ class StatusLine:
             self._note = note
             if note:
                 self.tell(note)
+        model = self._show.stream.dancers[0].model
+        if model.fault:
+            if model.fault != self._fault:
+                self.tell(model.fault)
+            self._fault, model.fault = model.fault, None
         troubles = (f"{target.name} gets no poses: {target.trouble}" for target in self._targets if target.trouble)
         before, self._troubles = self._troubles, list(dict.fromkeys(troubles))
         for trouble in self._troubles:
