@@ -95,7 +95,7 @@ def listen(source: AudioSource, ear: FeatureExtractor, console: Console) -> Acou
 
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(prog="dancerev-listen", description=__doc__)
-    parser.add_argument("--input", metavar="mic|demo|PATH", default="mic", help="what to hear (default mic)")
+    parser.add_argument("--input", metavar="mic|system|demo|PATH", default="mic", help="what to hear (default mic)")
     parser.add_argument("--device", metavar="NAME|INDEX", help="sound device, by number or part of its name")
     parser.add_argument("--list-devices", action="store_true", help="list sound devices and MIDI inputs, and exit")
     parser.add_argument("--mute", action="store_true", help="do not play a file while hearing it")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
+import queue
 import re
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from dancerev.errors import InputError
 
@@ -45,6 +48,12 @@ class Device:
         return re.sub(r"\s*\((plug)?hw:\d+,\d+\)", "", self.name)
 
 
+Result = TypeVar("Result")
+
+HUNG = threading.Event()
+"""Set once a call into the sound system did not come back: PortAudio must not be shut down then, which would wait."""
+
+
 def portaudio() -> ModuleType:
     """The module ``sounddevice``; :class:`InputError` where the PortAudio library is missing."""
     try:
@@ -53,7 +62,39 @@ def portaudio() -> ModuleType:
         raise InputError(
             "the PortAudio library is missing (on Debian and Ubuntu: apt install libportaudio2)"
         ) from error
+    if (shut_down := getattr(sounddevice, "_exit_handler", None)) is not None and not _EXIT:
+        _EXIT.append(shut_down)
+        atexit.unregister(shut_down)
+        atexit.register(lambda: None if HUNG.is_set() else shut_down())
     return sounddevice
+
+
+_EXIT: list[Any] = []  # sounddevice's own handler, once ours stands in its place
+
+
+def within(seconds: float, call: Callable[[], Result]) -> Result:
+    """What ``call`` returns or raises, if it does so in time.
+
+    Raises:
+        InputError: it did not; it goes on in a thread of its own, and its result is lost.
+    """
+    results: queue.SimpleQueue[Result | BaseException] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            results.put(call())
+        except BaseException as error:
+            results.put(error)
+
+    threading.Thread(target=run, name="sound system", daemon=True).start()
+    try:
+        result = results.get(timeout=seconds)
+    except queue.Empty:
+        HUNG.set()
+        raise InputError("the sound system does not answer") from None
+    if isinstance(result, BaseException):
+        raise result
+    return result
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import time
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +13,8 @@ import numpy.typing as npt
 from dancerev.errors import InputError
 
 from .capture import BLOCK_SECONDS, Capture, open_capture
-from .clock import AudioClock
-from .devices import devices, find_device, portaudio, rescan
+from .clock import SAMPLE_RATE, AudioClock
+from .devices import HUNG, Device, devices, find_device, portaudio, rescan, within
 from .source import Closing
 from .timeline import Timeline
 
@@ -21,6 +22,13 @@ Samples = npt.NDArray[np.float32]
 
 POLL_SECONDS = 0.002
 RETRY_SECONDS = 0.5
+ANSWER_SECONDS = 3.0
+"""Within which the sound system has to answer at the start."""
+BACK_SECONDS = 5.0
+"""For which it is said that the device is back."""
+SILENT_SECONDS = 5.0
+"""Of exact zeros, after which they are spoken of."""
+SILENT = "gives exact silence: it is muted, nothing plays there, or this program may not record (privacy settings)"
 
 
 class Microphone(Closing):
@@ -36,12 +44,19 @@ class Microphone(Closing):
 
     ended = False
 
-    def __init__(self, device: str | int | None = None) -> None:
-        self._device = find_device("input", device)
+    def __init__(self, device: str | int | None = None, find: Callable[[], Device] | None = None) -> None:
+        """Find the device, by number or part of its name, or by ``find``.
+
+        Raises:
+            InputError: there is none such, or the sound system does not answer.
+        """
+        self._device = within(ANSWER_SECONDS, find or (lambda: find_device("input", device)))
         self.clock = AudioClock(time.perf_counter())
         self.note: str | None = None
         self.reconnections = 0
         self._past_xruns = 0
+        self._opened = 0.0
+        self._zeros = 0  # samples of exact silence since the last sound
         self._current: Capture | None = None
         self._timeline: Timeline | None = None
         self._closing = threading.Event()
@@ -65,7 +80,7 @@ class Microphone(Closing):
 
     def start(self) -> None:
         """Opens the device; :class:`InputError` where that fails."""
-        self._current = open_capture(self._device)
+        self._current = within(ANSWER_SECONDS, lambda: open_capture(self._device))
         self.clock = AudioClock(time.perf_counter() - self._current.latency)
         self._timeline = Timeline(self._current, self.clock)
         self._watcher.start()
@@ -79,6 +94,7 @@ class Microphone(Closing):
             now = time.perf_counter()
             samples = self._timeline.advance(self._current, now)
             if len(samples) or now >= deadline:
+                self._note_silence(samples)
                 return samples
             current = self._current
             next_block = current.last_call + BLOCK_SECONDS - now if current else 0.0
@@ -89,6 +105,19 @@ class Microphone(Closing):
         self._closing.set()
         if self._watcher.is_alive():
             self._watcher.join(timeout=2.0)
+            if self._watcher.is_alive():
+                HUNG.set()
+
+    def _note_silence(self, samples: Samples) -> None:
+        """Say so where the device gives exact zeros, which no microphone in a room does."""
+        if self._current is None or samples.any():
+            self._zeros = 0
+            if self.note is not None and self.note.endswith(SILENT):
+                self.note = None
+            return
+        self._zeros += len(samples)
+        if self._zeros > SILENT_SECONDS * SAMPLE_RATE and self.note is None:
+            self.note = f"{self.name!r} {SILENT}"
 
     def _watch(self) -> None:
         while not self._closing.wait(0.1):
@@ -96,6 +125,8 @@ class Microphone(Closing):
                 self._release()
                 self.note = f"{self.name!r} is gone: silence until it is back"
                 self._reopen()
+            elif self.note == f"{self.name!r} is back" and time.perf_counter() - self._opened > BACK_SECONDS:
+                self.note = None
         self._release()
 
     def _release(self) -> None:
@@ -120,5 +151,6 @@ class Microphone(Closing):
             self._closing.wait(RETRY_SECONDS)
             return
         self._device, self._current = found, current
+        self._opened = time.perf_counter()
         self.reconnections += 1
-        self.note = None
+        self.note = f"{self.name!r} is back"

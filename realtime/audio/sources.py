@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
@@ -12,10 +13,11 @@ from dancerev.errors import InputError
 
 from .clock import SAMPLE_RATE, AudioClock
 from .decode import decode
-from .devices import Device, find_device, list_devices
+from .devices import Device, find_device, list_devices, within
 from .microphone import Microphone
-from .playback import MusicFile
+from .playback import ANSWER_SECONDS, MusicFile
 from .source import AudioSource, Closing
+from .system_sound import system_device
 
 __all__ = ["AudioSource", "decode", "demo_path", "list_devices", "open_source"]
 
@@ -68,7 +70,7 @@ def open_source(
     """The source that ``--input`` names, not yet started.
 
     Args:
-        input: "mic", "demo" or the path of a music file.
+        input: "mic", "system" (what the computer plays), "demo" or the path of a music file.
         device: number or part of a name; the one to record from, or, for music, to play through.
         mute: music makes no sound, and no sound device is touched.
         duration: seconds of audio after which the source ends.
@@ -77,18 +79,30 @@ def open_source(
         InputError: the file, the device or the PortAudio library cannot be used. Music for which no device was
             asked for never fails for want of one: it plays silently, and ``note`` says so.
     """
-    source: AudioSource = Microphone(device) if input == "mic" else _music(input, device, mute)
+    make = SOURCES.get(input, lambda device, mute: _music(Path(input), device, mute))
+    source = make(device, mute)
     return source if duration is None else Limited(source, duration)
 
 
-def _music(input: str, device: str | int | None, mute: bool) -> MusicFile:
-    path = demo_path() if input == "demo" else Path(input)
+def _system(device: str | int | None, mute: bool) -> AudioSource:
+    return Microphone(device, None if device is not None else system_device)
+
+
+def _music(path: Path, device: str | int | None, mute: bool) -> AudioSource:
     if mute:
         return MusicFile(path)
     try:
-        player: Device = find_device("output", device)
+        player: Device = within(ANSWER_SECONDS, lambda: find_device("output", device))
     except InputError as error:
         if device is not None:
             raise
         return MusicFile(path, note=f"{error}; the music plays silently")
     return MusicFile(path, player)
+
+
+SOURCES: dict[str, Callable[[str | int | None, bool], AudioSource]] = {
+    "mic": lambda device, mute: Microphone(device),
+    "system": _system,
+    "demo": lambda device, mute: _music(demo_path(), device, mute),
+}
+"""Name of an input → what opens it, for a device and whether to mute; anything else is the path of a music file."""

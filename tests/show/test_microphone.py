@@ -19,7 +19,7 @@ from dancerev.realtime.audio.sources import open_source
 
 input, seconds, path = sys.argv[1], float(sys.argv[2]), sys.argv[3]
 with quiet_libraries():
-    source = open_source(input, device="default")
+    source = open_source(input, device=None if input == "system" else "default")
     source.start()
     print("started", flush=True)
     begin, count, pieces, waits, marks = time.perf_counter(), 0, [], [], []
@@ -170,3 +170,15 @@ def test_music_is_heard_when_its_clock_says_so(virtual_microphone, tmp_path):
         late = when - np.interp(begin, *promised.T)
         print(f"heard {1000 * late:.1f} ms after the promised time")
         assert abs(late) < 0.03
+
+
+@stalls
+@pytest.mark.slow
+def test_what_the_computer_plays_is_heard(virtual_microphone, tmp_path):
+    """``--input system`` records the monitor of the default sink, not the microphone."""
+    sound = noise(tmp_path / "noise.wav", 3.0)
+    listener = Listener(virtual_microphone, "system", 5.0, tmp_path / "heard")
+    time.sleep(0.5)
+    virtual_microphone.play(tmp_path / "noise.wav")
+    _, heard, _ = listener.result()
+    assert np.median(ratios_in(heard, sound)) > 30.0

@@ -507,7 +507,7 @@ def test_a_microphone_that_vanishes_is_taken_again_by_its_name(monkeypatch):
     assert source.reconnections == 1
     assert len(heard) == pytest.approx(2.5 * SAMPLE_RATE, rel=0.03)
     assert longest < 0.25, "the samples stopped"
-    assert notes == {None, "'USB Microphone' is gone: silence until it is back"}
+    assert notes == {None, "'USB Microphone' is gone: silence until it is back", "'USB Microphone' is back"}
     assert 0.7 < source.silence < 1.4
     for begin, level in ((0.4, 0.5), (1.1, 0.0), (2.3, 0.5)):
         np.testing.assert_allclose(part(heard, begin, begin + 0.1), level, atol=0.01)
@@ -623,6 +623,8 @@ LOUDSPEAKER = Device(index=0, name="speakers", api="none", inputs=0, outputs=2, 
 def speaker(monkeypatch):
     sound = SimpleNamespace(OutputStream=Speaker, PortAudioError=OSError)
     monkeypatch.setattr(playback, "portaudio", lambda: sound)
+    monkeypatch.setattr(playback, "rescan", lambda: None)
+    monkeypatch.setattr(playback, "devices", list)
 
 
 @pytest.mark.usefixtures("speaker")
@@ -674,11 +676,138 @@ def test_a_loudspeaker_that_goes_does_not_stop_the_music(tmp_path, monkeypatch):
     assert "speakers" in source.note
 
 
-def test_a_loudspeaker_that_cannot_be_opened_leaves_the_music_silent(tmp_path, monkeypatch):
-    def refuse(**_):
-        raise OSError("device busy")
+@pytest.mark.usefixtures("speaker")
+def test_a_loudspeaker_that_comes_back_goes_on_where_the_music_is(tmp_path, monkeypatch):
+    path = wav(tmp_path / "song.wav", 4.0, 48000, 2)
+    there = [LOUDSPEAKER]
+    monkeypatch.setattr(playback, "devices", lambda: there)
+    monkeypatch.setattr(playback, "rescan", lambda: None)
+    for name, seconds in (("STALLED", 0.2), ("WAKING", 0.3), ("RETRY_SECONDS", 0.1), ("ANSWER_SECONDS", 0.3)):
+        monkeypatch.setattr(playback, name, seconds)
+    source = playback.MusicFile(path, LOUDSPEAKER)
+    source.start()
+    first = Speaker.last
+    threading.Timer(0.5, first.vanish).start()
+    heard, notes = [], []
+    while not source.ended:
+        heard.append(source.read(0.1))
+        if source.note not in notes:
+            notes.append(source.note)
+    second = Speaker.last
+    promised = source.clock.heard_at(3.0)
+    source.close()
+    np.testing.assert_array_equal(np.concatenate(heard), np.concatenate(list(decode(path))))
+    assert notes[-2:] == ["'speakers' is gone: the music is silent until it is back", "'speakers' is back"]
+    assert second is not first
+    played = np.concatenate(second.played)[:, 0]
+    excerpt = part_of(decode_stereo(path, 44100), 3.0, 3.5)
+    begun = 3.0 - place_of(excerpt, played) / 44100  # seconds of the song with which it began
+    assert second.heard_at[0] + (3.0 - begun) == pytest.approx(promised, abs=0.1)
 
+
+def part_of(blocks, begin, end):
+    return np.concatenate(list(blocks))[round(begin * 44100) : round(end * 44100), 0]
+
+
+def place_of(excerpt, played):
+    """Index in ``played`` where ``excerpt`` stands, sample for sample."""
+    windows = np.lib.stride_tricks.sliding_window_view(played, len(excerpt))
+    (found,) = np.flatnonzero((windows[:, :: len(excerpt) // 50] == excerpt[:: len(excerpt) // 50]).all(axis=1))
+    return int(found)
+
+
+def refuse(**_):
+    raise OSError("device busy")
+
+
+def test_a_sound_system_that_hangs_delays_the_music_for_a_moment_only(tmp_path, monkeypatch):
+    hanging = threading.Event()
+    monkeypatch.setattr(playback, "ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(playback, "rescan", lambda: None)
+    monkeypatch.setattr(playback, "devices", list)
+    monkeypatch.setattr(
+        playback,
+        "portaudio",
+        lambda: SimpleNamespace(OutputStream=lambda **_: hanging.wait(20.0) and refuse(), PortAudioError=OSError),
+    )
+    monkeypatch.setattr(playback, "HUNG", threading.Event())
+    source = playback.MusicFile(wav(tmp_path / "song.wav", 0.3), LOUDSPEAKER)
+    began = time.perf_counter()
+    heard, _ = play(source)
+    assert time.perf_counter() - began < 5.0
+    assert len(heard) == pytest.approx(0.3 * SAMPLE_RATE, abs=1)
+    assert "does not answer" in source.note
+    assert playback.HUNG.is_set()
+
+
+def test_a_microphone_whose_sound_system_hangs_is_refused(monkeypatch):
+    hanging = threading.Event()
+    monkeypatch.setattr(microphone, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(devices, "HUNG", threading.Event())
+    monkeypatch.setattr(microphone, "find_device", lambda *_: hanging.wait(20.0))
+    with pytest.raises(InputError, match="does not answer"):
+        sources.open_source("mic")
+    assert devices.HUNG.is_set()
+    hanging.set()
+
+
+def test_a_disk_that_stalls_is_not_noticed_and_one_that_stays_so_leaves_silence(tmp_path, monkeypatch):
+    path = wav(tmp_path / "song.wav", 3.0)
+    expected = np.concatenate(list(decode(path)))
+    stall = [0.5]
+
+    def stalling(path, *_, **__):
+        for index, block in enumerate(np.split(expected, range(2400, len(expected), 2400))):
+            if index == 10:
+                time.sleep(stall[0])
+            yield block
+
+    monkeypatch.setattr(playback, "decode", stalling)
+    source = playback.MusicFile(path)
+    heard, _ = play(source)
+    np.testing.assert_array_equal(heard, expected)
+    assert source.note is None
+    stall[0] = 2.0
+    source = playback.MusicFile(path)
+    heard, _ = play(source)
+    assert len(heard) == len(expected)
+    np.testing.assert_array_equal(heard[:24000], expected[:24000])
+    assert not heard[24000:30000].any()
+    np.testing.assert_array_equal(heard[-6000:], expected[-6000:])
+    assert "does not come fast enough" in source.note
+
+
+def test_a_microphone_of_exact_zeros_is_told(monkeypatch):
+    class Muted(Recorder):
+        muted = True
+
+        def block(self):
+            times = SimpleNamespace(currentTime=3.0, inputBufferAdcTime=2.99)
+            level = 0.0 if Muted.muted else 0.1
+            heard = np.full((self.size, self.channels), level, dtype=np.float32)
+            self.callback(heard, self.size, times, SimpleNamespace(input_overflow=False))
+
+    monkeypatch.setattr(devices, "devices", lambda: [MICROPHONE])
+    monkeypatch.setattr(devices, "default_device", lambda kind: MICROPHONE)
+    monkeypatch.setattr(microphone, "SILENT_SECONDS", 0.5)
+    driver_is(monkeypatch, Muted)
+    source = sources.open_source("mic")
+    source.start()
+    until = time.perf_counter() + 10.0
+    while source.note is None and time.perf_counter() < until:
+        source.read(0.05)
+    assert "gives exact silence" in source.note
+    Muted.muted = False
+    while source.note is not None and time.perf_counter() < until:
+        source.read(0.05)
+    assert source.note is None
+    source.close()
+
+
+def test_a_loudspeaker_that_cannot_be_opened_leaves_the_music_silent(tmp_path, monkeypatch):
     monkeypatch.setattr(playback, "portaudio", lambda: SimpleNamespace(OutputStream=refuse, PortAudioError=OSError))
+    monkeypatch.setattr(playback, "rescan", lambda: None)
+    monkeypatch.setattr(playback, "devices", list)
     source = playback.MusicFile(wav(tmp_path / "song.wav", 0.2), LOUDSPEAKER)
     heard, _ = play(source)
     assert len(heard) == pytest.approx(0.2 * SAMPLE_RATE, abs=1)
