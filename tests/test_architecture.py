@@ -31,7 +31,7 @@ ROOMS = {
     # Modules at the top of realtime that are a layer of their own.
     **{
         f"dancerev.realtime.{name}": "dancerev.realtime.step"
-        for name in ("providers", "dance_model", "dancer", "stream")
+        for name in ("providers", "step_guard", "dance_model", "dancer", "stream")
     },
     **{f"dancerev.realtime.{name}": "dancerev.realtime.show" for name in ("stats", "status", "show")},
     "dancerev.realtime.demo": "dancerev.realtime.audio",

@@ -79,8 +79,8 @@ def open_source(
         InputError: the file, the device or the PortAudio library cannot be used. Music for which no device was
             asked for never fails for want of one: it plays silently, and ``note`` says so.
     """
-    make = SOURCES.get(input, lambda device, mute: _music(Path(input), device, mute))
-    source = make(device, mute)
+    make = SOURCES.get(input)
+    source = _music(Path(input), device, mute) if make is None else make(device, mute)
     return source if duration is None else Limited(source, duration)
 
 
