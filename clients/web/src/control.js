@@ -101,7 +101,7 @@ function slider(control) {
     write((input.value = control.default || 0));
   };
   shown.set(control.name, (value) => {
-    if (control.momentary) return write(0);
+    if (control.momentary) return write((input.value = control.default || 0));
     write(value);
     if (!held) input.value = value;
   });
