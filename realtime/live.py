@@ -10,10 +10,12 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from dancerev.clients.flat_osc import FlatSender
 from dancerev.clients.preview.preview import display_available
 from dancerev.clients.preview.sink import PreviewSink
+from dancerev.clients.recorders.recorder import open_recorder
 from dancerev.clients.sink import PerDancer, PoseSink, Sinks
 from dancerev.clients.vmc import VmcSender
 from dancerev.clients.vrchat import VrchatSender
@@ -173,9 +175,11 @@ def run(config: ShowConfig) -> None:
         first.sinks += _preview(config)
         stack.enter_context(quiet_libraries())
         show = Show(source, stream, sinks)
-        actions = ControlActions(show)
+        stack.callback(show.sinks.close)  # with the recording
+        actions = ControlActions(show, partial(open_recorder, fps=config.fps, dancers=config.dancers))
         styles = ",".join(config.styles) or model.default_style
-        performance = Performance(actions.actions(), actions.beat, {"style": styles} | config.controls)
+        controls = config.controls | ({"record": config.record} if config.record else {})
+        performance = Performance(actions.actions(), actions.beat, {"style": styles} | controls)
         stack.callback(performance.close)
         performance.suggest("style", (*model.styles, ANY_STYLE))
         notes = [note for note in (model.note, source.note, config.receiver_note) if note]
@@ -185,7 +189,7 @@ def run(config: ShowConfig) -> None:
             stack.callback(page.close)
             show.sinks.sinks.append(page)
         _add_surfaces(config, performance, actions, status)
-        actions.begin(config.controls)
+        actions.begin(controls)
         _stop_on_signals(show)
 
         def each_turn() -> None:

@@ -10,6 +10,7 @@ every pose, until the recording ends.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import subprocess
 import sys
@@ -26,14 +27,15 @@ from dancerev.model.bvh import bvh_header, bvh_rows
 from dancerev.model.features import BeatState
 from dancerev.model.pose import Pose
 
-from ..sink import PoseSink
+from ..sink import PerDancer, PoseSink
 from .formats import FILM, WRITERS, beside, check_output, write_whole
 from .journal import Journal, record
+
+_log = logging.getLogger(__name__)
 
 Record = npt.NDArray[np.void]
 
 _TURN = 0.25  # seconds in which what was danced goes to the disk
-_LONGEST_END = 60.0  # seconds that the end of a recording may take: a film may have some to draw
 _WAITING = 1800  # poses that may wait for a disk that hangs: a minute of 30 a second
 
 
@@ -131,6 +133,25 @@ def free_path(path: Path) -> Path:
     return free
 
 
+def open_recorder(text: str, fps: float, dancers: int = 1) -> PoseSink:
+    """Begin the recording that the control ``record`` asks for: a file for each dancer.
+
+    Args:
+        text: path of the file, or ``start`` for ``dance.npz``.
+        fps: poses a second of each dancer.
+        dancers: how many; the files of several have their numbers in their names.
+
+    Raises:
+        InputError, OSError: as :class:`Recorder`.
+    """
+    path = Path("dance.npz" if text == "start" else text)
+    if dancers == 1:
+        return Recorder(path, fps)
+    group = PerDancer([Recorder(path.with_stem(f"{path.stem}-dancer{1 + k}"), fps) for k in range(dancers)])
+    group.name = str(path)
+    return group
+
+
 class Recorder(PoseSink):
     """Records one dancer into a file of any format.
 
@@ -165,7 +186,7 @@ class Recorder(PoseSink):
         self._output: _Output = kind(self.path, fps)
         self._fps = fps
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._write, name="recorder", daemon=True)
+        self._thread = threading.Thread(target=self._write, name="recorder")
         self._thread.start()
 
     def send(self, pose: Pose) -> None:
@@ -198,16 +219,24 @@ class Recorder(PoseSink):
         self._marks.append((time - (self._start or 0.0), text))
 
     def close(self) -> None:
-        """End the recording and wait until the file is whole."""
+        """End the recording. The file is finished meanwhile; the program does not end before it is whole."""
         self._closing.set()
-        self._thread.join(_LONGEST_END)
+
+    def wait(self) -> None:
+        """Wait until the file is whole, after :meth:`close`."""
+        self._thread.join()
+
+    def __exit__(self, *_: object) -> None:
+        """End the recording and wait until the file is whole."""
+        self.close()
+        self.wait()
 
     def _write(self) -> None:
         """Write until the recording ends or fails."""
         count, due = 0, 0.0
         began = time.monotonic()
         try:
-            while not self._closing.is_set():
+            while not self._closing.is_set() and threading.main_thread().is_alive():
                 self._closing.wait(_TURN)
                 count += self._append()
                 passed = time.monotonic() - began
@@ -219,6 +248,7 @@ class Recorder(PoseSink):
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             self.trouble = f"{self.path}: the recording has stopped ({reason})"
+            _log.warning("%s", self.trouble)
         try:
             self._output.close()
         except OSError as error:

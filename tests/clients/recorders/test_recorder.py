@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -13,7 +14,7 @@ from dances import dance as synthetic
 
 from dancerev.clients.recorders import recorder as recording
 from dancerev.clients.recorders.formats import READERS, SUFFIXES
-from dancerev.clients.recorders.recorder import Recorder
+from dancerev.clients.recorders.recorder import Recorder, open_recorder
 from dancerev.errors import InputError
 from dancerev.model.features import BeatState
 from dancerev.model.pose import Pose
@@ -111,6 +112,7 @@ def test_a_full_disk_ends_the_recording_with_a_note_and_never_the_show(tmp_path,
     assert "No space left on device" in recorder.trouble
     assert recorder.lost >= 1
     recorder.close()
+    recorder.wait()
     assert count(recorder.path) == 60
 
 
@@ -132,8 +134,21 @@ def test_a_disk_that_hangs_holds_nobody_up(tmp_path, monkeypatch):
     assert time.monotonic() - began < 2.0
     assert recorder.lost >= 200
     assert len(recorder._rows) <= 30
-    release.set()
     recorder.close()
+    release.set()
+    recorder.wait()
+
+
+def test_several_dancers_have_a_file_each(tmp_path):
+    group = open_recorder(str(tmp_path / "show.npz"), FPS, 2)
+    for pose in poses(1.0):
+        group.send(pose)
+        group.send(replace(pose, dancer=1))
+    group.close()
+    for recorder in group.sinks:
+        recorder.wait()
+        assert count(recorder.path) == 30
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["show-dancer1.npz", "show-dancer2.npz"]
 
 
 SHOW = """
