@@ -25,6 +25,7 @@ from dancerev.errors import InputError, ReceiverError
 from .audio.devices import quiet_libraries
 from .audio.sources import list_devices, open_source
 from .beat.engines import make_tracker
+from .beat.link import LinkSender
 from .beat.midi_input import MidiInput, list_ports
 from .body.hands_and_face import HandsAndFace
 from .control_actions import ControlActions
@@ -188,6 +189,8 @@ def run(config: ShowConfig) -> None:
         for page in _web_page(config, performance, status):
             stack.callback(page.close)
             show.sinks.sinks.append(page)
+        if config.link:
+            show.sinks.sinks.append(LinkSender(show.heard_at))
         _add_surfaces(config, performance, actions, status)
         actions.begin(controls)
         _stop_on_signals(show)

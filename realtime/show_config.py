@@ -69,6 +69,7 @@ class ShowConfig:
     fps: int
     beat_engine: str
     midi_port: str | None
+    link: bool
     bpm_range: tuple[float, float]
     control: tuple[str, int] | None
     control_reply: int | None
@@ -139,6 +140,7 @@ def _add_sound(parser: ArgumentParser) -> None:
     sound.add_argument("--list-devices", action="store_true", help="list sound devices and MIDI inputs")
     sound.add_argument("--mute", action="store_true", help="dance to the file without playing it")
     sound.add_argument("--beat-engine", choices=LIVE_ENGINES, default="own", help="beat tracker (default own)")
+    sound.add_argument("--link", action="store_true", help="send the beat to the programs on Ableton Link")
     sound.add_argument("--midi-port", metavar="NAME", help="MIDI clock of --beat-engine midi, by part of its name")
     sound.add_argument(
         "--bpm-range",
@@ -335,6 +337,7 @@ def show_config(arguments: argparse.Namespace) -> ShowConfig:
         fps=arguments.fps,
         beat_engine=arguments.beat_engine,
         midi_port=arguments.midi_port,
+        link=arguments.link,
         bpm_range=arguments.bpm_range,
         control=_control_address(arguments.control),
         control_reply=arguments.control_reply,

@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 
 from dancerev.errors import InputError
 
 from .bar_pointer import FASTEST_BPM, SLOWEST_BPM
 from .bar_pointer_tracker import BarPointerTracker
+from .link import LinkTracker
 from .midi_clock import MidiTracker
 from .midi_input import MidiInput
 from .tracker import MAX_BPM, MIN_BPM, BeatTracker
 
 BEAT_ENGINES = ("own", "aubio")
-"""Those that hear the beat in the sound."""
+"""Those that find the beat in the sound."""
 
-LIVE_ENGINES = (*BEAT_ENGINES, "midi")
+
+def _aubio(low: float, high: float) -> BeatTracker:
+    from .aubio import AubioTracker
+
+    return AubioTracker(low, high)
+
+
+_ENGINES: dict[str, Callable[[float, float], BeatTracker]] = {
+    "own": BarPointerTracker,
+    "aubio": _aubio,
+    "link": LinkTracker,
+}
+"""Name → tracker for a range of tempi."""
+
+LIVE_ENGINES = (*_ENGINES, "midi")
 """Those of a show, which can follow a clock too."""
 
 
@@ -30,15 +46,11 @@ def make_tracker(
     """
     if midi_port is not None and engine != "midi":
         raise InputError("a MIDI port is for --beat-engine midi")
-    if engine == "own":
-        return BarPointerTracker(*bpm_range)
-    if engine == "aubio":
-        from .aubio import AubioTracker
-
-        return AubioTracker(*bpm_range)
     if engine == "midi":
         return MidiTracker(*bpm_range, MidiInput(midi_port))
-    raise ValueError(f"no beat engine {engine}; there are {', '.join(LIVE_ENGINES)}")
+    if engine not in _ENGINES:
+        raise ValueError(f"no beat engine {engine}; there are {', '.join(LIVE_ENGINES)}")
+    return _ENGINES[engine](*bpm_range)
 
 
 def bpm_range(text: str) -> tuple[float, float]:
