@@ -224,7 +224,6 @@ def _metadata(step: FlatStep, licence: str) -> dict[str, object]:
         "frame_rate": FRAME_RATE,
         "styles": [STYLE],
         "default_style": STYLE,
-        "vigour": [0.0],
         "codes": 1,
         "licence": licence,
         "parameters": int(sum(p.numel() for p in step.parameters())),

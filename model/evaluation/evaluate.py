@@ -372,6 +372,13 @@ def _parser() -> ArgumentParser:
     )
     parser.add_argument("--real", type=Path, metavar="NPZ", help="real dance to compare with, by dancerev-prepare")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all results there")
+    parser.add_argument(
+        "--paper",
+        type=Path,
+        metavar="CLASSIFIER.pt",
+        help="with --group: the metrics of Dance Revolution's paper, of folders of key points too",
+    )
+    parser.add_argument("--fps", type=float, default=30.0, metavar="N", help="of folders of key points (%(default)s)")
     parser.add_argument("--sheets", type=Path, metavar="FOLDER", help="put a contact sheet of each dance there")
     return parser
 
@@ -383,6 +390,8 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if bool(arguments.dances) == bool(arguments.group):
         parser.error("give either dances or groups of them")
+    if arguments.paper:
+        return _evaluate_as_paper(arguments)
     real = read_real(arguments.real) if arguments.real else []
     groups = {name: read_group(folder, arguments.music) for name, folder in arguments.group}
     if len(groups) < len(arguments.group):
@@ -397,6 +406,25 @@ def main(argv: list[str] | None = None) -> int:
     if not console.is_terminal:
         console = Console(width=180)
     (print_groups if groups else print_report)(report, console)
+    return 0
+
+
+def _evaluate_as_paper(arguments: argparse.Namespace) -> int:
+    """Print the paper's metrics of the groups."""
+    from . import paper, style_classifier
+
+    if not arguments.group:
+        raise InputError("--paper compares groups; give --group NAME=FOLDER")
+    if not 1.0 <= arguments.fps <= 1000.0:
+        raise InputError(f"--fps {arguments.fps}: is not from 1 to 1000")
+    judge = style_classifier.load(arguments.paper)
+    report = {
+        name: paper.evaluate(paper.read_group(folder, arguments.fps, arguments.music), judge)
+        for name, folder in arguments.group
+    }
+    if arguments.json:
+        arguments.json.write_text(json.dumps(_without_nan(report), indent=1) + "\n", encoding="utf-8")
+    paper.print_groups(report, judge, Console(width=160))
     return 0
 
 
