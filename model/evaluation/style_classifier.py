@@ -107,7 +107,7 @@ def train(arguments: argparse.Namespace) -> Judge:
     network = StyleClassifier(len(styles))
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
     for _ in range(arguments.epochs):
-        for chosen in torch.randperm(len(clips)).split(100):
+        for chosen in torch.split(torch.randperm(len(clips)), 100):
             loss = F.cross_entropy(network(clips[chosen])[1], labels[chosen])
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
