@@ -111,6 +111,14 @@ class AvatarRig:
         self._ball = float(self._ankle + self._balls[:, 1].mean())
         self._hip_joints = self.offsets[[leg[0] for leg in _LEGS]]
 
+    def equals(self, other: AvatarRig) -> bool:
+        """Whether both have the same joints, to a tenth of a millimetre, and the same trunk."""
+        return (
+            self.joints.keys() == other.joints.keys()
+            and self.torso == other.torso
+            and all(np.allclose(place, other.joints[name], atol=1e-4) for name, place in self.joints.items())
+        )
+
     def fit(self, pose: Pose) -> Pose:
         """The pose for this avatar: to be shown with :attr:`offsets`, and with identity rotations for missing bones."""
         places, turns = forward_kinematics(pose.rotations, pose.root)

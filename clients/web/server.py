@@ -49,8 +49,8 @@ from . import WEB_PORT
 from .frames import pack_music, pack_pose
 
 MAX_CONNECTIONS = 64  # open at once, of whatever kind
-_MAX_AVATARS = 8  # that one viewer may show
-_MAX_MESSAGE = 16384  # bytes that a page may send at once
+_MAX_AVATARS = 8  # different ones that all viewers together may show
+_MAX_MESSAGE = 65536  # bytes that a page may send at once: the joints of eight avatars
 _MAX_RATE = 60.0  # messages a second that a page may send for long
 _HANDSHAKE = 5.0  # seconds in which a connection must have said what it wants
 _WRITE_LIMIT = 16384  # bytes that wait for a slow viewer, apart from what the system buffers
@@ -123,7 +123,8 @@ class WebServer(PoseSink):
         self._dancers, self._controls = dancers, controls
         self._viewers: set[_Viewer] = set()
         self._open = 0
-        self._names = {"localhost", socket.gethostname().lower()}
+        own_name = socket.gethostname().lower()
+        self._names = {"localhost", own_name, f"{own_name}.local"}
         self._loop = asyncio.new_event_loop()
         try:
             self._socket = _listen(host, port)
@@ -280,7 +281,7 @@ class WebServer(PoseSink):
         try:
             asked = json.loads(message)
             if asked["type"] == "avatars":
-                viewer.rigs = [_rig(joints) for joints in asked["avatars"][:_MAX_AVATARS]]
+                viewer.rigs = self._rigs([_rig(joints) for joints in asked["avatars"][:_MAX_AVATARS]], viewer)
             elif asked["type"] == "control" and self._controls is not None:
                 value = asked.get("value")
                 if value is None or isinstance(value, bool | int | float | str):
@@ -289,6 +290,18 @@ class WebServer(PoseSink):
             viewer.notify({"type": "note", "text": str(error)})
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             pass
+
+    def _rigs(self, wanted: list[AvatarRig], viewer: _Viewer) -> list[AvatarRig]:
+        """The rigs to fit poses to, those of other viewers where they are the same: fitting costs time.
+
+        Raises:
+            InputError: there are too many different ones.
+        """
+        known = [rig for other in self._viewers if other is not viewer for rig in other.rigs]
+        shared = [next((rig for rig in known if rig.equals(one)), one) for one in wanted]
+        if len({id(rig) for rig in (*known, *shared)}) > _MAX_AVATARS:
+            raise InputError(f"no more than {_MAX_AVATARS} different avatars can be shown at once")
+        return shared
 
     def _tell_change(self, change: Any) -> None:
         """Of the controls' subscription; in the thread of the show."""
@@ -300,13 +313,14 @@ class WebServer(PoseSink):
             viewer.notify(notice)
 
     def _publish_pose(self, pose: Pose, sent: float) -> None:
-        plain: bytes | None = None
+        if not pose.is_finite():
+            return
+        frames: dict[AvatarRig | None, bytes | None] = {}
         for viewer in self._viewers:
-            if viewer.rigs:
-                frame = viewer.fitted(pose, sent)
-            else:
-                plain = frame = plain or pack_pose(pose, sent)
-            if frame is not None:
+            rig = viewer.rig_of(pose.dancer)
+            if rig not in frames:
+                frames[rig] = pack_pose(pose if rig is None else rig.fit(pose), sent)
+            if (frame := frames[rig]) is not None:
                 self.lost += viewer.show(pose.dancer, frame)
 
     def _publish_music(self, frame: bytes | None) -> None:
@@ -347,11 +361,9 @@ class _Viewer:
             self._notices.append(json.dumps(_finite(notice)))
             self._waiting.set()
 
-    def fitted(self, pose: Pose, sent: float) -> bytes | None:
-        """The message of ``pose`` fitted to the avatar that its dancer wears."""
-        if not pose.is_finite():
-            return None
-        return pack_pose(self.rigs[pose.dancer % len(self.rigs)].fit(pose), sent)
+    def rig_of(self, dancer: int) -> AvatarRig | None:
+        """The avatar that a dancer wears, None for the built-in figure."""
+        return self.rigs[dancer % len(self.rigs)] if self.rigs else None
 
     def may_speak(self) -> bool:
         """Whether one more message is within the rate that a page may send at (a token bucket of one second)."""

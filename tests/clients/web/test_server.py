@@ -169,6 +169,28 @@ def test_a_page_with_an_avatar_gets_poses_fitted_to_it(server):
     page.close()
 
 
+def test_viewers_of_one_avatar_share_its_fit_and_there_is_a_limit(server):
+    """Fitting takes time that the show needs."""
+
+    def wear(page, *seeds):
+        avatars = [{"joints": {n: p.tolist() for n, p in joints_of(1.5, seed).items()}} for seed in seeds]
+        page.send(json.dumps({"type": "avatars", "avatars": avatars}))
+        server.send(rest_pose())
+        while not isinstance(message := page.recv(timeout=10), str):
+            if not np.array_equal(np.frombuffer(message, dtype=POSE)[0]["root"], rest_pose().root):
+                return None
+            server.send(rest_pose())
+        return json.loads(message)["text"]
+
+    pages = [viewer(server) for _ in range(4)]
+    assert wear(pages[0], 1, 2, 3, 4, 5) is None
+    assert wear(pages[1], 1, 2, 3, 4, 5) is None
+    assert wear(pages[2], 6, 7, 8) is None
+    assert "no more than 8 different avatars" in wear(pages[3], 9)
+    for page in pages:
+        page.close()
+
+
 @pytest.mark.parametrize(
     "message",
     [
