@@ -134,7 +134,8 @@ def _web_page(config: ShowConfig, performance: Performance, status: StatusLine) 
     try:
         from dancerev.clients.web.server import WebServer, qr_code
     except ModuleNotFoundError as error:
-        raise InputError(f"--web: {error.name} is missing: pip install 'dancerev[web]'") from None
+        name = (error.name or "").split(".")[0]
+        raise InputError(f"--web: {name} is missing: pip install 'dancerev[web]'") from None
     page = WebServer(*config.web, dancers=config.dancers, avatar=config.avatar, controls=performance)
     status.tell(f"the dance is at {page.name}, its controls at {page.name}control")
     if page.token:

@@ -157,8 +157,9 @@ class WebServer(PoseSink):
         return len(self._viewers)
 
     def close(self) -> None:
-        """Send the viewers away and give the port back."""
-        self._unsubscribe()
+        """Send the viewers away and give the port back; harmless when repeated."""
+        unsubscribe, self._unsubscribe = self._unsubscribe, lambda: None
+        unsubscribe()
         if self._thread.is_alive():
             self._call(self._stopping.set)
             self._thread.join(5.0)

@@ -15,7 +15,13 @@ class Table:
 
     def subscribe(self, callback):
         self.tell = callback
-        return lambda: setattr(self, "tell", None)
+        subscribed = [callback]
+
+        def end():
+            subscribed.remove(callback)  # as a show's table does, once
+            self.tell = None
+
+        return end
 
 
 class Change:

@@ -359,6 +359,7 @@ def test_controls_are_asked_for_and_changes_are_told_to_every_page():
             told = json.loads(page.recv(timeout=10))
             assert told == {"type": "change", "name": "style", "value": "salsa", "accepted": True, "message": ""}
             page.close()
+        server.close()
     assert table.tell is None
 
 
