@@ -123,6 +123,7 @@ def command(prog: str) -> Callable[[Callable[Parameters, int]], Callable[Paramet
     def decorate(main: Callable[Parameters, int]) -> Callable[Parameters, int]:
         @functools.wraps(main)
         def ended(*args: Parameters.args, **kwargs: Parameters.kwargs) -> int:
+            _open_closed_streams()
             for stream in (sys.stdout, sys.stderr):
                 if isinstance(stream, io.TextIOWrapper):
                     stream.reconfigure(errors="backslashreplace")
@@ -167,4 +168,19 @@ def progress(description: str, total: float | None = None) -> Iterator[Callable[
 def print_error(prog: str, error: object) -> None:
     """Print one line on stderr; nothing where stderr is closed or full."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
+        if isinstance(error, OSError) and error.strerror and error.filename is not None:
+            error = f"{error.filename}: {error.strerror}"
         print(f"{prog}: {error}", file=sys.stderr, flush=True)
+
+
+def _open_closed_streams() -> None:
+    """Open stdin, stdout and stderr to nowhere where they were closed, lest a socket takes their number."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115

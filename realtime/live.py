@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 from dancerev.clients.flat_osc import FlatSender
 from dancerev.clients.preview.preview import display_available
@@ -81,13 +82,13 @@ def _senders(config: ShowConfig) -> list[list[PoseSink]]:
     return [[make(config, host, port, k) for host, port in config.receivers] for k in range(config.dancers)]
 
 
+NO_PREVIEW = "no display: no preview"
+
+
 def _preview(config: ShowConfig) -> list[PoseSink]:
     """The preview where it is wanted and possible."""
-    wanted = config.preview
-    if wanted is None and not display_available():
-        print("no display: no preview", file=sys.stderr)
-        wanted = False
-    return [] if wanted is False else [PreviewSink(config.rig)]
+    wanted = display_available() if config.preview is None else config.preview
+    return [PreviewSink(config.rig)] if wanted else []
 
 
 @contextlib.contextmanager
@@ -139,7 +140,7 @@ def _web_page(config: ShowConfig, performance: Performance, status: StatusLine) 
     page = WebServer(*config.web, dancers=config.dancers, avatar=config.avatar, controls=performance)
     status.tell(f"the dance is at {page.name}, its controls at {page.name}control")
     if page.token:
-        print(qr_code(page.name), file=sys.stderr)
+        status.write(qr_code(page.name) + "\n")
     return [page]
 
 
@@ -155,6 +156,13 @@ def _add_surfaces(config: ShowConfig, performance: Performance, actions: Control
     performance.surfaces.append(Keys(performance, status.tell))
 
 
+def _check_writable(path: Path) -> None:
+    """Raise now, rather than after the show, where ``path`` cannot be written."""
+    if path.is_fifo():
+        raise InputError(f"{path} is a pipe, which may never be read; give a file")
+    path.open("a").close()
+
+
 def run(config: ShowConfig) -> None:
     """Run the show that ``config`` describes.
 
@@ -163,7 +171,7 @@ def run(config: ShowConfig) -> None:
     """
     for path in (config.stats, config.save_settings):
         if path:
-            path.open("a").close()  # an error now, rather than after the show
+            _check_writable(path)
     with contextlib.ExitStack() as stack:
         senders = _senders(config)
         sinks = stack.enter_context(PerDancer([Sinks(each) for each in senders]))
@@ -184,7 +192,8 @@ def run(config: ShowConfig) -> None:
         performance = Performance(actions.actions(), actions.beat, {"style": styles} | controls)
         stack.callback(performance.close)
         performance.suggest("style", (*model.styles, ANY_STYLE))
-        notes = [note for note in (model.note, source.note, config.receiver_note) if note]
+        no_preview = NO_PREVIEW if config.preview is None and not display_available() else None
+        notes = [note for note in (model.note, source.note, config.receiver_note, no_preview) if note]
         status = StatusLine(show, performance, list(itertools.chain(*senders)), model.provider, notes)
         stack.callback(status.close)
         for page in _web_page(config, performance, status):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shutil
 import sys
 import time
@@ -14,12 +12,15 @@ from dancerev.model.features import ACTIVITY, ENERGY
 from dancerev.model.pose import FRAME_RATE
 
 from .beat.tracker import FORGET_BELOW
+from .notes import NoteWriter
 from .performance.performance import Change, Performance
 from .performance.table import Value
 from .show import Show
 
 _EVERY = 0.2  # seconds between updates
 _ANSWER = 3.0  # seconds for which an answer to the performer is shown
+_LEFT_OUT = 0.5  # seconds of sound, from which on it is spoken of
+_REFUSALS = 0.3  # seconds between notes on what was refused
 _LEVELS = " ▁▂▃▄▅▆▇█"
 
 
@@ -51,8 +52,9 @@ class StatusLine:
         names = list(dict.fromkeys(target.name for target in targets))  # of several dancers all may go to one
         self._tail = f"→ {names[0]}" + (f" +{len(names) - 1}" if len(names) > 1 else "")
         self._provider = provider.removesuffix("ExecutionProvider")
-        self._shown = sys.stderr.isatty()
-        self._terminal = _open_terminal() if self._shown else None
+        self._shown = sys.stderr is not None and sys.stderr.isatty()
+        self._writer = NoteWriter()
+        self._refused, self._left_out = 0.0, False  # when a refusal was shown last; whether lateness was
         self._next = time.perf_counter() + _EVERY
         self._last_sent, self._last_time = 0, time.perf_counter()
         self._rate = 0.0
@@ -76,7 +78,11 @@ class StatusLine:
             if model.fault != self._fault:
                 self.tell(model.fault)
             self._fault, model.fault = model.fault, None
-        troubles = (f"{target.name} gets no poses: {target.trouble}" for target in self._targets if target.trouble)
+        if self._show.left_out > _LEFT_OUT and not self._left_out:
+            self._left_out = True
+            self.tell("this computer is too slow, or too busy with other programs: poses are left out")
+        targets = [*self._targets, *self._show.sinks.sinks]
+        troubles = (f"{target.name} gets no poses: {target.trouble}" for target in targets if target.trouble)
         before, self._troubles = self._troubles, list(dict.fromkeys(troubles))
         for trouble in self._troubles:
             if trouble not in before:
@@ -86,21 +92,22 @@ class StatusLine:
         rate = (self._show.poses_sent - self._last_sent) / (now - self._last_time)
         self._rate = rate if not self._rate else 0.8 * self._rate + 0.2 * rate
         self._last_sent, self._last_time = self._show.poses_sent, now
-        self._write(f"\r\x1b[2K{self._line()[: shutil.get_terminal_size().columns - 1]}")
+        self._writer.write(f"\r\x1b[2K{self._line()[: shutil.get_terminal_size().columns - 1]}")
 
     def _take(self, change: Change) -> None:
         """Keep an answer for the line; a refusal is a note."""
-        if not change.accepted:
+        now = time.perf_counter()
+        if not change.accepted and now - self._refused > _REFUSALS:
+            self._refused = now
             self.tell(change.message)
         self._answer = " ".join(part for part in (change.name, _shown(change.value), change.message) if part)
-        self._answered = time.perf_counter()
+        self._answered = now
 
     def close(self) -> None:
         """Leave the line and sum up."""
         if self._shown:
-            self._write(f"\r\x1b[2K{self._summary()}\n")
-        if self._terminal is not None:
-            os.close(self._terminal)
+            self._writer.write(f"\r\x1b[2K{self._summary()}\n")
+        self._writer.close()
 
     def _summary(self) -> str:
         """The show in a line: how long it was, how many poses left, how many were late."""
@@ -113,15 +120,11 @@ class StatusLine:
 
     def tell(self, note: str) -> None:
         """Leave a note above the line."""
-        self._write(f"\r\x1b[2Knote: {note}\n" if self._shown else f"note: {note}\n")
+        self._writer.write(f"\r\x1b[2Knote: {note}\n" if self._shown else f"note: {note}\n")
 
-    def _write(self, text: str) -> None:
-        with contextlib.suppress(OSError):  # there is no room, or no terminal any more: the next line may do
-            if self._terminal is not None:
-                os.write(self._terminal, text.encode(errors="replace"))
-            else:
-                sys.stderr.write(text)
-                sys.stderr.flush()
+    def write(self, text: str) -> None:
+        """Write lines as they are."""
+        self._writer.write(text)
 
     def _line(self) -> str:
         frame = self._show.stream.last
@@ -154,14 +157,3 @@ def _shown(value: Value) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _open_terminal() -> int | None:
-    """The terminal of stderr, opened once more so as not to wait: the other way would change it for the shell too.
-
-    None where that cannot be, as on Windows.
-    """
-    try:
-        return os.open(os.ttyname(sys.stderr.fileno()), os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
-    except (OSError, AttributeError):
-        return None

@@ -33,7 +33,7 @@ ROOMS = {
         f"dancerev.realtime.{name}": "dancerev.realtime.step"
         for name in ("providers", "step_guard", "dance_model", "dancer", "stream")
     },
-    **{f"dancerev.realtime.{name}": "dancerev.realtime.show" for name in ("stats", "status", "show")},
+    **{f"dancerev.realtime.{name}": "dancerev.realtime.show" for name in ("notes", "stats", "status", "show")},
     "dancerev.realtime.demo": "dancerev.realtime.audio",
     "dancerev.model.pretrained": "dancerev.model",
 }

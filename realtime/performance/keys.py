@@ -152,7 +152,7 @@ class _Terminal:
         """Give the terminal its mode back."""
         if self._before is not None and self._in_foreground():
             with contextlib.suppress(OSError, termios.error):
-                termios.tcsetattr(self._descriptor, termios.TCSADRAIN, self._before)
+                termios.tcsetattr(self._descriptor, termios.TCSANOW, self._before)
 
     def read(self) -> str:
         """The keys that were pressed, without those that send escape sequences."""

@@ -47,6 +47,11 @@ def live(*arguments, **options):
     )
 
 
+def notes(err):
+    """What a show wrote to stderr, but for the note that this machine is too busy for it."""
+    return "".join(line for line in err.splitlines(keepends=True) if "poses are left out" not in line)
+
+
 def messages(datagram):
     """(address, type tags, arguments) of every message in a datagram, read by python-osc."""
     for content in OscBundle(datagram):
