@@ -44,7 +44,10 @@ def test_a_signal_ends_the_show_with_its_statistics(receiver, tmp_path, name):
 
 def test_a_hangup_that_is_ignored_is_ignored(receiver):
     """As under nohup."""
-    program = "import signal, os, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    program = (
+        "import signal, os, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN);"
+        "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    )
     process = subprocess.Popen([sys.executable, "-c", program, *LIVE[1:], *target(receiver)], stderr=subprocess.PIPE)
     wait_for_poses(receiver, process)
     process.send_signal(signal.SIGHUP)
