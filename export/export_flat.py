@@ -29,7 +29,7 @@ from dancerev.model.network.original import Memory, OriginalNetwork, load_origin
 from dancerev.model.pose import FRAME_RATE, POSE_SIZE
 from dancerev.model.skeleton import BONES
 from dancerev.model.step_format import DANCERS, FORMAT_VERSION, METADATA_KEY, POSE_OUTPUT
-from dancerev.realtime.lifter import body_size, lifter_path
+from dancerev.realtime.body.lifter import body_size, lifter_path
 
 INPUTS = ("features", "style", "stage", "noise")
 STATE = ("keys", "values", "hidden", "cell", "flat", "processed", "lifter_hidden", "size", "hips", "yaw")

@@ -1,7 +1,8 @@
 """``dancerev-convert``: a dance file into one of another format.
 
-Reads ``.npz``, ``.vrma``, ``.vmd``, the journal that a killed recording has left, and BVH of any humanoid rig, whose
-motion is retargeted. Writes ``.npz``, ``.bvh``, ``.vrma``, ``.vmd``, ``.mp4`` and OpenPose's JSON.
+Reads ``.npz``, ``.vrma``, ``.vmd``, the journal that a killed recording has left, BVH of any humanoid rig, whose motion
+is retargeted, and folders of OpenPose's JSON, which are lifted into three dimensions. Writes
+``.npz``, ``.bvh``, ``.vrma``, ``.vmd``, ``.mp4`` and OpenPose's JSON.
 """
 
 from __future__ import annotations
@@ -24,8 +25,11 @@ from dancerev.model import body25
 from dancerev.model.bvh import Bvh, read_bvh
 from dancerev.model.corpus.retarget import retarget
 from dancerev.model.dance_file import Dance
-from dancerev.model.openpose import check_free, write_openpose
+from dancerev.model.openpose import check_free, read_openpose, write_openpose
 from dancerev.model.skeleton import BONES, REST_OFFSETS
+
+from .body.lifter import FRAME_RATE as LIFTED_RATE
+from .body.lifter import lift
 
 
 def read(path: Path, fps: float | None = None) -> Dance:
@@ -39,7 +43,7 @@ def read(path: Path, fps: float | None = None) -> Dance:
         InputError: it is missing, damaged, or of no format that holds a dance in three dimensions.
     """
     if path.is_dir():
-        raise InputError(f"{path} is a folder; key points in two dimensions cannot become a dance in three")
+        return _lifted(path, fps or body25.FRAME_RATE)
     if not path.exists():
         raise InputError(f"{path}: there is no such file")
     suffix = path.suffix.lower()
@@ -49,6 +53,13 @@ def read(path: Path, fps: float | None = None) -> Dance:
         raise InputError(f"{path}: a dance is read from {', '.join([*READERS, '.bvh'])}")
     dance = READERS[suffix](path)
     return dance if fps is None else replace(dance, fps=fps)
+
+
+def _lifted(folder: Path, fps: float) -> Dance:
+    """Lift a folder of OpenPose's JSON into three dimensions."""
+    poses = lift(read_openpose(folder).points, fps)
+    rotations, root = np.array([pose.rotations for pose in poses]), np.array([pose.root for pose in poses])
+    return Dance(LIFTED_RATE, rotations, root, np.array([pose.contacts for pose in poses]) > 0.5)
 
 
 def _from_bvh(path: Path, bvh: Bvh, fps: float | None) -> Dance:
@@ -103,7 +114,12 @@ def _frames_per_second(text: str) -> float:
 def main(argv: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = ArgumentParser(prog="dancerev-convert", description=__doc__)
-    parser.add_argument("dance", type=Path, metavar="IN", help="a dance: .npz, .bvh, .vrma, .vmd, .journal")
+    parser.add_argument(
+        "dance",
+        type=Path,
+        metavar="IN",
+        help="a dance: .npz, .bvh, .vrma, .vmd, .journal, or a folder of OpenPose's JSON",
+    )
     parser.add_argument("out", type=Path, metavar="OUT.{npz,bvh,vrma,vmd,mp4}", help="where it goes")
     parser.add_argument("--format", choices=("openpose",), help="OUT is a folder, for OpenPose's JSON")
     parser.add_argument("--avatar", type=Path, metavar="FILE.vrm", help="fit the dance to this avatar's proportions")

@@ -94,6 +94,7 @@ def _parser() -> ArgumentParser:
     flat = parser.add_argument_group("two-dimensional dances, for dancerev-train --preset dance-revolution")
     flat.add_argument("--format", choices=("dancerevolution",), help="PATH is Dance Revolution's own data")
     flat.add_argument("--video", type=Path, metavar="DIR", help="films of one dancer each, with their music")
+    flat.add_argument("--pose-models", type=Path, metavar="TGZ|DIR", help="for --video: npm's @mediapipe/pose")
     flat.add_argument(
         "--features", choices=("2020", "present"), default="2020", help="librosa's definition (%(default)s)"
     )
@@ -115,8 +116,17 @@ def prepare_flat(options: argparse.Namespace) -> None:
     Raises:
         CorpusError: nothing can be used.
     """
-    from . import dancerevolution
+    from . import dancerevolution, video
+    from .pose_landmarks import HOW
 
+    if options.video:
+        if options.motion:
+            raise CorpusError("--video takes a folder of films and nothing else")
+        if options.pose_models is None:
+            raise CorpusError(f"--video: {HOW}")
+        for line in video.prepare(options.video, options.out, options.pose_models, options.features, options.seed):
+            print(line)
+        return
     if len(options.motion) != 1:
         raise CorpusError("--format dancerevolution takes one folder")
     data, out = Path(options.motion[0]), options.out

@@ -6,7 +6,7 @@ import torch
 from dancerev.errors import ModelError
 from dancerev.export.export_lifter import export_lifter, load_lifter, main
 from dancerev.model.network.lifter import CONTACTS, Lifter, LifterConfig
-from dancerev.realtime.lifter import Lifter as LiveLifter
+from dancerev.realtime.body.lifter import Lifter as LiveLifter
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from dances import dance as synthetic
 
 from dancerev.model import body25, rotation
 from dancerev.model.skeleton import INDEX, forward_kinematics
-from dancerev.realtime.lifter import lift
+from dancerev.realtime.body.lifter import lift
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from dancerev.model.pose import Pose
 from dancerev.model.skeleton import BONES, INDEX, forward_kinematics
 from dancerev.model.step_format import LIFTER_FORMAT, LIFTER_OUTPUTS, LIFTER_STATE, METADATA_KEY
 
-from .body.post_process import PostProcessor
+from .post_process import PostProcessor
 
 Array = npt.NDArray[Any]
 
