@@ -77,7 +77,8 @@ class Square:
     def about(cls, centre: Array, top: Array) -> Square:
         """The square about a person whose hips are at ``centre``, and whose circle's uppermost point is ``top``."""
         across, down = (top - centre).tolist()
-        return cls(*centre.tolist(), 2.0 * _MARGIN * math.hypot(across, down), math.atan2(across, -down))
+        side = 2.0 * _MARGIN * math.hypot(across, down)
+        return cls(float(centre[0]), float(centre[1]), side, math.atan2(across, -down))
 
     def places(self, size: int) -> Array:
         """(size, size, 2) pixels of the picture that a square picture of ``size`` shows."""
