@@ -17,7 +17,7 @@ from dancerev.clients.udp import VMC_PORT, parse_target
 from dancerev.clients.vrchat import DANCER_HEIGHT, VRCHAT_PORT
 from dancerev.clients.web import WEB_PORT
 from dancerev.command_line import ArgumentParser, seconds, seed
-from dancerev.errors import InputError
+from dancerev.errors import InputError, ReceiverError
 
 from .beat.engines import LIVE_ENGINES, bpm_range
 from .beat.tracker import MAX_BPM, MIN_BPM
@@ -248,7 +248,7 @@ def _add_dance(parser: ArgumentParser) -> None:
 
 def _add_hand(parser: ArgumentParser) -> None:
     hand = parser.add_argument_group("control; in the terminal, ? lists the keys")
-    hand.add_argument("--control", metavar="HOST:PORT", help="listen for OSC: /dancerev/NAME, see the README")
+    hand.add_argument("--control", metavar="[HOST:]PORT", help="listen for OSC: /dancerev/NAME, see docs/controls.md")
     hand.add_argument("--control-reply", type=int, metavar="PORT", help="where OSC controllers listen for answers")
     hand.add_argument("--midi-control", metavar="NAME", help="MIDI notes and knobs, by part of the port's name")
     hand.add_argument("--cues", type=Path, metavar="FILE.toml", help="what to do at a time, bar or marker")
@@ -366,9 +366,10 @@ def _split_styles(text: str) -> list[str]:
 def _control_address(text: str | None) -> tuple[str, int] | None:
     if text is None:
         return None
-    if text.isascii() and text.isdigit():
-        raise InputError(f"--control {text}: no host; expected HOST:PORT, such as 127.0.0.1:{text}")
-    return parse_target(text)
+    try:
+        return parse_target(f"127.0.0.1:{text}" if text.isdigit() else text)
+    except ReceiverError as error:
+        raise InputError(f"--control: {str(error).replace('receiver ', '')}") from None
 
 
 def write_settings(path: Path, config: ShowConfig, values: Mapping[str, Value], midi_map: Mapping[str, str]) -> None:

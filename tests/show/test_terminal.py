@@ -112,7 +112,7 @@ def test_statistics_into_a_pipe_are_refused(tmp_path):
     [
         (("--style", "salsa,foo"), "unknown style 'foo'"),
         (("--stats", "/none/x"), "/none/x: No such file or directory"),
-        (("--control", "9000"), "--control 9000: no host"),
+        (("--control", "90000"), "--control: port 90000 is out of range"),
         (("--settings", "/none/x.toml"), "/none/x.toml: No such file"),
         (("--cues", "/none/x.toml"), "/none/x.toml: No such file"),
         (("--vigour", "9"), "vigour: '9' is not a number from 0 to 1.5"),
