@@ -80,7 +80,9 @@ def test_the_metadata_names_pythons_and_true_addresses():
 def test_links_of_the_readme_work_outside_of_the_repository():
     """A package index shows the README, but has none of the files beside it; of pictures it shows their texts."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert not [link for link in re.findall(r"(?<!!)\[[^\]]*\]\(([^)]+)\)", text) if not link.startswith(("https://", "#"))]
+    assert not [
+        link for link in re.findall(r"(?<!!)\[[^\]]*\]\(([^)]+)\)", text) if not link.startswith(("https://", "#"))
+    ]
 
 
 def test_links_between_documents_lead_somewhere():
