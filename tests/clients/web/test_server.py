@@ -39,7 +39,9 @@ def origin(server):
 def viewer(server, **options):
     """A page's connection, after its greeting."""
     address = f"{server.name}socket".replace("http:", "ws:")
-    opening = connect(address, origin=options.pop("origin", origin(server)), compression=None, **options)
+    opening = connect(
+        address, origin=options.pop("origin", origin(server)), compression=None, max_queue=None, **options
+    )
     connection = opening.__enter__()
     connection.greeting = json.loads(connection.recv(timeout=10))
     return connection
