@@ -112,5 +112,6 @@ class DanceStream:
         filled = [interpolator.push(pose) for interpolator, pose in zip(self.interpolators, poses, strict=True)]
         for number, extras in enumerate(self.hands_and_faces):
             style = self.dancers[number].style
-            filled[number] = [extras.add(pose, self.last, style) for pose in filled[number]]
+            still = self.arrangement.freeze or self.arrangement.rest or self.arrangement.blackout
+            filled[number] = [extras.add(pose, self.last, style, still=still) for pose in filled[number]]
         return [pose for together in zip(*filled, strict=True) for pose in together]

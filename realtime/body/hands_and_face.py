@@ -99,19 +99,27 @@ class HandsAndFace:
         self._gaze = (0.0, 0.0)
         self._breath = 0.0
 
-    def add(self, pose: Pose, heard: AcousticFrame | None, style: npt.NDArray[np.float32] | None = None) -> Pose:
+    def add(
+        self,
+        pose: Pose,
+        heard: AcousticFrame | None,
+        style: npt.NDArray[np.float32] | None = None,
+        *,
+        still: bool = False,
+    ) -> Pose:
         """Return ``pose`` with what is added.
 
         Args:
             pose: later than the one before.
             heard: the last acoustic frame, None before the music.
             style: (styles,) weights; None or zeros for any style.
+            still: whether the dancer stands still; the hands then keep their shapes.
         """
         seconds = min(max(pose.time - self._time, 0.0), 0.2)
         self._time = pose.time
         self._follow(heard, seconds)
         if self.hands:
-            pose = replace(pose, fingers=self._fingers(style, seconds))
+            pose = replace(pose, fingers=self._fingers(style, seconds, still))
         if self.face:
             pose = replace(pose, face=self._expression(pose, heard, seconds), rotations=self._breathe(pose, seconds))
         return pose
@@ -130,11 +138,12 @@ class HandsAndFace:
         self._beat += seconds / period
         self._energy += (energy - self._energy) * (1.0 - math.exp(-seconds / 0.5))
 
-    def _fingers(self, style: npt.NDArray[np.float32] | None, seconds: float) -> npt.NDArray[np.float32]:
+    def _fingers(self, style: npt.NDArray[np.float32] | None, seconds: float, still: bool) -> npt.NDArray[np.float32]:
         """(30, 4) local rotations of both hands."""
         share = 1.0 - math.exp(-seconds / _REACH_TIME)
         for side, phrase in enumerate(self._phrases):
-            phrase.advance(self._seed, side, self._beat)
+            if not still:
+                phrase.advance(self._seed, side, self._beat)
             curl, spread = self._shapes.draw(_random(self._seed, 20 + side, phrase.number), style)
             self._curl[side] += share * (curl - self._curl[side])
             self._spread[side] += share * (spread - self._spread[side])

@@ -156,3 +156,14 @@ def test_the_same_dance_has_the_same_hands_and_what_is_off_is_off():
     assert bare.fingers is None
     assert bare.face is None
     np.testing.assert_array_equal(bare.rotations, rest_pose().rotations)
+
+
+def test_a_dancer_who_stands_still_keeps_the_shapes_of_the_hands():
+    extras, rest = HandsAndFace(3), rest_pose()
+    poses = []
+    for n in range(60 * FPS):
+        pose = Pose(n / FPS, rest.rotations, rest.root, rest.contacts)
+        poses.append(extras.add(pose, heard(n / FPS), still=n > 10 * FPS))
+    later = fingers(poses)[12 * FPS :]
+    assert np.degrees(angles(later, later[0])).max() < 25.0  # the tremor alone
+    assert np.degrees(angles(later[1:], later[:-1])).max() > 0.0
