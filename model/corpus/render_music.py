@@ -6,6 +6,7 @@ sent through a random room, equaliser, level and noise. Some pieces begin in sil
 
 from __future__ import annotations
 
+import io
 import struct
 import subprocess
 import tempfile
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import mido
 import numpy as np
 import numpy.typing as npt
 from scipy.signal import fftconvolve, lfilter
@@ -52,24 +54,20 @@ class Clip:
 
 
 def read_groove(data: bytes) -> Groove:
-    """The notes of a standard MIDI file, trimmed to whole bars of four beats.
+    """Read the notes of a standard MIDI file, trimmed to whole bars of four beats.
 
     Raises:
         CorpusError: not a MIDI file with notes, or timed in frames rather than beats.
     """
-    if len(data) < 14 or data[:4] != b"MThd":
-        raise CorpusError("not a MIDI file")
-    _, tracks, division = struct.unpack(">HHH", data[8:14])
-    if division & 0x8000:
-        raise CorpusError("MIDI file is timed in frames, not beats")
-    place = 14
-    notes: list[tuple[float, float, int, int]] = []
-    for _ in range(tracks):
-        if data[place : place + 4] != b"MTrk":
-            raise CorpusError("MIDI track is damaged")
-        length = struct.unpack(">I", data[place + 4 : place + 8])[0]
-        notes += _read_track(data[place + 8 : place + 8 + length], division)
-        place += 8 + length
+    try:
+        file = mido.MidiFile(file=io.BytesIO(data), clip=True)
+        if file.ticks_per_beat & 0x8000 or not file.ticks_per_beat:
+            raise CorpusError("MIDI file is timed in frames, not beats")
+        notes = [note for track in file.tracks for note in _notes_of(track, file.ticks_per_beat)]
+    except CorpusError:
+        raise
+    except (OSError, EOFError, ValueError, LookupError, TypeError, struct.error) as error:
+        raise CorpusError(f"not a MIDI file that can be read ({error})") from None
     if not notes:
         raise CorpusError("MIDI file has no notes")
     array = np.array(sorted(notes))
@@ -78,70 +76,45 @@ def read_groove(data: bytes) -> Groove:
     return Groove(array, beats)
 
 
-def _read_track(data: bytes, division: int) -> list[tuple[float, float, int, int]]:
+def _notes_of(track: mido.MidiTrack, ticks_per_beat: int) -> list[tuple[float, float, int, int]]:
+    """Start and length in beats, key and velocity of a track's notes."""
     notes: list[tuple[float, float, int, int]] = []
     sounding: dict[int, tuple[int, int]] = {}
-    place, tick, status = 0, 0, 0
-    while place < len(data):
-        delta, place = _variable_length(data, place)
-        tick += delta
-        if data[place] & 0x80:
-            status = data[place]
-            place += 1
-        if status == 0xFF:
-            length, place = _variable_length(data, place + 1)
-            place += length
-        elif status in (0xF0, 0xF7):
-            length, place = _variable_length(data, place)
-            place += length
-        else:
-            kind = status & 0xF0
-            if kind in (0x80, 0x90):
-                key, velocity = data[place], data[place + 1]
-                if kind == 0x90 and velocity > 0:
-                    sounding[key] = (tick, velocity)
-                elif key in sounding:
-                    start, loudness = sounding.pop(key)
-                    notes.append((start / division, max(tick - start, 1) / division, key, loudness))
-            place += 1 if kind in (0xC0, 0xD0) else 2
+    tick = 0
+    for message in track:
+        tick += message.time
+        if message.type == "note_on" and message.velocity > 0:
+            sounding[message.note] = (tick, message.velocity)
+        elif message.type in ("note_on", "note_off") and message.note in sounding:
+            start, velocity = sounding.pop(message.note)
+            notes.append((start / ticks_per_beat, max(tick - start, 1) / ticks_per_beat, message.note, velocity))
     return notes
-
-
-def _variable_length(data: bytes, place: int) -> tuple[int, int]:
-    value = 0
-    while True:
-        byte = data[place]
-        place += 1
-        value = value << 7 | byte & 0x7F
-        if not byte & 0x80:
-            return value, place
-
-
-def _encode_length(value: int) -> bytes:
-    parts = [value & 0x7F]
-    while value := value >> 7:
-        parts.append(value & 0x7F | 0x80)
-    return bytes(reversed(parts))
 
 
 def _write_midi(
     path: Path, bpm: float, programs: dict[int, int], notes: list[tuple[float, float, int, int, int]]
 ) -> None:
-    """One track; notes are (beat, length in beats, channel, key, velocity)."""
-    events: list[tuple[int, int, bytes]] = [(0, 0, b"\xff\x51\x03" + struct.pack(">I", round(6e7 / bpm))[1:])]
-    events += [(0, 0, bytes([0xC0 | channel, program])) for channel, program in programs.items()]
+    """Write one track; notes are (beat, length in beats, channel, key, velocity)."""
+    events: list[tuple[int, int, mido.Message | mido.MetaMessage]] = [
+        (0, 0, mido.MetaMessage("set_tempo", tempo=round(6e7 / bpm)))
+    ]
+    events += [
+        (0, 0, mido.Message("program_change", channel=channel, program=program))
+        for channel, program in programs.items()
+    ]
     for beat, length, channel, key, velocity in notes:
         start = max(0, round(beat * _PPQ))
         stop = start + max(1, round(length * _PPQ))
-        events.append((start, 2, bytes([0x90 | channel, key, int(np.clip(velocity, 1, 127))])))
-        events.append((stop, 1, bytes([0x80 | channel, key, 0])))
+        loudness = int(np.clip(velocity, 1, 127))
+        events.append((start, 2, mido.Message("note_on", channel=channel, note=key, velocity=loudness)))
+        events.append((stop, 1, mido.Message("note_off", channel=channel, note=key, velocity=0)))
     events.sort(key=lambda event: event[:2])
-    track, now = b"", 0
+    track, now = mido.MidiTrack(), 0
     for tick, _, message in events:
-        track += _encode_length(tick - now) + message
+        track.append(message.copy(time=tick - now))
         now = tick
-    track += _encode_length(0) + b"\xff\x2f\x00"
-    path.write_bytes(b"MThd" + struct.pack(">IHHH", 6, 0, 1, _PPQ) + b"MTrk" + struct.pack(">I", len(track)) + track)
+    track.append(mido.MetaMessage("end_of_track"))
+    mido.MidiFile(type=0, ticks_per_beat=_PPQ, tracks=[track]).save(str(path))
 
 
 _MAJOR, _MINOR = (0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10)
