@@ -1,4 +1,4 @@
-"""``dancerev-listen``: what the dancer hears, live in the terminal, to check the room before the show."""
+"""``dancerev-listen``: level, onsets and beat, live in the terminal, to check the sound before a show."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .audio.devices import list_devices, quiet_libraries
 from .audio.sources import AudioSource, open_source
 from .beat.engines import LIVE_ENGINES, bpm_range, make_tracker
 from .beat.midi_input import list_ports
-from .beat.tracker import MAX_BPM, MIN_BPM
+from .beat.tracker import FORGET_BELOW, MAX_BPM, MIN_BPM
 from .features import FeatureExtractor
 
 BAR = 30  # characters
@@ -30,15 +30,15 @@ ACTIVITY = AUDIO_FEATURES.index("activity")
 
 
 class Meter:
-    """The picture of what is heard: input level, acoustic features, beat and bar."""
+    """Input level, acoustic features, beat and bar as lines of text."""
 
     def __init__(self) -> None:
         self._peak_db = -math.inf
         self._clipped = 0
         self._frame: AcousticFrame | None = None
 
-    def hear(self, samples: np.ndarray, frames: list[AcousticFrame]) -> None:
-        """Takes (n,) float32 samples as they came in, and the frames that they completed."""
+    def push(self, samples: np.ndarray, frames: list[AcousticFrame]) -> None:
+        """Take (n,) float32 samples as they came in, and the frames that they completed."""
         if len(samples):
             level = float(np.abs(np.nan_to_num(samples)).max())
             fallen = self._peak_db - PEAK_FALL_DB * len(samples) / SAMPLE_RATE
@@ -58,6 +58,9 @@ class Meter:
         lines = [level]
         lines += [Text(f"onset {band + 1} {_bar(float(audio[ONSETS][band]))}") for band in range(BANDS)]
         lines.append(Text(f"energy  {_bar(float(audio[ENERGY]))}"))
+        if not _beat_is_known(self._frame):
+            lines.append(Text("beat    none (silence)", style="dim"))
+            return Group(*lines, *([Text(f"note: {note}", style="bold red")] if note else []))
         on_beat = beat.phase < 0.15
         dots = " ".join("●" if on_beat and index == beat.beat_in_bar else "○" for index in range(beat.beats_per_bar))
         style = "bold green" if beat.confidence > 0.5 else "dim"
@@ -69,23 +72,28 @@ class Meter:
         return Group(*lines)
 
 
+def _beat_is_known(frame: AcousticFrame) -> bool:
+    """Whether there is music, or was a moment ago."""
+    return bool(frame.audio[ACTIVITY] > 0.0 or frame.beat.confidence >= FORGET_BELOW)
+
+
 def _bar(value: float) -> str:
     filled = round(BAR * min(max(value, 0.0), 1.0))
     return "█" * filled + "·" * (BAR - filled)
 
 
-def listen(source: AudioSource, ear: FeatureExtractor, console: Console) -> AcousticFrame | None:
-    """Shows what is heard until the source ends, and returns the last frame. Stop it with KeyboardInterrupt."""
+def listen(source: AudioSource, extractor: FeatureExtractor, console: Console) -> AcousticFrame | None:
+    """Show the sound until the source ends, and return the last frame. KeyboardInterrupt stops it."""
     meter = Meter()
     last: AcousticFrame | None = None
     shown = 0.0
     source.start()
-    ear.tracker.attach(lambda time: source.clock.heard_at(time))  # which has another clock from now on
+    extractor.tracker.attach(lambda time: source.clock.heard_at(time))  # which has another clock from now on
     with Live(meter.picture(), console=console, auto_refresh=False, transient=True) as live:
         while not source.ended:
             samples = source.read(0.05)
-            frames = ear.push(samples)
-            meter.hear(samples, frames)
+            frames = extractor.push(samples)
+            meter.push(samples, frames)
             last = frames[-1] if frames else last
             if time.perf_counter() - shown >= 1.0 / RATE:
                 shown = time.perf_counter()
@@ -95,10 +103,15 @@ def listen(source: AudioSource, ear: FeatureExtractor, console: Console) -> Acou
 
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(prog="dancerev-listen", description=__doc__)
-    parser.add_argument("--input", metavar="mic|system|demo|PATH", default="mic", help="what to hear (default mic)")
+    parser.add_argument(
+        "--input",
+        metavar="mic|system|demo|PATH",
+        default="mic",
+        help="a microphone, what the computer plays, a song (default mic)",
+    )
     parser.add_argument("--device", metavar="NAME|INDEX", help="sound device, by number or part of its name")
     parser.add_argument("--list-devices", action="store_true", help="list sound devices and MIDI inputs, and exit")
-    parser.add_argument("--mute", action="store_true", help="do not play a file while hearing it")
+    parser.add_argument("--mute", action="store_true", help="do not play the file aloud")
     tempi = f"tempi (default {MIN_BPM:g}-{MAX_BPM:g})"
     parser.add_argument("--bpm-range", type=bpm_range, default=(MIN_BPM, MAX_BPM), metavar="MIN-MAX", help=tempi)
     parser.add_argument("--beat-engine", choices=LIVE_ENGINES, default="own", help="beat tracker (default own)")
@@ -125,7 +138,8 @@ def main(argv: list[str] | None = None) -> int:
         last = listen(source, FeatureExtractor(tracker), console)
     if last is not None:
         beat = last.beat
-        print(f"{last.time:.1f} s heard: {beat.bpm:.1f} BPM, {100 * beat.confidence:.0f} % sure of the beat")
+        found = f"{beat.bpm:.1f} BPM, {100 * beat.confidence:.0f} % sure" if _beat_is_known(last) else "no beat"
+        print(f"{last.time:.1f} s of sound: {found}")
     return 0
 
 

@@ -138,7 +138,7 @@ def _web_page(config: ShowConfig, performance: Performance, status: StatusLine) 
         name = (error.name or "").split(".")[0]
         raise InputError(f"--web: {name} is missing: pip install 'dancerev[web]'") from None
     page = WebServer(*config.web, dancers=config.dancers, avatar=config.avatar, controls=performance)
-    status.tell(f"the dance is at {page.name}, its controls at {page.name}control")
+    status.note(f"the dance is at {page.name}, its controls at {page.name}control")
     if page.token:
         status.write(qr_code(page.name) + "\n")
     return [page]
@@ -152,8 +152,8 @@ def _add_surfaces(config: ShowConfig, performance: Performance, actions: Control
         performance.surfaces.append(OscControl(performance, *config.control, config.control_reply))
     if config.midi_control is not None:
         port = MidiInput(config.midi_control)
-        performance.surfaces.append(MidiControl(performance, port, config.midi_map, status.tell))
-    performance.surfaces.append(Keys(performance, status.tell))
+        performance.surfaces.append(MidiControl(performance, port, config.midi_map, status.note))
+    performance.surfaces.append(Keys(performance, status.note))
 
 
 def _check_writable(path: Path) -> None:

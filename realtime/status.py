@@ -60,7 +60,7 @@ class StatusLine:
         self._rate = 0.0
         self._note = show.source.note
         for note in notes:
-            self.tell(note)
+            self.note(note)
 
     def update(self) -> None:
         """Write the line anew where it is time to."""
@@ -72,21 +72,21 @@ class StatusLine:
         if note != self._note:
             self._note = note
             if note:
-                self.tell(note)
+                self.note(note)
         model = self._show.stream.dancers[0].model
         if model.fault:
             if model.fault != self._fault:
-                self.tell(model.fault)
+                self.note(model.fault)
             self._fault, model.fault = model.fault, None
         if self._show.left_out > _LEFT_OUT and not self._left_out:
             self._left_out = True
-            self.tell("this computer is too slow, or too busy with other programs: poses are left out")
+            self.note("this computer is too slow, or too busy with other programs: poses are left out")
         targets = [*self._targets, *self._show.sinks.sinks]
         troubles = (f"{target.name} gets no poses: {target.trouble}" for target in targets if target.trouble)
         before, self._troubles = self._troubles, list(dict.fromkeys(troubles))
         for trouble in self._troubles:
             if trouble not in before:
-                self.tell(trouble)
+                self.note(trouble)
         if not self._shown:
             return
         rate = (self._show.poses_sent - self._last_sent) / (now - self._last_time)
@@ -99,7 +99,7 @@ class StatusLine:
         now = time.perf_counter()
         if not change.accepted and now - self._refused > _REFUSALS:
             self._refused = now
-            self.tell(change.message)
+            self.note(change.message)
         self._answer = " ".join(part for part in (change.name, _shown(change.value), change.message) if part)
         self._answered = now
 
@@ -118,7 +118,7 @@ class StatusLine:
         late = f", {show.late_frames} late" if show.late_frames else ""
         return f"danced {minutes}:{seconds:02} with {who} on {self._provider}: {show.poses_sent} poses{late}"
 
-    def tell(self, note: str) -> None:
+    def note(self, note: str) -> None:
         """Leave a note above the line."""
         self._writer.write(f"\r\x1b[2Knote: {note}\n" if self._shown else f"note: {note}\n")
 

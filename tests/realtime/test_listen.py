@@ -26,7 +26,7 @@ def clicks(tmp_path):
 
 def test_listening_to_a_file_ends_with_a_summary(clicks, capsys):
     assert listen.main(["--input", str(clicks / "clicks.wav"), "--mute", "--duration", "0.5"]) == 0
-    assert "0.5 s heard:" in capsys.readouterr().out
+    assert "0.5 s of sound: " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_the_picture_shows_level_clipping_and_beat():
     meter = listen.Meter()
     ear = listen.FeatureExtractor()
     samples = np.ones(1600, dtype=np.float32)
-    meter.hear(samples, ear.push(samples))
+    meter.push(samples, ear.push(samples))
     lines = [line.plain for line in meter.picture().renderables]
     assert "0 dBFS" in lines[0]
     assert "clipped 1 times" in lines[0]
