@@ -1,4 +1,16 @@
-"""Captured sound in its place in audio time, which keeps pace with the clock whatever the device does."""
+"""Captured sound in its place in audio time, which keeps pace with the clock whatever the device does.
+
+::
+
+    device     frames      0    1    2    3    …   (index)          4    5    6
+                           │                   │ nothing comes      │ of these, what is late is dropped
+    fed        ░░░░░░░░░░░░┼────┼────┼────┼────┼░░░░░░░░░░░░░░░░░░░┼────┼────┼──   ░ silence
+               0           offset                                   fed (so far)
+    audio      base + place / rate: seconds of the stream, at SAMPLE_RATE after the resampler
+
+``offset`` is the place, among the frames fed to the resampler, of the device's frame 0. It follows from the moments at
+which the device says that its frames were recorded; a device that loses frames and does not count them gets another.
+"""
 
 from __future__ import annotations
 

@@ -160,7 +160,7 @@ class OscControl:
 
 
 def _message(name: str, value: Value) -> bytes:
-    """The OSC message that tells a value: switches as 1 or 0, triggers as 1."""
+    """The OSC message with a value: switches are 1 or 0, triggers 1."""
     if value is None:
         return osc.encode(PREFIX + name, 1)
     if isinstance(value, bool):

@@ -94,7 +94,7 @@ class Performance:
 
         Args:
             actions: name of a control → what makes it take effect.
-            beat: tells where the beat is.
+            beat: where the beat is.
             values: those at the start, where they differ from the table's defaults; ``panic`` brings them back.
         """
         self._actions = dict(actions or {})
