@@ -76,6 +76,18 @@ class Audience:
     def __init__(self):
         self.port = free_port(DANCERS)
         self.receivers = [Receiver(self.port + k) for k in range(DANCERS)]
+        self.read = [(0, []) for _ in range(DANCERS)]  # datagrams read, and the frames in them
+
+    def frames(self, dancer):
+        """All frames of a dancer so far; each datagram is read once."""
+        count, found = self.read[dancer]
+        datagrams = self.receivers[dancer].datagrams
+        last = next(
+            (k for k in range(len(datagrams), count, -1) if b"/VMC/Ext/Blend/Apply" in datagrams[k - 1][1]), count
+        )
+        found += frames(datagrams[count:last])
+        self.read[dancer] = last, found
+        return found
 
     def close(self):
         for receiver in self.receivers:
@@ -83,11 +95,21 @@ class Audience:
 
     def shown(self, dancer, since=0.0):
         """Arrivals (T,), rotations (T, 22, 4) and root (T, 3) of a dancer."""
-        found = [(when, frame) for when, frame in frames(self.receivers[dancer].datagrams) if when >= since]
+        found = [(when, frame) for when, frame in self.frames(dancer) if when >= since]
         bones = [{a[0]: a[1:] for _, a in frame["/VMC/Ext/Bone/Pos"]} for _, frame in found]
         values = np.array([[bone[name] for name in BONES] for bone in bones])
         rotations, roots = to_unity(values[:, :, 3:], values[:, 0, :3])
         return np.array([when for when, _ in found]), rotations, roots
+
+    def together(self, dancers):
+        """Rotations (dancers, 22, 4) of the last moment that several of them have in common."""
+        seen = []
+        for dancer in dancers:
+            _, rotations, _ = self.shown(dancer)
+            stamps = [frame["/VMC/Ext/T"][0][1][0] for _, frame in self.frames(dancer)]
+            seen.append(dict(zip(stamps, rotations, strict=False)))
+        last = max(set.intersection(*map(set, seen)))
+        return np.array([each[last] for each in seen])
 
     def last(self, dancer):
         _, rotations, roots = self.shown(dancer, time.perf_counter() - 1.0)
@@ -100,6 +122,7 @@ def moves(rotations, roots, joints=slice(None)):
     return np.linalg.norm(np.diff(positions[:, joints], axis=0), axis=-1).max(axis=1)
 
 
+ARMS = [BONES.index(f"{side}{part}Arm") for side in ("Left", "Right") for part in ("Upper", "Lower")]
 UPPER = [BONES.index(name) for name in ("Head", "LeftHand", "RightHand")]
 
 
@@ -107,7 +130,7 @@ UPPER = [BONES.index(name) for name in ("Head", "LeftHand", "RightHand")]
 def running(*arguments, audience):
     control = free_port()
     process = live(
-        *("--input", "demo", "--mute", "--no-preview", "--dancers", DANCERS),
+        *("--input", "demo", "--mute", "--no-preview", "--no-hands", "--no-face", "--dancers", DANCERS),
         *("--osc", f"127.0.0.1:{audience.port}", "--control", f"127.0.0.1:{control}", *arguments),
     )
     before = len(audience.receivers[0].datagrams)
@@ -153,8 +176,8 @@ def test_a_show_over_osc_touches_every_control(audience, tmp_path):
 
         desk.set("crew", "unison")
         time.sleep(5.0)
-        turns = [audience.last(dancer)[0] for dancer in range(DANCERS)]
-        assert abs(np.sum(turns[0] * turns[1], axis=-1)).min() > 0.9
+        turns = audience.together([0, 1])[:, ARMS]  # legs are planted, each for itself
+        assert abs(np.sum(turns[0] * turns[1], axis=-1)).min() > 0.98
         desk.set("crew", "mirror")
         desk.set("crew", "canon")
         desk.set("canon", 1.0)
@@ -165,7 +188,7 @@ def test_a_show_over_osc_touches_every_control(audience, tmp_path):
 
         desk.set("fps", "60")
         time.sleep(2.0)
-        stamps = [frame["/VMC/Ext/T"][0][1][0] for _, frame in frames(audience.receivers[0].datagrams)[-30:]]
+        stamps = [frame["/VMC/Ext/T"][0][1][0] for _, frame in audience.frames(0)[-30:]]
         assert np.median(np.diff(stamps)) == pytest.approx(1 / 60, abs=1e-3)
         desk.set("fps", "30")
 
@@ -219,7 +242,7 @@ def test_a_show_over_osc_touches_every_control(audience, tmp_path):
         arrivals, rotations, roots = audience.shown(dancer)
         assert np.isfinite(rotations).all()
         moved = moves(rotations, roots)
-        steps = np.diff([frame["/VMC/Ext/T"][0][1][0] for _, frame in frames(audience.receivers[dancer].datagrams)])
+        steps = np.diff([frame["/VMC/Ext/T"][0][1][0] for _, frame in audience.frames(dancer)])
         fastest = (moved / np.maximum(steps, 1e-3))[arrivals[1:] < before_panic]
         assert fastest.max() < FASTEST
     gaps = np.diff(audience.shown(0)[0])
