@@ -1,15 +1,27 @@
-"""Shared by all tests: the modules that need PyTorch are left out where it is not installed."""
+"""Shared by all tests: what needs PyTorch, or another package of an extra, is skipped where that is not installed."""
 
 import importlib.util
 import re
 
-WITHOUT_TORCH = importlib.util.find_spec("torch") is None
-BUILT_ON_TORCH = r"torch|lightning|onnx|onnxscript|dancerev\.(model\.(network|training|beats)|export)"
-NEEDS_TORCH = re.compile(rf"^\s*(import|from) ({BUILT_ON_TORCH})\b", re.MULTILINE)
+import pytest
+
+OPTIONAL = ("torch", "lightning", "onnx", "onnxscript", "librosa")
+"""Packages of the extras ``train`` and ``original``, without which most tests can run."""
+
+MISSING = [name for name in OPTIONAL if importlib.util.find_spec(name) is None]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector):
+    """Report a module of tests as skipped where its imports end at a package that is not installed."""
+    report = yield
+    found = re.search(r"No module named '(\w+)", str(report.longrepr)) if report.failed else None
+    if found and found[1] in MISSING:
+        report.outcome = "skipped"
+        report.longrepr = (str(collector.path), 0, f"Skipped: needs {found[1]}")
+    return report
 
 
 def pytest_ignore_collect(collection_path):
-    """Ignore a module that imports PyTorch, or a package built on it, where the extra ``train`` is not installed."""
-    if WITHOUT_TORCH and collection_path.suffix == ".py" and collection_path.name != "conftest.py":
-        return bool(NEEDS_TORCH.search(collection_path.read_text(encoding="utf-8"))) or None
-    return True if WITHOUT_TORCH and collection_path.parts[-2:] == ("tests", "export") else None
+    """Leave out the tests of the export, which share a network of PyTorch."""
+    return True if "torch" in MISSING and collection_path.parts[-2:] == ("tests", "export") else None
