@@ -57,15 +57,15 @@ export class Avatar {
   readTorso() {
     const humanoid = this.vrm.humanoid;
     const trunk = new Set(["hips", "spine", "chest", "upperChest"].map((name) => humanoid.getRawBoneNode(name)));
-    const widths = [];
-    const depths = [];
+    let [width, depth] = [0, 0];
     const point = new Vector3();
     const centre = humanoid.getRawBoneNode("hips").getWorldPosition(new Vector3());
     this.object.traverse((mesh) => {
       if (!mesh.isSkinnedMesh) return;
       const { position, skinIndex, skinWeight } = mesh.geometry.attributes;
-      const step = Math.ceil(position.count / 5000);
-      for (let i = 0; i < position.count; i += step) {
+      const widths = [];
+      const depths = [];
+      for (let i = 0; i < position.count; i++) {
         const weights = [skinWeight.getX(i), skinWeight.getY(i), skinWeight.getZ(i), skinWeight.getW(i)];
         const most = weights.indexOf(Math.max(...weights));
         if (!trunk.has(mesh.skeleton.bones[skinIndex.getComponent(i, most)])) continue;
@@ -73,8 +73,10 @@ export class Avatar {
         widths.push(Math.abs(point.x));
         depths.push(Math.abs(point.z));
       }
+      width = Math.max(width, percentile(widths));
+      depth = Math.max(depth, percentile(depths));
     });
-    return [percentile(widths), percentile(depths)];
+    return [width, depth];
   }
 
   place(root) {
@@ -128,6 +130,11 @@ export class Avatar {
   }
 }
 
+// The 95th percentile, linear between values; 0 of none.
 function percentile(values) {
-  return values.sort((a, b) => a - b)[Math.floor(0.95 * (values.length - 1))] || 0;
+  if (!values.length) return 0;
+  values.sort((a, b) => a - b);
+  const at = 0.95 * (values.length - 1);
+  const below = Math.floor(at);
+  return values[below] + (at - below) * (values[Math.min(below + 1, values.length - 1)] - values[below]);
 }

@@ -104,7 +104,7 @@ def test_the_built_in_figure_stands_where_the_dancer_does(browser):
 def test_an_avatar_that_is_dropped_in_dances_as_our_kinematics_say(browser, tmp_path, version, height, missing):
     """Against three-vrm's own skeleton: the page reads the joints, we read the file."""
     path = tmp_path / "avatar.vrm"
-    write_vrm(path, version, height, seed=7, missing=missing)
+    write_vrm(path, version, height, seed=7, missing=missing, waist=0.24)
     rig = read_vrm(path)
     dance = walk(3.0)
     ankle = np.mean([rig.joints[BONES[ankle]][1] for ankle, _ in FEET])
