@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -31,12 +31,15 @@ Array = npt.NDArray[np.float32]
 class ControlActions:
     """The actions of all controls on one show; what takes time is moved on by :meth:`tick`."""
 
-    def __init__(self, show: Show, open_recorder: Callable[[str], PoseSink] | None = None) -> None:
+    def __init__(
+        self, show: Show, open_recorder: Callable[[str], PoseSink] | None = None, styles: Sequence[str] = ()
+    ) -> None:
         """Make the actions.
 
         Args:
             show: the show.
             open_recorder: opens a file to record to, or the next one for "start"; InputError where it cannot.
+            styles: with which the dancers were made; empty for the model's default style.
         """
         self._show, self._stream = show, show.stream
         self._tracker = show.stream.extractor.tracker
@@ -49,7 +52,12 @@ class ControlActions:
         self._radius = self._dancers[0].bounds.radius
         self._face = 0.0
         self._last_tick = time.perf_counter()
-        self._style_name = ""
+        self._style_name = self._first_style = ",".join(styles) or self._model.default_style
+        self._first_styles = [dancer.style.copy() for dancer in self._dancers]
+
+    def start_values(self) -> dict[str, Value]:
+        """The values at the start of those controls that the dancers bring with them."""
+        return {"style": self._first_style, "radius": self._radius, "phrase": self._dancers[0].phrase}
 
     def actions(self) -> dict[str, Action]:
         """Name of a control → what it does."""
@@ -163,19 +171,18 @@ class ControlActions:
             if int(text) >= len(names):
                 raise InputError(f"style: {text[:20]} is no place in the list; there are {len(names)} styles")
             text = names[int(text)]
-        wanted = self._model.style_vector(text)
+        if text == self._first_style:  # in which several dancers may have a style each
+            wanted = self._first_styles
+        else:
+            wanted = [self._model.style_vector(text)] * len(self._dancers)
         self._style_name = text
-        if self._blend <= 0.0 or wanted is None:
-            for dancer in self._dancers:
-                dancer.style = wanted
-            return text
-        starts = [np.zeros_like(wanted) if dancer.style is None else dancer.style.copy() for dancer in self._dancers]
+        starts = [dancer.style.copy() for dancer in self._dancers]
         self._glides["style"] = self._ramp(lambda share: self._mix(starts, wanted, share))
         return text
 
-    def _mix(self, starts: list[Array], wanted: Array, share: float) -> None:
-        for dancer, start in zip(self._dancers, starts, strict=True):
-            dancer.style = (start + np.float32(share) * (wanted - start)).astype(np.float32)
+    def _mix(self, starts: list[Array], wanted: list[Array], share: float) -> None:
+        for dancer, start, end in zip(self._dancers, starts, wanted, strict=True):
+            dancer.style = (start + np.float32(share) * (end - start)).astype(np.float32)
 
     def _set_blend(self, value: Value, moment: float) -> Value:
         self._blend = float(value or 0.0)
@@ -291,8 +298,9 @@ class ControlActions:
         return value
 
     def _panic(self, value: Value, moment: float) -> Value:
+        for glide in self._glides.values():
+            glide(math.inf)  # to its end
         self._glides.clear()
-        self._resize()
         self._stream.restart()
         return None
 

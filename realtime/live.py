@@ -186,10 +186,10 @@ def run(config: ShowConfig) -> None:
         stack.enter_context(quiet_libraries())
         show = Show(source, stream, sinks)
         stack.callback(show.sinks.close)  # with the recording
-        actions = ControlActions(show, partial(open_recorder, fps=config.fps, dancers=config.dancers))
-        styles = ",".join(config.styles) or model.default_style
+        recorder = partial(open_recorder, fps=config.fps, dancers=config.dancers)
+        actions = ControlActions(show, recorder, config.styles)
         controls = config.controls | ({"record": config.record} if config.record else {})
-        performance = Performance(actions.actions(), actions.beat, {"style": styles} | controls)
+        performance = Performance(actions.actions(), actions.beat, actions.start_values() | controls)
         stack.callback(performance.close)
         performance.suggest("style", (*model.styles, ANY_STYLE))
         no_preview = NO_PREVIEW if config.preview is None and not display_available() else None
