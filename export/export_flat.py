@@ -32,7 +32,7 @@ from dancerev.model.step_format import DANCERS, FORMAT_VERSION, METADATA_KEY, PO
 from dancerev.realtime.body.lifter import body_size, lifter_path
 
 INPUTS = ("features", "style", "stage", "noise")
-STATE = ("keys", "values", "hidden", "cell", "flat", "processed", "lifter_hidden", "size", "hips", "yaw")
+STATE = ("keys", "values", "hidden", "cell", "flat", "processed", "lifter_hidden", "size", "hips", "yaw", "pose")
 """Of the graph, in order; each state ``x`` comes out as ``new_x``."""
 
 STYLE = "dance-revolution"
@@ -65,7 +65,7 @@ class FlatStep(nn.Module):
         shapes = (cache, cache, memory, memory, (batch, 2 * len(JOINTS)))  # a tensor each: the exporter sees aliases
         dancer = (torch.zeros(shape) for shape in shapes)
         processed, yaw = torch.zeros(batch, dtype=torch.int64), torch.zeros(batch, 1)
-        return (*dancer, processed, *self.lifter.initial_state(batch), yaw)
+        return (*dancer, processed, *self.lifter.initial_state(batch), yaw, torch.zeros(batch, POSE_SIZE))
 
     def dance(
         self,
@@ -97,7 +97,8 @@ class FlatStep(nn.Module):
         _, first_move, seen = self.lifter.step((before + after) / 2.0, LifterState(*state[6:9]))
         vector, second_move, seen = self.lifter.step(after, seen)
         pose, yaw = pose_vector(vector, self.metres * (first_move + second_move), state[9])
-        return pose, *dancer, *seen, yaw
+        # The show keeps the last pose in the state, though this dancer does not need it.
+        return pose, *dancer, *seen, yaw, pose + 0.0
 
 
 def keypoints(vectors: Tensor) -> Tensor:
