@@ -27,7 +27,7 @@ from dancerev.model.pose import Pose
 from .audio.clock import SAMPLE_RATE
 from .audio.decode import decode, decode_stereo, duration
 from .audio.sources import demo_path
-from .dance_model import ANY_STYLE, DanceModel
+from .dance_model import DanceModel
 from .dancer import Dancer
 from .providers import PROVIDERS
 from .stream import DanceStream
@@ -54,7 +54,7 @@ class Dance(dance_file.Dance):
 def generate(
     song: str | Path,
     *,
-    style: str = ANY_STYLE,
+    style: str = "",
     seed: int = 0,
     fps: int = 30,
     model: str = "default",
@@ -64,7 +64,7 @@ def generate(
 
     Args:
         song: a music file.
-        style: one of the model's, or ``any``.
+        style: one of the model's, or ``any``; by default the one that the model names.
         seed: another seed gives another dance.
         fps: poses per second, a multiple of 15.
         model: ``default``, or the path of an exported one.
@@ -155,7 +155,7 @@ def _parser() -> ArgumentParser:
     )
     parser.add_argument("--model", default="default", metavar="NAME|PATH", help="bundled or exported model")
     parser.add_argument("--provider", choices=PROVIDERS, default="auto", help="what computes (default auto)")
-    parser.add_argument("--style", default=ANY_STYLE, metavar="NAME", help="style of the dance (default any)")
+    parser.add_argument("--style", default="", metavar="NAME", help="style of the dance, or any (default: the model's)")
     parser.add_argument("--seed", type=seed, default=0, metavar="N", help="another seed, another dance (default 0)")
     original = parser.add_argument_group(
         "with a checkpoint of the original Dance Revolution as --model, into the folder OUT"
