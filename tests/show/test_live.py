@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from pythonosc.osc_message import OscMessage
 from receiver import Pacer, Receiver, frames, live, notes
@@ -33,7 +34,7 @@ def receiver():
 
 @pytest.fixture(scope="module")
 def show(tmp_path_factory):
-    """Twenty seconds of the demo: start time, arrivals, statistics, and how busy the machine was."""
+    """Twenty seconds of the demo: start, work to the first pose, arrivals, statistics, and how busy the machine was."""
     stats = tmp_path_factory.mktemp("live") / "s.json"
     receiver = Receiver()
     with Pacer() as pacer:
@@ -42,17 +43,21 @@ def show(tmp_path_factory):
             *("--input", "demo", "--no-preview", "--mute", "--duration", 20, "--stats", stats),
             *("--osc", f"127.0.0.1:{receiver.port}"),
         )
+        while not receiver.datagrams and process.poll() is None:
+            time.sleep(0.01)
+        worked = sum(psutil.Process(process.pid).cpu_times()[:2])
         out, err = process.communicate(timeout=60)
     receiver.close()
     assert process.returncode == 0, err
     assert out == ""
-    return started, receiver.datagrams, json.loads(stats.read_text()), pacer
+    return (started, worked), receiver.datagrams, json.loads(stats.read_text()), pacer
 
 
 @pytest.mark.slow
 def test_first_pose_within_two_seconds(show):
-    started, datagrams, _, pacer = show
-    assert datagrams[0][0] - started <= 2.0 + 20.0 * pacer.lateness(0.9)
+    """Of processor time at least, where other programs take their share of it."""
+    (started, worked), datagrams, _, _ = show
+    assert min(datagrams[0][0] - started, worked) <= 2.0
 
 
 @pytest.mark.slow
