@@ -51,6 +51,7 @@ class FlatSender(PoseSink):
     """
 
     def __init__(self, host: str, port: int, *, dancer: int = 1, bundles: bool = True) -> None:
+        """Open a socket for one receiver."""
         self.target = UdpTarget(host, port)
         self.name = self.target.name
         body: list[osc.Message] = []

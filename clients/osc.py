@@ -72,6 +72,7 @@ class Template:
     """
 
     def __init__(self, messages: Sequence[Message], *, bundles: bool = True) -> None:
+        """Lay out the datagrams."""
         packed: list[bytearray] = []
         slots: list[tuple[int, int]] = []  # (datagram, byte offset)
         for address, arguments in messages:

@@ -75,6 +75,7 @@ class UdpTarget:
     """
 
     def __init__(self, host: str, port: int) -> None:
+        """Resolve the host and open the socket."""
         check_port(port)
         self.name = f"{host}:{port}"
         self.trouble: str | None = None

@@ -97,6 +97,7 @@ class VmcSender(PoseSink):
         bones: Collection[str] | None = None,
         turned: bool = False,
     ) -> None:
+        """Open a socket for one receiver."""
         self.target = UdpTarget(host, port)
         self.name = self.target.name
         self._travel = travel

@@ -33,6 +33,7 @@ class Meter:
     """Input level, acoustic features, beat and bar as lines of text."""
 
     def __init__(self) -> None:
+        """Begin with nothing shown."""
         self._peak_db = -math.inf
         self._clipped = 0
         self._frame: AcousticFrame | None = None

@@ -12,6 +12,7 @@ class Durations:
     """A histogram of durations in milliseconds: exact to 0.02 ms up to 2 s, however many are added."""
 
     def __init__(self) -> None:
+        """Begin with no durations."""
         self._counts = np.zeros(round(_LIMIT / _RESOLUTION) + 1, dtype=np.int64)
         self.count = 0
         self.max = 0.0

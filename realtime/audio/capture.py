@@ -27,6 +27,7 @@ class Capture:
     """One opened input device. Its callback only copies into rings that are already there."""
 
     def __init__(self, device: Device) -> None:
+        """Take the memory for a device, which :meth:`open` starts."""
         self.channels = min(2, device.inputs)
         self.rate = device.rate
         self.latency = 0.0

@@ -28,6 +28,7 @@ class AudioClock:
     """
 
     def __init__(self, start: float, audio_time: float = 0.0) -> None:
+        """Begin with the wall clock: ``audio_time`` (seconds) is heard at ``start`` (``perf_counter`` seconds)."""
         self._line = (audio_time, start, 1.0)  # one tuple, so that another thread never sees half an update
         self._locked_since: float | None = None
 

@@ -17,6 +17,7 @@ class Ring:
     """
 
     def __init__(self, capacity: int, channels: int, dtype: npt.DTypeLike = np.float32) -> None:
+        """Take the memory for ``capacity`` rows of ``channels``."""
         if capacity < 1 or channels < 1:
             raise ValueError(f"a ring needs room for at least one row of one channel, not {capacity} × {channels}")
         self.capacity = capacity

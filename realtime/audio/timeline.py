@@ -40,6 +40,7 @@ class Timeline:
     """
 
     def __init__(self, capture: Capture, clock: AudioClock) -> None:
+        """Begin with what ``capture`` gives, on ``clock``."""
         self.clock = clock
         self.silence = 0.0
         self._silent = False  # silence stands in for the device now

@@ -17,7 +17,7 @@ class MidiPort(Protocol):
     """Where messages come from and answers go, such as a :class:`~dancerev.realtime.beat.midi_input.MidiInput`."""
 
     def take(self) -> Iterable[tuple[Any, float]]:
-        """mido's messages since the last call, each with its ``time.perf_counter()``."""
+        """Return mido's messages since the last call, each with its ``time.perf_counter()``."""
 
     def close(self) -> None:
         """No more are wanted."""
