@@ -28,8 +28,16 @@ CENTRE_RADIUS, CENTRE_SECONDS = 0.6, 20.0  # the dancer is called back to within
 Array = npt.NDArray[np.float32]
 
 
+_NEEDS = {"vigour": "vigour", "energy_follow": "vigour", "phrase": "phrase", "face": "audience"}
+"""Control → the input of the network that it sets, which older weights lack."""
+
+
 class ControlActions:
-    """The actions of all controls on one show; what takes time is moved on by :meth:`tick`."""
+    """The actions of all controls on one show; what takes time is moved on by :meth:`tick`.
+
+    Attributes:
+        say: shows one line to the performer.
+    """
 
     def __init__(
         self, show: Show, open_recorder: Callable[[str], PoseSink] | None = None, styles: Sequence[str] = ()
@@ -42,6 +50,8 @@ class ControlActions:
             styles: with which the dancers were made; empty for the model's default style.
         """
         self._show, self._stream = show, show.stream
+        self.say: Callable[[str], None] = lambda line: None
+        self._said: set[str] = set()
         self._tracker = show.stream.extractor.tracker
         self._dancers = show.stream.dancers
         self._model = self._dancers[0].model
@@ -190,6 +200,7 @@ class ControlActions:
 
     def _glide(self, attribute: str, wanted: float) -> Value:
         """Bring an attribute of every dancer to ``wanted`` within the time of the blend."""
+        self._say_if_unknown(attribute)
         starts = [float(getattr(dancer, attribute)) for dancer in self._dancers]
 
         def mix(share: float) -> None:
@@ -227,7 +238,14 @@ class ControlActions:
         self._turn_to_face()
         return value
 
+    def _say_if_unknown(self, name: str) -> None:
+        """Say once that the weights do not react to a control."""
+        if _NEEDS.get(name, "") not in ("", *self._model.controls) and name not in self._said:
+            self._said.add(name)
+            self.say(f"{name}: this model was trained without it, and does not react")
+
     def _set_face(self, value: Value, moment: float) -> Value:
+        self._say_if_unknown("face")
         self._face = math.radians(float(value or 0.0))
         self._turn_to_face()
         return value

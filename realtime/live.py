@@ -196,6 +196,7 @@ def run(config: ShowConfig) -> None:
         notes = [note for note in (model.note, source.note, config.receiver_note, no_preview) if note]
         status = StatusLine(show, performance, list(itertools.chain(*senders)), model.provider, notes)
         stack.callback(status.close)
+        actions.say = status.note
         for page in _web_page(config, performance, status):
             stack.callback(page.close)
             show.sinks.sinks.append(page)

@@ -183,3 +183,12 @@ def test_what_is_refused_is_a_users_error(desk):
     action = desk.actions.actions()["learn"]
     with pytest.raises(DancerevError, match="no control"):
         action("volume", 0.0)
+
+
+def test_a_control_that_the_weights_do_not_know_is_said_once(desk, monkeypatch):
+    said = []
+    desk.actions.say = said.append
+    monkeypatch.setattr(desk.stream.dancers[0].model, "controls", frozenset({"phrase"}))
+    for name in ("vigour", "vigour", "phrase", "face"):
+        desk.set(name, 0.5)
+    assert [line.split(":")[0] for line in said] == ["vigour", "face"]
