@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import tempfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -9,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import numpy.typing as npt
 
@@ -211,17 +214,15 @@ def fit(body: Body, song: Song, rng: np.random.Generator) -> tuple[float, float]
     return own, float(np.mean(others))
 
 
-_stage: _Stage | None = None
+@functools.lru_cache(maxsize=2)
+def _stage_in(path: Path) -> _Stage:
+    """What :func:`make_dances` left in a file; read once in every process, for it is large."""
+    stage: _Stage = joblib.load(path)
+    return stage
 
 
-def _start_worker(takes: list[Take], songs: list[Song], styles: list[str], pulses: Path) -> None:
-    global _stage
-    _stage = _Stage(takes, songs, styles, pulses)
-
-
-def _make_dance(job: Job) -> tuple[list[DanceSequence], Fit]:
-    assert _stage is not None
-    return _stage.make(job)
+def _make_dance(stage: Path, job: Job) -> tuple[list[DanceSequence], Fit]:
+    return _stage_in(stage).make(job)
 
 
 def make_dances(
@@ -241,9 +242,11 @@ def make_dances(
     danced = [style for style in styles if any(take.style == style and take.segments for take in takes)]
     if not danced or not songs:
         return
-    yield from in_parallel(
-        _make_dance, plan(songs, danced, hours, seed), workers, "dances", _start_worker, (takes, songs, styles, pulses)
-    )
+    # Through a file: what is made of is too large to be sent with every job, and other machines see the folder too.
+    with tempfile.TemporaryDirectory(prefix=".stage-", dir=pulses) as folder:
+        stage = Path(folder) / "stage.joblib"
+        joblib.dump(_Stage(takes, songs, styles, pulses), stage)
+        yield from in_parallel(partial(_make_dance, stage), plan(songs, danced, hours, seed), workers, "dances")
 
 
 class ShardWriter:

@@ -1,23 +1,56 @@
-"""Many independent jobs over a few processes, with a progress bar on stderr."""
+"""Many independent jobs over processes of this machine, or over a Dask cluster, with a progress bar on stderr."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from typing import Any, TypeVar
+from contextvars import ContextVar
+from typing import TypeVar
+
+import joblib
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from dancerev.command_line import print_error
-from dancerev.errors import CorpusError
+from dancerev.errors import CorpusError, InputError
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
-
 def note(line: str) -> None:
     """Print a line on stderr."""
     print_error("dancerev-prepare", f"note: {line}")
+
+
+_on_cluster: ContextVar[bool] = ContextVar("on_cluster", default=False)
+
+
+@contextlib.contextmanager
+def cluster(address: str | None) -> Iterator[None]:
+    """Let :func:`in_parallel` use the workers of a Dask cluster; nothing changes without an ``address``.
+
+    The workers must see the same files under the same names, and have this package installed.
+
+    Raises:
+        InputError: dask.distributed is not installed, or there is no cluster at the address.
+    """
+    if address is None:
+        yield
+        return
+    try:
+        from distributed import Client
+    except ImportError:
+        raise InputError("a Dask cluster needs dask.distributed: pip install 'dancerev[cluster]'") from None
+    try:
+        client = Client(address, timeout=3)
+    except (OSError, ValueError) as error:
+        raise InputError(f"no Dask cluster at {address} ({error})") from None
+    token = _on_cluster.set(True)
+    try:
+        with client, joblib.parallel_config(backend="dask"):
+            yield
+    finally:
+        _on_cluster.reset(token)
 
 
 def progress(results: Iterable[Result], total: int, label: str) -> Iterator[Result]:
@@ -28,23 +61,15 @@ def progress(results: Iterable[Result], total: int, label: str) -> Iterator[Resu
     yield from track(results, total=total, description=label, console=Console(stderr=True))
 
 
-def in_parallel(
-    function: Callable[[Job], Result],
-    jobs: list[Job],
-    workers: int,
-    label: str,
-    start: Callable[..., None] | None = None,
-    start_arguments: tuple[Any, ...] = (),
-) -> Iterator[Result]:
+def in_parallel(function: Callable[[Job], Result], jobs: list[Job], workers: int, label: str) -> Iterator[Result]:
     """``function`` of every job, in order.
 
     Args:
-        function: a function of a module, so that other processes find it.
+        function: of a module, or a partial of such, so that other processes find it.
         jobs: its arguments, one each.
-        workers: processes, at most two for each processor; with one, everything runs in this process.
+        workers: processes, at most two for each processor; with one, everything runs in this process. On a
+            :func:`cluster` its own number counts.
         label: stands before the bar.
-        start: called once in every process before its first job.
-        start_arguments: what it is called with.
 
     Raises:
         CorpusError: a process was killed.
@@ -52,13 +77,11 @@ def in_parallel(
     if not jobs:
         return
     workers = min(workers, len(jobs), 2 * (os.cpu_count() or 1))  # more do not help
-    if workers <= 1:
-        if start is not None:
-            start(*start_arguments)
+    if workers <= 1 and not _on_cluster.get():
         yield from progress(map(function, jobs), len(jobs), label)
         return
+    run = joblib.Parallel(n_jobs=-1 if _on_cluster.get() else workers, return_as="generator")
     try:
-        with ProcessPoolExecutor(workers, initializer=start, initargs=start_arguments) as pool:
-            yield from progress(pool.map(function, jobs), len(jobs), label)
-    except BrokenProcessPool:
+        yield from progress(run(joblib.delayed(function)(job) for job in jobs), len(jobs), label)
+    except TerminatedWorkerError:
         raise CorpusError(f"{label}: a process was killed, as when memory is short; try fewer --workers") from None

@@ -18,6 +18,7 @@ from ..features import FEATURE_VERSION
 from ..kinematic_beats import joint_speed
 from ..pose import FRAME_RATE
 from .dances import TEST_SHARE, Fit, ShardWriter, Statistics, make_dances, summary
+from .parallel import cluster
 from .recorded_pairs import find_pairs, prepare_pairs
 from .shards import MANIFEST, DanceSequence
 from .song import Song
@@ -68,7 +69,8 @@ def main(argv: list[str] | None = None) -> int:
     if options.format or options.video:
         prepare_flat(options)
     else:
-        prepare(options)
+        with cluster(options.cluster):
+            prepare(options)
     return 0
 
 
@@ -90,6 +92,7 @@ def _parser() -> ArgumentParser:
     add("--out", type=Path, required=True, metavar="DIR")
     add("--hours", type=float, default=6.0, metavar="H", help="of dance to compose (%(default)s)")
     add("--workers", type=int, default=1, metavar="N", help="processes (%(default)s)")
+    add("--cluster", metavar="HOST:PORT", help="Dask scheduler whose workers do the work; they see the same files")
     add("--seed", type=seed, default=0, metavar="N")
     flat = parser.add_argument_group("two-dimensional dances, for dancerev-train --preset dance-revolution")
     flat.add_argument("--format", choices=("dancerevolution",), help="PATH is Dance Revolution's own data")

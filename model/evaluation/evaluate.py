@@ -21,10 +21,11 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
-from dancerev.command_line import ArgumentParser, command
+from dancerev.command_line import ArgumentParser, command, whole_number
 from dancerev.errors import InputError
 
 from ..beats_file import read_beats
+from ..corpus.parallel import cluster, in_parallel
 from ..dance_file import check_frames, frame_rate, read_arrays
 from ..skeleton import BONES, forward_kinematics
 from .metrics import CLIP_SECONDS, compare_dances, evaluate_dance, music_plays, resample, shortest_loop
@@ -188,7 +189,7 @@ def read_real(path: Path) -> list[Dance]:
     return takes
 
 
-def evaluate(dances: list[Dance], real: list[Dance], rate: float | None = None) -> dict[str, Any]:
+def evaluate(dances: list[Dance], real: list[Dance], rate: float | None = None, workers: int = 1) -> dict[str, Any]:
     """All results, ready for JSON but for NaN.
 
     Real dance is brought to ``rate`` first, by default the lowest frame rate among all dances, so that both sides are
@@ -205,7 +206,8 @@ def evaluate(dances: list[Dance], real: list[Dance], rate: float | None = None) 
     (name, count), *_ = Counter(dance.name for dance in dances).most_common(1) or [("", 0)]
     if count > 1:
         raise InputError(f"{count} dances have the same name, {name}; rename their files")
-    results = {dance.name: _evaluate(dance) for dance in dances}
+    evaluated = in_parallel(_evaluate, dances, workers, "dances")
+    results = {dance.name: result for dance, result in zip(dances, evaluated, strict=True)}
     report: dict[str, Any] = {
         "dances": results,
         "mean": _mean(list(results.values())),
@@ -231,14 +233,14 @@ def _danced(dance: Dance) -> list[Array]:
     return [stretch for stretch in stretches if len(stretch) >= CLIP_SECONDS * dance.fps]
 
 
-def evaluate_groups(groups: dict[str, list[Dance]], real: list[Dance]) -> dict[str, dict[str, Any]]:
+def evaluate_groups(groups: dict[str, list[Dance]], real: list[Dance], workers: int = 1) -> dict[str, dict[str, Any]]:
     """Name → :func:`evaluate` of each group, all of them compared with real dance at one frame rate.
 
     A group with the name of a style is compared with real dance of that style alone.
     """
     rate = min(dance.fps for dances in [*groups.values(), real] for dance in dances)
     return {
-        name: evaluate(dances, [dance for dance in real if dance.style == name] or real, rate)
+        name: evaluate(dances, [dance for dance in real if dance.style == name] or real, rate, workers)
         for name, dances in groups.items()
     }
 
@@ -371,6 +373,8 @@ def _parser() -> ArgumentParser:
         "for all dances (default: the beats that the dancer heard)",
     )
     parser.add_argument("--real", type=Path, metavar="NPZ", help="real dance to compare with, by dancerev-prepare")
+    parser.add_argument("--workers", type=whole_number(1), default=1, metavar="N", help="processes (%(default)s)")
+    parser.add_argument("--cluster", metavar="HOST:PORT", help="Dask scheduler whose workers do the work instead")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all results there")
     parser.add_argument(
         "--paper",
@@ -397,7 +401,9 @@ def main(argv: list[str] | None = None) -> int:
     if len(groups) < len(arguments.group):
         raise InputError("two groups have the same name")
     dances = [read_dance(path, arguments.music) for path in arguments.dances]
-    report = evaluate_groups(groups, real) if groups else evaluate(dances, real)
+    workers = arguments.workers
+    with cluster(arguments.cluster):
+        report = evaluate_groups(groups, real, workers) if groups else evaluate(dances, real, workers=workers)
     if arguments.json:
         arguments.json.write_text(json.dumps(_without_nan(report), indent=1) + "\n", encoding="utf-8")
     if arguments.sheets:
