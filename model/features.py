@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-FEATURE_VERSION = 2
+FEATURE_VERSION = 3
 """Raised whenever the meaning of any number below changes; a model states the version it was trained on."""
 
 BANDS = 8

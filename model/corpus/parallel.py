@@ -17,6 +17,7 @@ from dancerev.errors import CorpusError, InputError
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
+
 def note(line: str) -> None:
     """Print a line on stderr."""
     print_error("dancerev-prepare", f"note: {line}")
@@ -42,7 +43,7 @@ def cluster(address: str | None) -> Iterator[None]:
     except ImportError:
         raise InputError("a Dask cluster needs dask.distributed: pip install 'dancerev[cluster]'") from None
     try:
-        client = Client(address, timeout=3)
+        client = Client(address, timeout=3)  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:
         raise InputError(f"no Dask cluster at {address} ({error})") from None
     token = _on_cluster.set(True)
