@@ -27,7 +27,7 @@ from .audio.devices import quiet_libraries
 from .audio.sources import list_devices, open_source
 from .beat.engines import make_tracker
 from .beat.link import LinkSender
-from .beat.midi_input import MidiInput, list_ports
+from .beat.midi_input import MidiInput, list_ports, open_output
 from .body.hands_and_face import HandsAndFace
 from .control_actions import ControlActions
 from .dance_model import ANY_STYLE, DanceModel
@@ -152,7 +152,9 @@ def _add_surfaces(config: ShowConfig, performance: Performance, actions: Control
         performance.surfaces.append(OscControl(performance, *config.control, config.control_reply))
     if config.midi_control is not None:
         port = MidiInput(config.midi_control)
-        performance.surfaces.append(MidiControl(performance, port, config.midi_map, status.note))
+        output = open_output(port.name)
+        answer = output.send if output is not None else None
+        performance.surfaces.append(MidiControl(performance, port, config.midi_map, status.note, answer))
     performance.surfaces.append(Keys(performance, status.note))
 
 

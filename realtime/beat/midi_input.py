@@ -125,6 +125,20 @@ def find_port(wanted: str | None = None) -> str:
     return matches[0]
 
 
+def open_output(name: str) -> Any | None:
+    """Open the MIDI output of the same device as the input ``name``; None where there is none.
+
+    Returns:
+        mido's port.
+    """
+    try:
+        mido = _mido()
+        same = [output for output in mido.get_output_names() if _lasting(output) == _lasting(name)]
+        return mido.open_output(same[0]) if same else None
+    except (InputError, OSError, ValueError):
+        return None
+
+
 def list_ports() -> list[str]:
     """The MIDI inputs for people to read, each a line; none where there is no MIDI."""
     try:

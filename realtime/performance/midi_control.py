@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
@@ -44,6 +45,7 @@ class MidiControl:
         port: MidiPort,
         mapping: Mapping[str, str] | None = None,
         say: Callable[[str], None] = lambda line: None,
+        answer: Callable[[Any], None] | None = None,
     ) -> None:
         """Listen to an open port, which :meth:`close` closes.
 
@@ -52,7 +54,9 @@ class MidiControl:
             port: the port.
             mapping: what differs from :func:`default_map`.
             say: shows one line to the performer.
+            answer: sends a mido message back, which lights a pad or moves a fader.
         """
+        self._answer = answer
         self.map = default_map() | dict(mapping or {})
         self._performance, self._port, self._say = performance, port, say
         self._learning = ""
@@ -92,7 +96,28 @@ class MidiControl:
         elif level >= (64 if source.startswith("cc") else 1):  # a pad, or a button that sends a control change
             self._performance.request(name, None, SURFACE)
 
+    def _show(self, change: Change) -> None:
+        """Send the value of a control to its pad or knob."""
+        import mido
+
+        control = CONTROLS[change.name]
+        level = round(127 * min(max(control.share(change.value), 0.0), 1.0))
+        for source, name in self.map.items():
+            kind, number = source.split()
+            if name == change.name and kind == "note" and control.kind == "switch":
+                self._answer_with(mido.Message("note_on", note=int(number), velocity=level))
+            elif name == change.name and kind == "cc":
+                self._answer_with(mido.Message("control_change", control=int(number), value=level))
+
+    def _answer_with(self, message: Any) -> None:
+        if self._answer is not None:
+            with contextlib.suppress(OSError, ValueError):  # it was pulled out
+                self._answer(message)
+
     def _changed(self, change: Change) -> None:
+        settled = change.accepted and not change.message and change.name in CONTROLS
+        if self._answer is not None and settled and change.surface != SURFACE and change.value is not None:
+            self._show(change)
         if change.name == "learn" and change.accepted:
             self._learning = str(change.value)
             self._say(f"move the knob or press the pad that is to be {self._learning}")

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from dancerev.realtime.performance import CONTROLS, Performance
+from dancerev.realtime.performance import keys as keys_module
 from dancerev.realtime.performance.keys import KEYS, Keys
 
 
@@ -120,4 +121,25 @@ def test_without_a_terminal_there_is_nothing_to_wait_for(monkeypatch):
     keys.poll()
     keys._thread.join(5.0)
     assert not keys._thread.is_alive()
+    keys.close()
+
+
+class Console:
+    """Stands for Windows' msvcrt: keys as they are pressed, arrows as two."""
+
+    def __init__(self, pressed):
+        self.pressed = list(pressed)
+
+    def kbhit(self):
+        return bool(self.pressed)
+
+    def getwch(self):
+        return self.pressed.pop(0)
+
+
+def test_keys_of_a_windows_console(monkeypatch):
+    monkeypatch.setattr(keys_module, "msvcrt", Console(["t", "\xe0", "H", "\0", ";", "f"]))
+    performance = Performance()
+    keys = Keys(performance, print)
+    assert pressed(keys, performance, 2) == ["tap", "freeze"]
     keys.close()

@@ -97,3 +97,26 @@ def test_other_messages_do_nothing(desk):
     play("note_on", note=0, velocity=64)
     play("control_change", control=127, value=64)
     assert performance.values == before
+
+
+def test_pads_and_faders_follow_the_other_surfaces():
+    performance, sent = Performance(), []
+    performance.surfaces.append(MidiControl(performance, Port(), None, answer=sent.append))
+    for name, value in (("vigour", 0.75), ("mirror", True), ("mirror", False), ("tap", 1), ("style", "any")):
+        performance.request(name, value, "web")
+        performance.tick()
+    performance.request("vigour", 0.3, "midi")  # the knob itself
+    performance.tick()
+    pad = place("mirror")
+    assert [message.bytes()[1:] for message in sent] == [[place("vigour"), 64], [pad, 127], [pad, 0]]
+
+
+def test_a_controller_that_was_pulled_out_is_no_error():
+    def gone(message):
+        raise OSError("gone")
+
+    performance = Performance()
+    performance.surfaces.append(MidiControl(performance, Port(), None, answer=gone))
+    performance.request("vigour", 0.75, "web")
+    performance.tick()
+    assert performance.values["vigour"] == 0.75
