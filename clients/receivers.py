@@ -20,7 +20,7 @@ class Preset:
 
     Attributes:
         title: its name, as people write it.
-        port: on which it listens unless told otherwise.
+        port: on which it listens by default.
         travel: which transform must carry the dancer: see :class:`~dancerev.clients.vmc.VmcSender`.
         upper_chest: whether it knows that bone.
         turned: whether its avatars face away from the audience unless everything is turned by half a turn.

@@ -68,7 +68,7 @@ class VmcSender(PoseSink):
 
     Args:
         host: name or address, resolved once.
-        port: 1 to 65535; receivers listen on 39539 unless told otherwise.
+        port: 1 to 65535; receivers listen on 39539 by default.
         travel: which transform carries the dancer over the stage. ``"hips"`` shows in every receiver; with
             ``"root"`` the hips keep to the avatar's vertical axis, for receivers that ignore hip positions.
         upper_chest: send UpperChest; otherwise its rotation is folded into Chest, for receivers without it.

@@ -261,7 +261,7 @@ _SHAPE: list[tuple[_Point, float, _Point, float, int]] = [
     (("UpperChest", (0.0, 0.06, 0.0)), 0.06, ("Neck", _AT), 0.05, _SKIN),
     (("Neck", (0.0, -0.02, 0.0)), 0.052, ("Head", (0.0, 0.03, 0.0)), 0.05, _SKIN),
     (("Head", (0.0, 0.075, 0.035)), 0.078, ("Head", (0.0, 0.135, 0.01)), 0.098, _SKIN),
-    # A visor, so that the face can be told from the back of the head.
+    # A visor, so that the face can be distinguished from the back of the head.
     (("Head", (-0.042, 0.112, 0.079)), 0.038, ("Head", (0.042, 0.112, 0.079)), 0.038, _DARK),
     *_both_sides(
         [

@@ -5,4 +5,4 @@ and bundled by ``build.mjs`` into ``page/``, which is what is installed.
 """
 
 WEB_PORT = 8539
-"""The port of the page unless told otherwise."""
+"""The default port of the page."""

@@ -80,7 +80,7 @@ class ControlTable(Protocol):
         """One row for each control, with its present value."""
 
     def request(self, name: str, value: object = None, surface: str = "") -> None:
-        """Ask for a change; never blocks, never raises."""
+        """Ask for a change; never blocks and never raises."""
 
     def subscribe(self, callback: Callable[[Any], None]) -> Callable[[], None]:
         """Call ``callback`` with every change (name, value, accepted, message); undone by the result."""

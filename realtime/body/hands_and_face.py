@@ -102,7 +102,7 @@ class HandsAndFace:
     def add(
         self,
         pose: Pose,
-        heard: AcousticFrame | None,
+        frame: AcousticFrame | None,
         style: npt.NDArray[np.float32] | None = None,
         *,
         still: bool = False,
@@ -111,28 +111,28 @@ class HandsAndFace:
 
         Args:
             pose: later than the one before.
-            heard: the last acoustic frame, None before the music.
+            frame: the last acoustic frame, None before the music.
             style: (styles,) weights; None or zeros for any style.
             still: whether the dancer stands still; the hands then keep their shapes.
         """
         seconds = min(max(pose.time - self._time, 0.0), 0.2)
         self._time = pose.time
-        self._follow(heard, seconds)
+        self._follow(frame, seconds)
         if self.hands:
             pose = replace(pose, fingers=self._fingers(style, seconds, still))
         if self.face:
-            pose = replace(pose, face=self._expression(pose, heard, seconds), rotations=self._breathe(pose, seconds))
+            pose = replace(pose, face=self._expression(pose, frame, seconds), rotations=self._breathe(pose, seconds))
         return pose
 
-    def _follow(self, heard: AcousticFrame | None, seconds: float) -> None:
+    def _follow(self, frame: AcousticFrame | None, seconds: float) -> None:
         """Keep up with beat and energy."""
         period, energy = _UNKNOWN_PERIOD, 0.0
-        if heard is not None:
-            energy = float(heard.audio[ENERGY] * heard.audio[ACTIVITY])
-            if heard.beat.confidence > 0.0:
-                period = heard.beat.period
+        if frame is not None:
+            energy = float(frame.audio[ENERGY] * frame.audio[ACTIVITY])
+            if frame.beat.confidence > 0.0:
+                period = frame.beat.period
                 # The count since the beginning takes the tracker's phase, at its own nearest beat.
-                phase = heard.beat.at(self._time).phase
+                phase = frame.beat.at(self._time).phase
                 off = (phase - self._beat - seconds / period + 0.5) % 1.0 - 0.5
                 self._beat += off * min(4.0 * seconds, 1.0)
         self._beat += seconds / period
@@ -153,11 +153,11 @@ class HandsAndFace:
         curl = np.clip(_LEAST_BEND + (1.0 - _LEAST_BEND) * curl, _LEAST_BEND, 1.0)
         return _finger_rotations(curl, self._spread + 0.15 * lively * tremor[10:])
 
-    def _expression(self, pose: Pose, heard: AcousticFrame | None, seconds: float) -> npt.NDArray[np.float32]:
+    def _expression(self, pose: Pose, frame: AcousticFrame | None, seconds: float) -> npt.NDArray[np.float32]:
         """(5,) as ``model.hands_and_face.FACE``."""
         since = self._blinks.since(pose.time)
         closed = since / (0.4 * _BLINK) if since < 0.4 * _BLINK else (_BLINK - since) / (0.6 * _BLINK)
-        onset = 0.0 if heard is None else float(heard.audio[ONSETS].max())
+        onset = 0.0 if frame is None else float(frame.audio[ONSETS].max())
         opened = 0.4 * self._energy * (1.0 + _wander(self._seed, 41, 2.3 * pose.time)) + 0.2 * onset
         self._mouth += (opened * min(2.0 * self._energy, 1.0) - self._mouth) * (1.0 - math.exp(-seconds / 0.08))
         joy = 0.12 + 0.6 * self._energy + 0.18 * _wander(self._seed, 42, 0.23 * pose.time)
