@@ -58,7 +58,7 @@ class FlatStep(nn.Module):
         self.register_buffer("start", torch.stack([memory.hidden, memory.cell]))
 
     def initial_state(self, batch: int) -> tuple[Tensor, ...]:
-        """Zeros, which mean nothing heard and nothing danced: STATE in order."""
+        """Return zeros, the state before the first frame: STATE in order."""
         config = self.network.config
         cache = (config.layers, batch, config.window, config.heads * config.key_width)
         memory = (self.start.shape[1], batch, config.hidden)
@@ -80,19 +80,19 @@ class FlatStep(nn.Module):
         """Dance in two dimensions: the vector before (B, 50), the vector now, and the new state of the dancer."""
         network, first = self.network, (processed == 0)[:, None]
         hidden, cell = (torch.where(first, start, now) for start, now in zip(self.start, (hidden, cell), strict=True))
-        said = torch.where(first, self.begin, flat)
+        last = torch.where(first, self.begin, flat)
         normal = (features - network.feature_mean) / network.feature_std
         music, keys, values = network.encoder.step(normal, keys, values, processed)
-        memory = network.decoder.step(network.decoder.tgt_emb(said), Memory(hidden, cell))
+        memory = network.decoder.step(network.decoder.tgt_emb(last), Memory(hidden, cell))
         now = network.emit(memory.hidden[-1], music)
         processed = (processed + 1).clamp(max=network.config.window)
-        return said, now, keys, values, memory.hidden, memory.cell, now, processed
+        return last, now, keys, values, memory.hidden, memory.cell, now, processed
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """INPUTS and STATE in order → the pose vector and the new state."""
         features, _, _, _, *state = inputs
-        said, now, *dancer = self.dance(features, *state[:6])
-        before, after = keypoints(said), keypoints(now)
+        last, now, *dancer = self.dance(features, *state[:6])
+        before, after = keypoints(last), keypoints(now)
         # The lifter has 30 frames per second: a mid-point comes between.
         _, first_move, seen = self.lifter.step((before + after) / 2.0, LifterState(*state[6:9]))
         vector, second_move, seen = self.lifter.step(after, seen)
@@ -139,7 +139,7 @@ def load_flat_network(path: Path) -> OriginalNetwork | None:
     """Load the network of ``--preset dance-revolution --live``; None where the file is of another kind.
 
     Raises:
-        ModelError: an original network that cannot dance live; the message says why.
+        ModelError: an original network that cannot dance live; the message gives the reason.
     """
     try:
         with torch.serialization.safe_globals([argparse.Namespace]):
@@ -152,7 +152,7 @@ def load_flat_network(path: Path) -> OriginalNetwork | None:
     network = load_original(path)
     config = network.config
     if (config.after, config.positions) != (0, 0):
-        raise ModelError(f"{path}: hears music to come, which no show can; train it with --preset {STYLE} --live")
+        raise ModelError(f"{path}: attends to future music; for a show train it with --preset {STYLE} --live")
     if (config.features, config.pose) != (FEATURE_SIZE, 2 * len(JOINTS)):
         sizes = f"{config.features} features and {config.pose} pose numbers"
         raise ModelError(f"{path}: of {sizes}, not {FEATURE_SIZE} and {2 * len(JOINTS)}")

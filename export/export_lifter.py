@@ -79,7 +79,7 @@ def export_lifter(lifter: Lifter, path: Path, licence: str = "unspecified") -> f
         )
     if program is None:
         raise RuntimeError("the exporter returned nothing")
-    model = program.model_proto  # made anew each time it is asked for
+    model = program.model_proto  # a new one each time
     metadata = {"format": LIFTER_FORMAT, "joints": JOINTS, "bones": BONES, "frame_rate": FRAME_RATE, "licence": licence}
     onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(metadata)})
     onnx.checker.check_model(model)

@@ -1,8 +1,8 @@
 """Folders of OpenPose's JSON: one file per frame, BODY_25 key points of everybody in it. One person is followed.
 
-Cao et al., "OpenPose", TPAMI 2019; the files are those of its output format 1.2. Coordinates come in pixels, in [0, 1]
-(``--keypoint_scale 3``) or in [−1, 1] (``--keypoint_scale 4``, as in Dance Revolution's own data). They are told apart,
-and brought into the picture of :mod:`~dancerev.model.body25`.
+Cao et al., "OpenPose", TPAMI 2019; the files are those of its output format 1.2. Coordinates are pixels, in [0, 1]
+(``--keypoint_scale 3``) or in [−1, 1] (``--keypoint_scale 4``, as in Dance Revolution's data). The reader recognises
+them, and brings them into the picture of :mod:`~dancerev.model.body25`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ LEAST_SCORE = 0.05
 """Confidence below which a key point counts as missing: OpenPose's own rendering threshold."""
 
 SIZES = ((1280, 720), (1920, 1080), (2560, 1440), (3840, 2160), (7680, 4320))
-"""Pictures that are tried, from the smallest, where nobody says how large the picture is; upright ones too."""
+"""Pictures that are tried, from the smallest, where the size is not given; upright ones too."""
 
 _LEAST_JOINTS = 4  # seen, of somebody who can be followed
 _MEMORY = 30  # frames over which somebody is followed without being seen

@@ -1,6 +1,6 @@
 """Dances of the original network's checkpoints, in two dimensions, for ``dancerev-generate --model CHECKPOINT.pt``.
 
-Offline, as published: the whole song is heard before the first pose. Only this module of the package needs torch, so
+Offline, as published: the whole song is encoded before the first pose. Only this module of the package needs torch, so
 ``dancerev-generate`` imports it when it is given a checkpoint.
 """
 

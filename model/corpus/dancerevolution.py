@@ -41,7 +41,7 @@ class Material:
 
     Attributes:
         sequences: all of them.
-        splits: song → ``train`` or ``test``, where the data says so.
+        splits: song → ``train`` or ``test``, where the data has a split.
         mended: song → what was mended.
         left_out: what has no partner or cannot be read, with the reason.
     """
@@ -128,7 +128,7 @@ def halves(song: str, style: str, music: Path, keypoints: Array, definition: str
         InputError: the music cannot be read, or is too short.
     """
     features = original_features.extract(_decode(music, original_features.SAMPLE_RATE), definition)
-    heard = _decode(music, SAMPLE_RATE)
+    samples = _decode(music, SAMPLE_RATE)
     count = min(len(features), len(keypoints)) // 2 * 2
     if count < 2 * _SHORTEST:
         raise InputError(f"shorter than {_SHORTEST / 15:.0f} s")
@@ -136,7 +136,7 @@ def halves(song: str, style: str, music: Path, keypoints: Array, definition: str
     features = features[:count].astype(np.float32)
     return [
         FlatSequence(
-            song, style, features[half::2], pose[half::2], _live(heard[half * SAMPLE_RATE // 30 :], count // 2)
+            song, style, features[half::2], pose[half::2], _live(samples[half * SAMPLE_RATE // 30 :], count // 2)
         )
         for half in (0, 1)
     ]
@@ -145,7 +145,7 @@ def halves(song: str, style: str, music: Path, keypoints: Array, definition: str
 def _live(samples: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.float32]:
     """(count, FEATURE_SIZE): in row t what the live extractor has when the pose for (t + 1) / 15 s is due.
 
-    For the first frame nothing has been heard; it gets the features of the second.
+    The first frame has no features yet; it gets those of the second.
     """
     features = hear(samples)[0].astype(np.float32)
     return features[np.clip(np.arange(count) - 1, 0, len(features) - 1)]

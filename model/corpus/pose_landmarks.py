@@ -1,7 +1,7 @@
 """A dancer's key points in the pictures of a film, by the landmark models of npm's ``@mediapipe/pose`` (Apache-2.0).
 
 BlazePose (Bazarevsky et al., 2020): a detector finds a person in the whole picture, a landmark network finds 33 points
-in a square about the person, and two more points that say where the square is in the next picture. The models are not
+in a square about the person, and two more points that give the square of the next picture. The models are not
 part of this package: ``npm pack @mediapipe/pose`` fetches them. LiteRT runs them (the extra ``video``).
 """
 

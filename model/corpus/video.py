@@ -57,7 +57,7 @@ def prepare(folder: Path, out: Path, models: Path, definition: str = "2020", see
     """
     films = find_films(folder)
     content = read_models(models)
-    PoseTracker(content)  # what is wrong with them is said now
+    PoseTracker(content)  # fails now rather than after the first film
     material = Material([], {}, {}, [])
     for style, path in films:
         song = f"{style}/{path.stem}"

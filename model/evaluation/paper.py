@@ -31,7 +31,7 @@ Array = npt.NDArray[Any]
 FRAME_RATE = 15.0
 
 TOLERANCE = 0.1
-"""Seconds within which a kinematic beat is on a beat of the music. The paper does not say its own."""
+"""Seconds within which a kinematic beat is on a beat of the music. The paper leaves its own open."""
 
 _DRAWS = 50
 
@@ -76,7 +76,7 @@ def read_group(folder: Path, fps: float, music: Path | None = None) -> list[Flat
 
     Args:
         folder: of folders of key points, or of ``.npz`` dances.
-        fps: frames per second of the key points, whose files do not say it.
+        fps: frames per second of the key points, whose files do not have it.
         music: folder with ``SONG.beats.json``.
 
     Raises:

@@ -62,4 +62,6 @@ def check_feature_version(hyper_parameters: dict[str, Any], path: str | Path) ->
 
 def reason(error: BaseException) -> str:
     """What an error says, in one line that is not too long."""
+    if isinstance(error, pickle.UnpicklingError):  # torch's text is long, and has colours
+        return "it holds more than tensors, or is damaged"
     return textwrap.shorten(str(error) or type(error).__name__, 200, placeholder=" …")

@@ -2,7 +2,7 @@
 
 Its second version: the encoder's self-attention sees a window on both sides. What sets it apart from
 :mod:`~dancerev.model.network.dance_network`: absolute positions, music that reaches only the output, and LSTM layers
-that lag, each reading what the layer below said one frame *before*. Modules bear the names they have in its
+that lag: each reads the output of the layer below of one frame *before*. Modules have the names of its
 checkpoints. :func:`load_original` reads these, and those of the first version, whose network computes the same.
 """
 
@@ -210,7 +210,7 @@ def sinusoids(positions: int, width: int) -> Tensor:
 
 
 class Decoder(nn.Module):
-    """Three LSTM layers fed with the last pose; each layer hears of it one frame later than the one below."""
+    """Three LSTM layers fed with the last pose; each layer receives it one frame later than the one below."""
 
     def __init__(self, config: OriginalConfig) -> None:
         super().__init__()
@@ -244,9 +244,9 @@ class Decoder(nn.Module):
         for i, cell in enumerate(self.cells):
             weights = [cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh]
             start = [memory.hidden[i : i + 1], memory.cell[i : i + 1]]
-            said, _, _ = torch.lstm(x, start, weights, True, 1, 0.0, self.training, False, True)
-            x = torch.cat([memory.hidden[i][:, None], said[:, :-1]], dim=1)
-        return said
+            out, _, _ = torch.lstm(x, start, weights, True, 1, 0.0, self.training, False, True)
+            x = torch.cat([memory.hidden[i][:, None], out[:, :-1]], dim=1)
+        return out
 
 
 class OriginalNetwork(nn.Module):
@@ -299,9 +299,9 @@ class OriginalNetwork(nn.Module):
         Args:
             features: (B, T, features) music.
             poses: (B, T, pose) normalised, the real pose before each frame.
-            own: (T,) bool, True where the decoder is fed what it said last rather than the real pose; without
+            own: (T,) bool, True where the decoder is fed its own last pose rather than the real one; without
                 gradient, as in the paper.
-            begin: (pose,) normalised, what it is taken to have said before the first frame.
+            begin: (pose,) normalised, its own pose before the first frame.
             memory: at the start.
 
         Returns:
@@ -318,13 +318,13 @@ class OriginalNetwork(nn.Module):
         """What the decoder is fed (B, T, pose): the real poses, or at the frames of ``own`` its own."""
         choices = own.tolist()
         fed = poses.clone()
-        said = begin.expand(len(poses), -1)
+        last = begin.expand(len(poses), -1)
         last_own = len(choices) - 1 - choices[::-1].index(True) if True in choices else -1
         for t in range(last_own + 1):
             if choices[t]:
-                fed[:, t] = said
+                fed[:, t] = last
             memory = self.decoder.step(self.decoder.tgt_emb(fed[:, t]) * keep[:, t], memory)
-            said = self.emit(memory.hidden[-1], music[:, t])
+            last = self.emit(memory.hidden[-1], music[:, t])
         return fed
 
     @torch.no_grad()
@@ -339,11 +339,11 @@ class OriginalNetwork(nn.Module):
         Returns:
             (B, T, pose) normalised.
         """
-        said, made = begin.expand(len(features), -1), []
+        last, made = begin.expand(len(features), -1), []
         for music in self.encode(features).unbind(dim=1):
-            memory = self.decoder.step(self.decoder.tgt_emb(said), memory)
-            said = self.emit(memory.hidden[-1], music)
-            made.append(said)
+            memory = self.decoder.step(self.decoder.tgt_emb(last), memory)
+            last = self.emit(memory.hidden[-1], music)
+            made.append(last)
         return torch.stack(made, dim=1)
 
 

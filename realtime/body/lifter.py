@@ -47,7 +47,7 @@ class Lifter:
     """One person's film to poses, at FRAME_RATE.
 
     The heading is relative to the camera: who looks into it faces +Z. The person walks to the sides as in the film;
-    nearer and farther cannot be told from one picture, so that ``z`` stays 0.
+    distance cannot be measured in one picture, so that ``z`` stays 0.
     """
 
     def __init__(self, path: Path | None = None) -> None:

@@ -80,7 +80,7 @@ def test_the_live_variant_exports_and_dances_in_three_dimensions(corpus, tmp_pat
     capsys.readouterr()
     assert command(corpus, tmp_path / "offline", "--epochs", 1) == 0
     assert export([str(tmp_path / "offline/epoch_1.pt"), "-o", str(graph)]) == 2
-    assert "music to come" in capsys.readouterr().err
+    assert "future music" in capsys.readouterr().err
 
 
 @torch.no_grad()
