@@ -92,3 +92,10 @@ def test_one_seed_makes_one_dance_and_another_another(repertoire, composed):
     np.testing.assert_array_equal(again.rotations, composed[0].rotations)
     other, _ = compose(repertoire, BEATS, SILENCES, SECONDS, np.random.default_rng(1))
     assert np.abs(other.root - composed[0].root).max() > 0.1
+
+
+def test_beats_of_the_beginning_alone_are_counted_on_evenly(repertoire):
+    beats = 0.6 * np.arange(8)
+    body, _ = compose(repertoire, beats, [], 30.0, np.random.default_rng(0))
+    assert len(body.root) == int(np.ceil(30.0 * FPS)) + 1
+    assert np.isfinite(body.root).all()

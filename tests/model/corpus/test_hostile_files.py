@@ -15,6 +15,7 @@ from dancerev.model.bvh import parse_bvh
 from dancerev.model.corpus import aist, songs
 from dancerev.model.corpus.parallel import in_parallel
 from dancerev.model.corpus.recorded_pairs import find_pairs
+from dancerev.model.corpus.takes import Take, note_if_empty
 
 HEAD = """HIERARCHY
 ROOT Hips
@@ -212,3 +213,21 @@ def test_a_million_workers_are_as_many_as_there_are_jobs():
 def test_a_killed_worker_is_told_in_one_line():
     with pytest.raises(CorpusError, match="a process was killed"):
         list(in_parallel(die, [1, 2], 2, "test"))
+
+
+@pytest.mark.parametrize(
+    ("report", "reason"),
+    [
+        ({"seconds": 1.0, "cut": [], "paused": 0.0}, "it lasts 1.0 s"),
+        ({"seconds": 20.0, "cut": [(0.0, 15.0)], "paused": 0.0}, "15.0 of 20.0 s are damaged"),
+        ({"seconds": 20.0, "cut": [], "paused": 19.0}, "stands still for 19.0 of 20.0 s"),
+        ({"seconds": 20.0, "cut": [(0.0, 8.0)], "paused": 8.0}, "too short"),
+    ],
+)
+def test_a_take_of_which_nothing_can_be_used_is_named_with_the_reason(capsys, report, reason):
+    take = Take("still", "waltz", "folder", "train", [], report, "still.npz")
+    note_if_empty("folder/still.bvh", take)
+    error = capsys.readouterr().err
+    assert "folder/still.bvh" in error
+    assert reason in error
+    assert error.count("\n") == 1
