@@ -135,7 +135,8 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.avatar is not None:
         dance = read_vrm(arguments.avatar).fit_dance(dance)
     console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+    console.quiet = not console.is_terminal
+    with Progress(console=console, transient=True) as progress:
         write(dance, arguments.out, arguments.format == "openpose", progress)
     print(f"{arguments.out}: {len(dance)} poses at {dance.fps:g} a second")
     return 0

@@ -223,8 +223,9 @@ def _run(arguments: argparse.Namespace, song: Path) -> tuple[int, float]:
     if model.note:
         _note(model.note)
     console = Console(stderr=True)
+    console.quiet = not console.is_terminal
     with (
-        Progress(console=console, transient=True, disable=not console.is_terminal) as progress,
+        Progress(console=console, transient=True) as progress,
         Journal(beside(out, ".journal"), arguments.fps) as journal,
     ):
         stream = DanceStream(dancer, arguments.fps)

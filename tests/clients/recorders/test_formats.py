@@ -199,7 +199,7 @@ def test_damaged_files_are_refused_in_one_line(dance, tmp_path, suffix, capsys):
         (["here.npz", "none/out.bvh"], "no such folder"),
         (["here.npz", "out.npz", "--format", "openpose"], "the name of a file"),
         (["here.txt", "out.bvh"], "a dance is read from"),
-        ([".", "out.bvh"], "is a folder"),
+        ([".", "out.bvh"], "no *_keypoints.json in it"),
     ],
 )
 def test_mistakes_are_told_in_one_line(dance, tmp_path, monkeypatch, capsys, arguments, reason):
