@@ -137,7 +137,7 @@ class TensorSpace:
         if len(space.periods) < TEMPI:
             raise ValueError(f"a space of {len(space.periods)} tempi; the loss needs {TEMPI}")
         prior, bias = space.prior(PRIOR_BPM, PRIOR_OCTAVES, PRIOR_RATE)
-        close, shares = space.on_beats(BEAT_WIDTH)
+        close, shares = space.near_beats(BEAT_WIDTH)
         # One matrix for the changes of tempo and metre: to (tempo, position) from (tempo, position).
         change = np.kron(bias[:, None] * space.tempo_change, space.metre_change.T)
 
@@ -152,7 +152,7 @@ class TensorSpace:
         shifted = space.first.reshape(-1) - 1
         self.cut = tensor(shifted[shifted >= 0], torch.int64)
         self.close = tensor(close, torch.int64)
-        self.shares = tensor(shares, torch.float32)
+        self.shares = tensor(shares[:2], torch.float32)
         self.log_periods = tensor(np.log(space.periods), torch.float32)
         self.start = tensor(space.start, torch.int64)
         self.lengths = tensor(space.lengths, torch.int64)

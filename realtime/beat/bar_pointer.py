@@ -107,20 +107,22 @@ class BarSpace:
         turn = 2.0 * np.pi * self.beat
         self.moments = np.stack([np.ones_like(turn), self.period, np.cos(turn), np.sin(turn)])
 
-    def on_beats(self, width: float) -> tuple[IntArray, FloatArray]:
-        """Find the states near a beat.
+    def near_beats(self, width: float) -> tuple[IntArray, FloatArray]:
+        """Find the states near a beat, and those near the middle between two.
 
         Args:
             width: time steps from a beat at which a state no longer belongs to it.
 
         Returns:
-            (n,) the states and (2, n) float32 the share in [0, 1] of a downbeat and of another beat in each.
+            (n,) the states and (4, n) float32 the share in [0, 1] of a downbeat, of another beat, of either and of the
+            middle between two beats in each.
         """
         nearest = np.round(self.position)
         share = np.maximum(1.0 - np.abs(self.position - nearest) * self.steps_per_beat / width, 0.0)
-        close = np.flatnonzero(share)
+        middle = np.maximum(1.0 - np.abs(self.beat - 0.5) * self.steps_per_beat / width, 0.0)
+        close = np.flatnonzero(share + middle)
         downbeat = nearest % np.asarray(METRES)[self.metre] == 0
-        return close, np.stack([share * downbeat, share * ~downbeat])[:, close].astype(np.float32)
+        return close, np.stack([share * downbeat, share * ~downbeat, share, middle])[:, close].astype(np.float32)
 
     def prior(self, bpm: float, octaves: float, rate: float) -> tuple[FloatArray, FloatArray]:
         """Compute the tempo prior.

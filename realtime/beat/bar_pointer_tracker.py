@@ -59,6 +59,12 @@ FLUX_BANDS = ((0, 1), (3, 20), (28, 40))  # mel bands: bass drum and bass; snare
 LOUDNESS_RATE = 1.0 / 60.0  # per frame: 4 s
 FLUX_FLOOR = 3e-3
 ONSET_MIDDLE = 1.5  # flux, in root mean squares of it, above which there is an onset
+LOW_SLOPE = 1.2  # nats by which the evidence of a low onset grows per root mean square of its flux
+LOW_NONE, LOW_SURE = 0.08, 30.0  # likelihood ratio of an onset, at least and at most
+LOW_ON_BEAT, LOW_ON_HALF, LOW_ELSEWHERE = 0.4, 0.1, 0.12
+"""Probability of a low onset, such as a bass drum's, on a beat, in the middle between two and elsewhere."""
+LOW_POWER = 1.0
+"""Exponent of that likelihood."""
 ONSET_LATENCY = 0.0165  # seconds from an onset to the spectrum in which its flux is largest
 AIM = 0.05  # seconds about a beat in which an onset corrects its time
 AIM_LEAST = 1.0  # flux, in root mean squares of it beyond ONSET_MIDDLE, below which no onset corrects anything
@@ -67,7 +73,7 @@ AGES = np.arange(RECENT - 1, -1, -1, dtype=np.float32) / HOP_RATE
 AIM_PHASE, AIM_PERIOD = 0.3, 0.06  # share of that error by which phase and period are corrected
 
 CONFIDENCE_RATE = 0.1  # per frame
-CALIBRATION = (0.6, 0.4)
+CALIBRATION = (0.7, 0.0)
 """Slope and offset in log-odds, from the belief in the beat to the probability that it is right: a logistic fit on the
 validation set."""
 SILENCE_DECAY = 4.0  # seconds
@@ -99,7 +105,8 @@ class BarPointerTracker(BeatTracker):
         part = np.arange(PARTS)
         distance = np.abs((part[:, None] - part + PARTS // 2) % PARTS - PARTS // 2)
         self._near_part = (distance <= 1).astype(np.float32)
-        self._close, self._shares = space.on_beats(BEAT_WIDTH)
+        self._close, self._shares = space.near_beats(BEAT_WIDTH)
+        self._late_low = np.float32(1.0)
         self._network = BeatNetwork()
         self._band_means = np.zeros((MELS, len(FLUX_BANDS)), dtype=np.float32)
         for band, (low, high) in enumerate(FLUX_BANDS):
@@ -140,8 +147,8 @@ class BarPointerTracker(BeatTracker):
         self._time = block.time
         self._move_on(elapsed / self._period)
         if block.activity > 0.0:
-            self._detect_onsets(block.mel)
-            for evidence in _evidence(log_probabilities):
+            low = _low_evidence(self._detect_onsets(block.mel))
+            for evidence in np.concatenate([_evidence(log_probabilities), low], axis=1):
                 self._step(evidence)
             self._belief /= self._belief.sum()
             self._belief += self._restart
@@ -229,8 +236,12 @@ class BarPointerTracker(BeatTracker):
         self._beat_in_bar = (self._beat_in_bar + math.floor(self._phase)) % self._beats_per_bar
         self._phase %= 1.0
 
-    def _detect_onsets(self, mel: FloatArray) -> None:
-        """Append the onset strength of each hop to the recent ones."""
+    def _detect_onsets(self, mel: FloatArray) -> FloatArray:
+        """Append the onset strength of each hop to the recent ones.
+
+        Returns:
+            (STEPS,) likelihood ratio of a low onset, such as a bass drum's, delayed as the network's output is.
+        """
         compressed = 0.5 * np.log1p(FLUX_COMPRESSION * mel)
         rise = np.maximum(compressed[LAG:] - compressed[LAG - 2 : -2], 0.0)
         flux = rise @ self._band_means
@@ -238,6 +249,11 @@ class BarPointerTracker(BeatTracker):
         flux /= np.sqrt(self._loudness) + FLUX_FLOOR
         self._recent[:-HOPS] = self._recent[HOPS:]
         self._recent[-HOPS:] = np.maximum(flux - ONSET_MIDDLE, 0.0).sum(axis=1)
+        low = flux[:, 0].reshape(STEPS, -1).max(axis=1)
+        ratio = np.clip(np.exp(LOW_SLOPE * (low - ONSET_MIDDLE)), LOW_NONE, LOW_SURE)
+        late = np.append(self._late_low, ratio[:-1])
+        self._late_low = ratio[-1]
+        return late
 
     def _step(self, evidence: FloatArray | None) -> None:
         """Run one time step of the forward algorithm, but for the norm.
@@ -372,4 +388,13 @@ def _evidence(log_probabilities: FloatArray) -> FloatArray:
     on = BEAT_POWER * (beat - math.log(BEAT_SHARE) - none + math.log(1.0 - BEAT_SHARE))
     kind = np.stack([down - math.log(DOWNBEAT_SHARE), other - math.log(1.0 - DOWNBEAT_SHARE)], axis=1)
     evidence: FloatArray = on[:, None] + BAR_POWER * np.maximum(kind - beat[:, None], BAR_DOUBT)
+    return evidence.astype(np.float32, copy=False)
+
+
+def _low_evidence(ratio: FloatArray) -> FloatArray:
+    """(STEPS, 2): log-likelihood of the low onsets on a beat and half-way between beats, relative to elsewhere."""
+    beat, half, elsewhere = (
+        np.log(1.0 + chance * (ratio - 1.0)) for chance in (LOW_ON_BEAT, LOW_ON_HALF, LOW_ELSEWHERE)
+    )
+    evidence: FloatArray = LOW_POWER * np.stack([beat - elsewhere, half - elsewhere], axis=1)
     return evidence.astype(np.float32, copy=False)

@@ -10,8 +10,8 @@ from dancerev.model.features import BeatState
 
 from ..spectrum import SpectralBlock
 
-MIN_BPM, MAX_BPM = 55.0, 215.0
-"""The default tempo range."""
+MIN_BPM, MAX_BPM = 55.0, 196.0
+"""The default tempo range. Faster music is followed at half its tempo, as people dance to it."""
 
 FORGET_BELOW = 0.3
 """Confidence below which, in silence, corrections by hand are forgotten."""

@@ -66,11 +66,12 @@ def test_the_parts_of_a_beat_divide_the_states(space):
 
 
 def test_states_near_a_beat_share_in_it(space):
-    close, shares = space.on_beats(1.5)
-    assert shares.shape == (2, len(close))
-    assert ((shares > 0.0).sum(axis=0) == 1).all()
-    on = np.isin(space.first, close[shares.sum(axis=0) > 0.3])
-    assert on.all()
+    close, shares = space.near_beats(1.5)
+    assert shares.shape == (4, len(close))
+    downbeat, other, beat, middle = shares
+    assert ((downbeat > 0.0).astype(int) + (other > 0.0) + (middle > 0.0) == 1).all()
+    np.testing.assert_allclose(beat, downbeat + other)
+    assert np.isin(space.first, close[beat > 0.3]).all()
 
 
 def test_the_prior_is_a_probability_over_tempo_and_metre(space):
