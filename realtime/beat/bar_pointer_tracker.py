@@ -396,5 +396,4 @@ def _low_evidence(ratio: FloatArray) -> FloatArray:
     beat, half, elsewhere = (
         np.log(1.0 + chance * (ratio - 1.0)) for chance in (LOW_ON_BEAT, LOW_ON_HALF, LOW_ELSEWHERE)
     )
-    evidence: FloatArray = LOW_POWER * np.stack([beat - elsewhere, half - elsewhere], axis=1)
-    return evidence.astype(np.float32, copy=False)
+    return np.asarray(LOW_POWER * np.stack([beat - elsewhere, half - elsewhere], axis=1), dtype=np.float32)
