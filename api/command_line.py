@@ -20,7 +20,7 @@ Parameters = ParamSpec("Parameters")
 
 
 def whole_number(least: int) -> Callable[[str], int]:
-    """A parser of whole numbers from ``least`` on a command line; ``ArgumentTypeError`` for others."""
+    """Return a parser of whole numbers from ``least`` on a command line; ``ArgumentTypeError`` for others."""
 
     def parse(text: str) -> int:
         if not (text.isascii() and text.isdigit()) or int(text) < least:
@@ -69,7 +69,7 @@ class ArgumentParser(argparse.ArgumentParser):
         self.add_argument("--version", action=_Version, help="show the version and exit")
 
     def format_help(self) -> str:
-        """The help; of a parser with common options, a line for each of those alone."""
+        """Return the help; of a parser with common options, a line for each of those alone."""
         if not self._common:
             return super().format_help()
         lines = [f"usage: {self.prog} [options]", "", *textwrap.wrap(self.description or "", 79), ""]
@@ -78,7 +78,7 @@ class ArgumentParser(argparse.ArgumentParser):
         return "\n".join([*lines, formatter.format_help().rstrip(), ""])
 
     def format_all(self) -> str:
-        """The help on every option."""
+        """Return the help on every option."""
         return super().format_help()
 
     def error(self, message: str) -> NoReturn:

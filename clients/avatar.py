@@ -120,7 +120,7 @@ class AvatarRig:
         )
 
     def fit(self, pose: Pose) -> Pose:
-        """The pose for this avatar: to be shown with :attr:`offsets`, and with identity rotations for missing bones."""
+        """Return the pose for this avatar, to be shown with :attr:`offsets`; missing bones have identity rotations."""
         places, turns = forward_kinematics(pose.rotations, pose.root)
         turns = turns[self._sources]
         root, ankles = self._stand(places, turns, pose.contacts)
@@ -134,7 +134,7 @@ class AvatarRig:
         return replace(pose, rotations=local.astype(np.float32), root=root.astype(np.float32))
 
     def fit_dance(self, dance: Dance) -> Dance:
-        """The dance for this avatar, frame by frame."""
+        """Return the dance for this avatar, frame by frame."""
         poses = [
             self.fit(Pose(i / dance.fps, dance.rotations[i], dance.root[i], dance.contacts[i].astype(np.float32)))
             for i in range(len(dance))
@@ -155,7 +155,7 @@ class AvatarRig:
         return bone
 
     def _source(self, bone: int) -> int:
-        """The bone of the dancer whose global rotation ``bone`` takes.
+        """Return the bone of the dancer whose global rotation ``bone`` takes.
 
         The last bone of a short spine turns as the top of the dancer's does, so that shoulders and neck go along.
         A bone that is missing turns with the bone above.
@@ -260,12 +260,12 @@ class AvatarRig:
 
 
 def _across(vector: Array, direction: Array) -> Array:
-    """The part of ``vector`` at right angles to the unit vector ``direction``."""
+    """Return the part of ``vector`` at right angles to the unit vector ``direction``."""
     return vector - (vector @ direction) * direction
 
 
 def _between(a: Array, b: Array) -> Array:
-    """The shortest turn from the direction of ``a`` to that of ``b``."""
+    """Return the shortest turn from the direction of ``a`` to that of ``b``."""
     return rotation.between(a / max(float(np.linalg.norm(a)), 1e-9), b / max(float(np.linalg.norm(b)), 1e-9))
 
 
@@ -289,7 +289,7 @@ def _check(joints: Mapping[str, Array]) -> None:
 
 
 def read_vrm(path: Path) -> AvatarRig:
-    """The rig of the avatar in a ``.vrm`` file, version 0 or 1.
+    """Return the rig of the avatar in a ``.vrm`` file, version 0 or 1.
 
     Raises:
         InputError: it cannot be read, is not a VRM, or its rest pose is not a humanoid's.

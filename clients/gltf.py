@@ -23,7 +23,7 @@ _LARGEST = 2**31  # bytes of a file
 
 
 def read_glb(path: Path) -> tuple[dict[str, Any], bytes]:
-    """The document and the binary chunk of a file.
+    """Return the document and the binary chunk of a file.
 
     Raises:
         OSError: it cannot be read.

@@ -39,7 +39,7 @@ def encode(address: str, *arguments: Argument) -> bytes:
 
 
 def _encode(address: str, arguments: Sequence[Argument]) -> tuple[bytes, list[int]]:
-    """The bytes of a message, and the byte offset in them of each float."""
+    """Return the bytes of a message, and the byte offset in them of each float."""
     types = "".join("s" if isinstance(a, str) else "f" if isinstance(a, float) else "i" for a in arguments)
     packet = _padded(address) + _padded("," + types)
     floats = []
@@ -101,7 +101,7 @@ class Template:
 
 
 def decode(datagram: bytes) -> Iterator[tuple[str, list[Any]]]:
-    """The messages of a datagram, bundles unpacked: (address, arguments).
+    """Return the messages of a datagram, bundles unpacked: (address, arguments).
 
     Whatever is malformed or truncated is left out; nothing is raised for it. An argument of a type that nothing here
     uses is None. Of a message without type tags the argument is guessed.
@@ -157,7 +157,7 @@ def _decode_message(packet: bytes) -> tuple[str, list[Any]]:
 
 
 def _untyped(rest: bytes) -> list[Any]:
-    """The argument of a message without type tags: a whole number or a float in four bytes, or else a text."""
+    """Return the argument of a message without type tags: a whole number or a float in four bytes, or else a text."""
     if not rest:
         return []
     if len(rest) == 4:

@@ -67,7 +67,7 @@ _EVERYTHING = frozenset((*BONES, *FINGERS, *GROUPS["face"]))
 
 
 def preset(name: str) -> Preset:
-    """The preset called ``name``.
+    """Return the preset called ``name``.
 
     Raises:
         InputError: there is none.
@@ -78,7 +78,7 @@ def preset(name: str) -> Preset:
 
 
 def bone_mask(only: str | None, without: str | None) -> frozenset[str] | None:
-    """What to send, for the texts of ``--only`` and ``--except``: groups and bones, with commas. None for everything.
+    """Return what to send for the texts of ``--only`` and ``--except``, groups and bones with commas; None for all.
 
     Raises:
         InputError: a name that is neither a group nor a bone, or nothing is left.

@@ -89,7 +89,7 @@ class Stopwatch:
 
 
 def frames_of(samples: Samples) -> Iterator[Samples]:
-    """The samples of one acoustic frame after the other."""
+    """Return the samples of one acoustic frame after the other."""
     for start in range(0, len(samples) - FRAME_SAMPLES + 1, FRAME_SAMPLES):
         yield samples[start : start + FRAME_SAMPLES]
 
@@ -197,7 +197,7 @@ def original_way(samples: Samples) -> dict[str, float]:
 
 
 def after_an_hour(make: Callable[[], DanceStream], samples: Samples, age: int = HOUR) -> dict[str, float]:
-    """What a frame costs early and late in a long dance, back to back.
+    """Return what a frame costs early and late in a long dance, back to back.
 
     One stream dances for ``age`` frames, to the same (n,) samples again and again. Then it and a new one, at its 100th
     frame, take turns, so that whatever else the machine does slows both.

@@ -89,7 +89,7 @@ class FlatStep(nn.Module):
         return last, now, keys, values, memory.hidden, memory.cell, now, processed
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """INPUTS and STATE in order → the pose vector and the new state."""
+        """Map INPUTS and STATE in order → the pose vector and the new state."""
         features, _, _, _, *state = inputs
         last, now, *dancer = self.dance(features, *state[:6])
         before, after = keypoints(last), keypoints(now)
@@ -110,7 +110,7 @@ def keypoints(vectors: Tensor) -> Tensor:
 
 
 def pose_vector(lifted: Tensor, moved: Tensor, yaw_before: Tensor) -> tuple[Tensor, Tensor]:
-    """The pose vector of what was lifted.
+    """Return the pose vector of what was lifted.
 
     Args:
         lifted: (B, lifter.VECTOR_SIZE), contacts in [0, 1].
@@ -160,7 +160,7 @@ def load_flat_network(path: Path) -> OriginalNetwork | None:
 
 
 def bundled_lifter() -> Lifter:
-    """The network of the bundled lifter, with the weights of its graph."""
+    """Return the network of the bundled lifter, with the weights of its graph."""
     model = onnx.load(lifter_path())
     prefix = "lifter."
     weights = {

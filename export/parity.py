@@ -81,7 +81,7 @@ class StepSession:
         self.state = state_names(self.zeros)
 
     def step(self, given: dict[str, npt.NDArray[Any]]) -> tuple[Array, dict[str, npt.NDArray[Any]]]:
-        """The pose vectors (dancers, POSE_SIZE) and the new state by the names of the inputs."""
+        """Return the pose vectors (dancers, POSE_SIZE) and the new state by the names of the inputs."""
         out, *state = self._session.run([POSE_OUTPUT, *(f"new_{name}" for name in self.state)], given)
         return out, dict(zip(self.state, state, strict=True))
 

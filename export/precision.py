@@ -43,7 +43,7 @@ _LARGE = 1 << 16  # numbers in a weight: smaller products cost less than to quan
 
 
 def read_model(model: str) -> onnx.ModelProto:
-    """The step graph of a bundled model by its name, or of an exported file.
+    """Return the step graph of a bundled model by its name, or of an exported file.
 
     Raises:
         ModelError: no such file, or one of another kind; one line.
@@ -69,7 +69,7 @@ def precision_of(model: onnx.ModelProto) -> str:
 
 
 def in_precision(model: onnx.ModelProto, precision: str) -> onnx.ModelProto:
-    """A copy of an fp32 step graph in one of :data:`PRECISIONS`.
+    """Return a copy of an fp32 step graph in one of :data:`PRECISIONS`.
 
     Raises:
         ModelError: the graph is in another precision: what is lost does not come back, nor fit a second loss.

@@ -1,6 +1,7 @@
-"""TensorRT engines of a step graph: by NVIDIA's builder, which needs the card that the engine is for, and by
-TensorRT-RTX's, which needs none and builds for consumer cards from Ampere on.
+"""TensorRT engines of a step graph.
 
+NVIDIA's builder needs the card that the engine is for; TensorRT-RTX's needs none and builds for consumer cards from
+Ampere on.
 Both are for programs that embed such a runtime. The show takes the graph itself and has ONNX Runtime build its own
 engine (:mod:`dancerev.realtime.providers`).
 """
@@ -24,7 +25,7 @@ Tensors = dict[str, tuple[str, tuple[int, ...]]]
 
 
 def with_dancers(model: onnx.ModelProto, dancers: int) -> onnx.ModelProto:
-    """A copy of a step graph whose shapes are all static.
+    """Return a copy of a step graph whose shapes are all static.
 
     Raises:
         ModelError: the graph is for another number of dancers.
@@ -43,7 +44,7 @@ def with_dancers(model: onnx.ModelProto, dancers: int) -> onnx.ModelProto:
 
 
 def graph_tensors(model: onnx.ModelProto) -> Tensors:
-    """Inputs and outputs of a graph with static shapes."""
+    """Return inputs and outputs of a graph with static shapes."""
     tensors = {}
     for value in (*model.graph.input, *model.graph.output):
         kind = value.type.tensor_type
@@ -53,7 +54,7 @@ def graph_tensors(model: onnx.ModelProto) -> Tensors:
 
 
 def build_engine(kind: str, model: onnx.ModelProto, dancers: int = 1) -> bytes:
-    """The engine of a step graph, for ``dancers`` dancers.
+    """Return the engine of a step graph, for ``dancers`` dancers.
 
     Args:
         kind: one of :data:`BUILDERS`.

@@ -137,7 +137,7 @@ def project(rotations: Array, root: Array) -> Array:
 
 
 def to_vectors(keypoints: Array) -> Array:
-    """The original's pose vectors (T, 50) of key points (T, 25, 2) in pixels."""
+    """Return the original's pose vectors (T, 50) of key points (T, 25, 2) in pixels."""
     scaled = 2.0 * np.asarray(keypoints) / (WIDTH, HEIGHT) - 1.0
     hips = scaled[:, MID_HIP].copy()
     vectors = scaled - hips[:, None]

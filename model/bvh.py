@@ -264,7 +264,7 @@ def bvh_rows(rotations: Array, root: Array) -> str:
 
 
 def _depth_first(bone: int) -> list[int]:
-    """The bones from ``bone`` on in the order in which the file has them."""
+    """Return the bones from ``bone`` on in the order in which the file has them."""
     children = [child for child, parent in enumerate(PARENTS) if parent == bone]
     return [bone, *(later for child in children for later in _depth_first(child))]
 

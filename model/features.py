@@ -88,7 +88,7 @@ class BeatState:
         return self.time + (1.0 - self.phase) * self.period
 
     def at(self, time: float) -> BeatState:
-        """The same beat as it will stand at ``time`` (seconds), if the tempo stays."""
+        """Return the same beat as it will stand at ``time`` (seconds), if the tempo stays."""
         beats = self.beats_at(time)
         whole = math.floor(beats)
         return replace(
@@ -104,7 +104,7 @@ class BeatState:
         return self.beat_in_bar + self.phase + (time - self.time) / self.period
 
     def steps_at(self, time: float) -> float:
-        """Steps since the last one at ``time`` (seconds), at the present tempo."""
+        """Step since the last one at ``time`` (seconds), at the present tempo."""
         return (self.beat_in_step + self.phase + (time - self.time) / self.period) / self.beats_per_step
 
 

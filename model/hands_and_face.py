@@ -42,13 +42,13 @@ _THUMB_OF_VRM_1 = {"Proximal": "Metacarpal", "Intermediate": "Proximal", "Distal
 
 
 def finger_parent(finger: int) -> str:
-    """The bone to which finger bone ``finger`` (index into :data:`FINGERS`) belongs."""
+    """Return the bone to which finger bone ``finger`` (index into :data:`FINGERS`) belongs."""
     side, segment = FINGERS[finger][: 4 if FINGERS[finger].startswith("Left") else 5], finger % len(SEGMENTS)
     return f"{side}Hand" if segment == 0 else FINGERS[finger - 1]
 
 
 def vrm_bone(bone: str, version: int) -> str:
-    """The name that VRM ``version`` (0 or 1) gives to a bone with Unity's name ``bone``."""
+    """Return the name that VRM ``version`` (0 or 1) gives to a bone with Unity's name ``bone``."""
     if version == 1 and "Thumb" in bone:
         side, segment = bone.split("Thumb")
         bone = f"{side}Thumb{_THUMB_OF_VRM_1[segment]}"

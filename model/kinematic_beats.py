@@ -99,7 +99,7 @@ def alignment(beats: Array, to: Array) -> float:
 
 
 def dance_levels(beats: Array) -> list[Array]:
-    """The beats (N,) that a dancer may step on: all, or above :data:`FASTEST_STEP` the odd and the even ones."""
+    """Return the beats (N,) that a dancer may step on: all, or above :data:`FASTEST_STEP` the odd and the even ones."""
     beats = np.asarray(beats, dtype=np.float64)
     if len(beats) > 2 and 60.0 / np.median(np.diff(beats)) > FASTEST_STEP:
         return [beats[0::2], beats[1::2]]

@@ -155,7 +155,7 @@ def follow(frames: list[Array], name: str, size: tuple[int, int] | None = None) 
 
 
 def _frames(folder: Path) -> list[Array]:
-    """The people (P, 25, 3) of every frame: x, y, score."""
+    """Return the people (P, 25, 3) of every frame: x, y, score."""
     paths = sorted(folder.glob("*_keypoints.json"))
     if not paths:
         raise InputError(f"{folder}: no *_keypoints.json in it")
@@ -172,7 +172,7 @@ def _frames(folder: Path) -> list[Array]:
 
 
 def _people(path: Path) -> Array:
-    """The people (P, 25, 3) of one file."""
+    """Return the people (P, 25, 3) of one file."""
     try:
         people = json.loads(path.read_text(encoding="utf-8"))["people"]
         rows = [np.array(person["pose_keypoints_2d"], dtype=np.float64) for person in people]
@@ -195,14 +195,14 @@ def _seen(people: Array) -> Array:
 
 
 def _unit(seen: Array) -> str:
-    """The unit of points (N, 2). Joints may lie somewhat outside the picture."""
+    """Return the unit of points (N, 2). Joints may lie somewhat outside the picture."""
     if np.percentile(np.abs(seen), 99) > 4.0:
         return "pixels"
     return "[-1, 1]" if np.percentile(seen, 1) < -0.1 else "[0, 1]"
 
 
 def _picture_size(seen: Array) -> tuple[int, int]:
-    """The smallest common picture that holds points (N, 2) in pixels."""
+    """Return the smallest common picture that holds points (N, 2) in pixels."""
     width, height = np.percentile(seen, 99.5, axis=0)
     for across, down in SIZES:
         if width <= across and height <= down:
@@ -225,7 +225,7 @@ def _in_picture(people: Array, unit: str, size: tuple[int, int] | None) -> Array
 
 
 def _follow(frames: list[Array]) -> Array | None:
-    """The person (T, 25, 3) who is seen best through the film, score 0 in frames without him; None if nobody is.
+    """Return the person (T, 25, 3) who is seen best through the film, score 0 in frames without him; None if nobody is.
 
     The cheapest way from person to person through all frames: it costs what the joints move in body heights, and frames
     that are left out; being large and surely seen is worth something (Viterbi's algorithm).
@@ -259,7 +259,7 @@ def _follow(frames: list[Array]) -> Array | None:
 
 
 def _height(person: Array) -> float:
-    """The extent of the joints that are seen, pixels."""
+    """Return the extent of the joints that are seen, pixels."""
     return float(max(np.ptp(person[person[:, 2] > 0.0, :2], axis=0).max(), 1.0))
 
 

@@ -75,7 +75,7 @@ class Pose:
 
 
 def rest_pose(time: float = 0.0) -> Pose:
-    """The dancer at the stage centre, arms hanging, facing +Z."""
+    """Return the dancer at the stage centre, arms hanging, facing +Z."""
     rotations = np.tile(rotation.IDENTITY, (len(BONES), 1))
     down = np.float32(1.25)  # radians from the T-pose; a little short of straight down
     side = np.array([0.0, 0.0, 1.0], dtype=np.float32)
@@ -120,7 +120,7 @@ class PoseDecoder:
         self.heading = float(heading)
 
     def decode(self, vector: Array, time: float = 0.0) -> Pose:
-        """The pose (POSE_SIZE,) → :class:`Pose`, moving on from where the last one stood."""
+        """Return the pose (POSE_SIZE,) → :class:`Pose`, moving on from where the last one stood."""
         turn, ahead_x, ahead_z, height = vector[: HEIGHT.stop].tolist()
         sine, cosine = math.sin(self.heading), math.cos(self.heading)
         self.place += (cosine * ahead_x + sine * ahead_z, cosine * ahead_z - sine * ahead_x)

@@ -17,7 +17,7 @@ IDENTITY = np.array([0.0, 0.0, 0.0, 1.0], dtype=np.float32)
 
 
 def normalize(quaternion: Array) -> Array:
-    """Unit quaternion (..., 4); a zero or non-finite one becomes the identity."""
+    """Return unit quaternion (..., 4); a zero or non-finite one becomes the identity."""
     length = np.linalg.norm(quaternion, axis=-1, keepdims=True)
     usable = np.isfinite(length) & (length > 1e-8)
     unit = quaternion / np.where(usable, length, 1.0)
@@ -141,7 +141,7 @@ _PRODUCTS_32, _CONSTANT_32 = _PRODUCTS.astype(np.float32), _CONSTANT.astype(np.f
 
 
 def from_matrix(matrix: Array) -> Array:
-    """Unit quaternion (..., 4) with w ≥ 0 of a rotation matrix (..., 3, 3).
+    """Return unit quaternion (..., 4) with w ≥ 0 of a rotation matrix (..., 3, 3).
 
     Bar-Itzhack's eigenvector-free variant: of the four equivalent formulas, take the best conditioned.
     """
@@ -164,7 +164,7 @@ def to_6d(quaternion: Array) -> Array:
 
 
 def from_6d(encoded: Array) -> Array:
-    """Unit quaternion (..., 4) of a 6-D encoding (..., 6), by Gram–Schmidt (Zhou et al., CVPR 2019)."""
+    """Return unit quaternion (..., 4) of a 6-D encoding (..., 6), by Gram–Schmidt (Zhou et al., CVPR 2019)."""
     columns = np.empty((*encoded.shape[:-1], 3, 3), dtype=encoded.dtype)
     x, y = columns[..., 0, :], columns[..., 1, :]
     np.multiply(encoded[..., :3], _inverse_length(encoded[..., :3]), out=x)

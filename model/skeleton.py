@@ -119,6 +119,6 @@ def forward_kinematics(rotations: Array, root: Array, offsets: Array = REST_OFFS
 
 
 def mirror(rotations: Array, root: Array) -> tuple[Array, Array]:
-    """The pose (rotations (..., 22, 4), root (..., 3)) reflected in the plane x = 0."""
+    """Return the pose (rotations (..., 22, 4), root (..., 3)) reflected in the plane x = 0."""
     flipped = rotations[..., list(MIRROR), :] * np.array([1.0, -1.0, -1.0, 1.0], dtype=rotations.dtype)
     return flipped, root * np.array([-1.0, 1.0, 1.0], dtype=root.dtype)

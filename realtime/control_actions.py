@@ -66,7 +66,7 @@ class ControlActions:
         self._first_styles = [dancer.style.copy() for dancer in self._dancers]
 
     def start_values(self) -> dict[str, Value]:
-        """The values at the start of those controls that the dancers bring with them."""
+        """Return the values at the start of those controls that the dancers bring with them."""
         return {"style": self._first_style, "radius": self._radius, "phrase": self._dancers[0].phrase}
 
     def actions(self) -> dict[str, Action]:
@@ -103,7 +103,7 @@ class ControlActions:
         return dict(table)
 
     def beat(self) -> tuple[BeatState, float] | None:
-        """The beat and the time of the next pose to be made, for quantised controls; None without a beat."""
+        """Return the beat and the time of the next pose to be made, for quantised controls; None without a beat."""
         frame = self._stream.last
         if frame is None or frame.beat.confidence < FORGET_BELOW:
             return None
@@ -211,7 +211,7 @@ class ControlActions:
         return wanted
 
     def _ramp(self, mix: Callable[[float], None]) -> Callable[[float], bool]:
-        """A glide that calls ``mix`` with 0 … 1 over the time of the blend."""
+        """Return a glide that calls ``mix`` with 0 … 1 over the time of the blend."""
         passed, duration = 0.0, self._blend
 
         def glide(seconds: float) -> bool:
@@ -251,7 +251,7 @@ class ControlActions:
         return value
 
     def _turn_to_face(self) -> None:
-        """The dance underneath a mirror faces the other way."""
+        """Mirror the dance; underneath, it faces the other way."""
         for dancer in self._dancers:
             dancer.face = -self._face if self._stream.arrangement.mirror else self._face
 

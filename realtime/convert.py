@@ -63,7 +63,7 @@ def _lifted(folder: Path, fps: float) -> Dance:
 
 
 def _from_bvh(path: Path, bvh: Bvh, fps: float | None) -> Dance:
-    """The motion of a BVH file: as it is where the skeleton is ours, else retargeted."""
+    """Return the motion of a BVH file: as it is where the skeleton is ours, else retargeted."""
     rate = fps or round(1.0 / bvh.frame_time, 3)  # the file has the time of a frame, to some digits
     if set(BONES) <= set(bvh.names):
         order = [bvh.names.index(bone) for bone in BONES]

@@ -44,7 +44,7 @@ ANY_STYLE = "any"
 
 
 def model_path(model: str, provider: str | None = None) -> Path:
-    """The file of a bundled model by its name, or the path itself.
+    """Return the file of a bundled model by its name, or the path itself.
 
     Args:
         model: name or path.
@@ -167,7 +167,7 @@ class DanceModel:
         return vector / max(float(vector.sum()), 1.0)
 
     def vigour_input(self, style: npt.NDArray[np.float32], vigour: float) -> float:
-        """The input that makes a dance in ``style`` (styles,) as large as ``vigour``, log2 against real dance."""
+        """Return the input that makes a dance in ``style`` (styles,) as large as ``vigour`` (log2, of real dance)."""
         total = float(style.sum())
         curve = (style @ self._vigour_reached) / total if total > 0.0 else self._vigour_reached.mean(axis=0)
         return float(np.interp(vigour, curve, self._vigour_inputs))
@@ -190,7 +190,7 @@ class DanceModel:
         phrase: npt.ArrayLike,
         noise: npt.ArrayLike,
     ) -> npt.NDArray[np.float32]:
-        """The pose vectors (dancers, POSE_SIZE), one frame ahead; a view that the next step but one overwrites.
+        """Return the pose vectors (dancers, POSE_SIZE), one frame ahead; a view that the next step but one overwrites.
 
         What is given has a row for each dancer, or is one for all. What the weights do not know is left out.
 
@@ -244,7 +244,7 @@ class DanceModel:
 
 
 def _checked_metadata(path: Path, properties: dict[str, str]) -> dict[str, Any]:
-    """The metadata of a step graph, or :class:`ModelError` if this program cannot dance with it."""
+    """Return the metadata of a step graph, or :class:`ModelError` if this program cannot dance with it."""
     if METADATA_KEY not in properties:
         raise ModelError(f"{path}: an ONNX file, but not one of dancerev-export")
     try:

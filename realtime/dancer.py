@@ -97,11 +97,11 @@ class Dancer:
         self.last: npt.NDArray[np.float32] = encode(rest.rotations[None], rest.root[None], rest.contacts[None])[0]
 
     def opening_poses(self) -> list[Pose]:
-        """The stance in which the dance begins: the poses until the network's first, for times 0 and 1/15 s."""
+        """Return the stance in which the dance begins: the poses until the network's first, for times 0 and 1/15 s."""
         return [self.finish(rest_pose(time)) for time in (0.0, 1.0 / FRAME_RATE)]
 
     def conditions(self, frame: AcousticFrame, time: float) -> tuple[npt.ArrayLike, ...]:
-        """What the network is given for the pose for ``time`` seconds, in the order of :meth:`DanceModel.step`."""
+        """Return the network's inputs for the pose for ``time`` seconds, in the order of :meth:`DanceModel.step`."""
         features = network_input(frame, time + self.lead)
         self._activity = float(features[ACTIVITY])
         noise = self._draw(features)
@@ -113,7 +113,7 @@ class Dancer:
         return features, style, self.decoder.to_centre(), self._audience(), vigour, phrase, noise
 
     def decode(self, vector: npt.NDArray[np.float32], time: float) -> Pose:
-        """The pose for ``time`` seconds about the dancer's own centre, before it is post-processed.
+        """Return the pose for ``time`` seconds about the dancer's own centre, before it is post-processed.
 
         ``vector`` (POSE_SIZE,) is the network's; where it is not finite, the last good one is used.
         """
@@ -123,7 +123,7 @@ class Dancer:
         return self._idle.apply(self.decoder.decode(vector, time), self._activity, self.decoder.heading)
 
     def finish(self, pose: Pose) -> Pose:
-        """The decoded ``pose``, or what was made of it, on the stage. Always a valid one."""
+        """Return the decoded ``pose``, or what was made of it, on the stage. Always a valid one."""
         if self.middle.any():
             pose = replace(pose, root=pose.root + self.middle)
         pose = self.post_processor.process(pose)
@@ -230,7 +230,7 @@ def _within(weights: npt.NDArray[np.float32], least: float, most: float) -> npt.
 def dance_together(
     dancers: Sequence[Dancer], frame: AcousticFrame, arrangement: Arrangement | None = None
 ) -> list[Pose]:
-    """The poses for one frame after ``frame``, by one step of the network that all the dancers share.
+    """Return the poses for one frame after ``frame``, by one step of the network that all the dancers share.
 
     Args:
         dancers: who share their model.

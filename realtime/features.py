@@ -42,7 +42,7 @@ class FeatureExtractor:
         self._pitch = octaves.astype(np.float32)
 
     def push(self, samples: npt.NDArray[np.float32]) -> list[AcousticFrame]:
-        """Takes any number of samples and returns the frames they complete, of which there may be none.
+        """Take any number of samples and return the frames they complete, of which there may be none.
 
         Args:
             samples: (n,) float32, mono at SAMPLE_RATE, ±1 full scale. Non-finite samples count as silence.

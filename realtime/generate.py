@@ -184,7 +184,7 @@ def _check(arguments: argparse.Namespace) -> None:
 
 @contextlib.contextmanager
 def _readable_twice(song: Path) -> Iterator[Path]:
-    """A copy of what comes out of a pipe, or the file itself."""
+    """Return a copy of what comes out of a pipe, or the file itself."""
     if song.is_file() or not song.exists() or song.is_dir():
         yield song
         return

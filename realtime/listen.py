@@ -49,7 +49,7 @@ class Meter:
             self._frame = frames[-1]
 
     def picture(self, note: str | None = None) -> Group:
-        """The lines to show now, and a ``note`` under them."""
+        """Return the lines to show now, and a ``note`` under them."""
         level = Text(f"level   {_bar(1.0 + self._peak_db / 60.0)} {max(self._peak_db, -120.0):5.0f} dBFS")
         if self._clipped:
             level.append(f"  clipped {self._clipped} times: turn the input down", style="bold red")

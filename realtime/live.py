@@ -45,7 +45,7 @@ from .stream import DanceStream
 
 
 def _vmc(config: ShowConfig, host: str, port: int, dancer: int) -> PoseSink:
-    """A VMC receiver knows one avatar to a port."""
+    """Make a VMC sender: a receiver knows one avatar per port."""
     return VmcSender(
         host,
         port + dancer,
@@ -58,12 +58,12 @@ def _vmc(config: ShowConfig, host: str, port: int, dancer: int) -> PoseSink:
 
 
 def _flat(config: ShowConfig, host: str, port: int, dancer: int) -> PoseSink:
-    """A flat address names the dancer."""
+    """Make a sender of flat OSC, whose addresses name the dancer."""
     return FlatSender(host, port, dancer=dancer + 1, bundles=config.bundles)
 
 
 def _vrchat(config: ShowConfig, host: str, port: int, dancer: int) -> PoseSink:
-    """A VRChat has one user to a port."""
+    """Make a sender for VRChat, which has one user per port."""
     return VrchatSender(host, port + dancer, height=config.height)
 
 
@@ -72,7 +72,7 @@ SENDERS: dict[str, Callable[[ShowConfig, str, int, int], PoseSink]] = {"vmc": _v
 
 
 def _senders(config: ShowConfig) -> list[list[PoseSink]]:
-    """The senders of each dancer."""
+    """Return the senders of each dancer."""
     if config.protocol != "flat":
         taken = sorted((host, port + k) for host, port in config.receivers for k in range(config.dancers))
         for one, next_one in itertools.pairwise(taken):
@@ -86,7 +86,7 @@ NO_PREVIEW = "no display: no preview"
 
 
 def _preview(config: ShowConfig) -> list[PoseSink]:
-    """The preview where it is wanted and possible."""
+    """Return the preview where it is wanted and possible."""
     wanted = display_available() if config.preview is None else config.preview
     return [PreviewSink(config.rig)] if wanted else []
 
@@ -129,7 +129,7 @@ def _make_stream(config: ShowConfig, model: DanceModel) -> DanceStream:
 
 
 def _web_page(config: ShowConfig, performance: Performance, status: StatusLine) -> list[PoseSink]:
-    """The page for browsers, where it is wanted; its address is shown, beyond this machine as a QR code too."""
+    """Return the page for browsers, where it is wanted; its address is shown, beyond this machine as a QR code too."""
     if config.web is None:
         return []
     try:

@@ -58,7 +58,7 @@ def import_onnxruntime() -> ModuleType:
 
 
 def load_libraries(provider: str) -> None:
-    """Loads what the extras ``cuda`` and ``tensorrt`` bring, where ONNX Runtime does not look, for a provider."""
+    """Load what the extras ``cuda`` and ``tensorrt`` bring, where ONNX Runtime does not look, for a provider."""
     if provider not in ("cuda", "tensorrt"):
         return
     onnxruntime = import_onnxruntime()

@@ -63,7 +63,7 @@ class Show:
         return self.source.clock.heard_at(time + self.left_out)
 
     def position(self, moment: float) -> float:
-        """The time of the stream, in seconds, that is heard at ``moment`` (``time.perf_counter()`` seconds)."""
+        """Return the time of the stream, in seconds, that is heard at ``moment`` (``time.perf_counter()`` seconds)."""
         return self.source.clock.position(moment) - self.left_out
 
     def run(
@@ -159,7 +159,7 @@ class Show:
         self.sinks.send_music(beat, float(frame.audio[ONSETS].max()), float(frame.audio[ENERGY]))
 
     def statistics(self) -> dict[str, Any]:
-        """What ``--stats`` writes; times in ms, ``left_out`` in seconds."""
+        """Return what ``--stats`` writes; times in ms, ``left_out`` in seconds."""
         frame = self.stream.last
         return {
             "frames": self.frames,

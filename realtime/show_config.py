@@ -107,7 +107,7 @@ def _dancers(text: str) -> int:
 
 
 def _control(name: str) -> Any:
-    """A parser of a control's value on the command line."""
+    """Return a parser of a control's value on the command line."""
 
     def parse(text: str) -> Value:
         try:
@@ -119,7 +119,7 @@ def _control(name: str) -> Any:
 
 
 def live_parser(description: str | None) -> ArgumentParser:
-    """The parser of ``dancerev-live``."""
+    """Return the parser of ``dancerev-live``."""
     parser = ArgumentParser(prog="dancerev-live", description=description, common=_COMMON.split())
     _add_sound(parser)
     _add_poses(parser)
@@ -205,7 +205,7 @@ def _add_avatar(parser: ArgumentParser) -> None:
 
 
 def _avatar_fields(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The fields of :class:`ShowConfig` that say to whom the dance goes, and on which body."""
+    """Return the fields of :class:`ShowConfig` that say to whom the dance goes, and on which body."""
     chosen = preset(arguments.receiver) if arguments.receiver is not None else None
     port = VRCHAT_PORT if arguments.protocol == "vrchat" else VMC_PORT if chosen is None else chosen.port
     targets = arguments.osc or [f"127.0.0.1:{port}"]
@@ -258,7 +258,7 @@ def _add_hand(parser: ArgumentParser) -> None:
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """The content of a settings file.
+    """Return the content of a settings file.
 
     Raises:
         InputError: it is no TOML.
@@ -271,7 +271,7 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 
 def settings_arguments(settings: dict[str, Any], path: Path) -> list[str]:
-    """The settings as they would stand on the command line.
+    """Return the settings as they would stand on the command line.
 
     Raises:
         InputError: a value that no option takes.
@@ -295,7 +295,7 @@ def settings_arguments(settings: dict[str, Any], path: Path) -> list[str]:
 
 
 def parse_arguments(parser: ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
-    """The options of the command line, before those of the settings file that it names."""
+    """Return the options of the command line, before those of the settings file that it names."""
     arguments = parser.parse_args(argv)
     if arguments.settings is None:
         return arguments
@@ -310,7 +310,7 @@ def parse_arguments(parser: ArgumentParser, argv: Sequence[str] | None) -> argpa
 
 
 def show_config(arguments: argparse.Namespace) -> ShowConfig:
-    """The configuration of a show.
+    """Return the configuration of a show.
 
     Raises:
         ReceiverError: a receiver that cannot exist.
@@ -398,7 +398,7 @@ def write_settings(path: Path, config: ShowConfig, values: Mapping[str, Value], 
 
 
 def _toml(value: object) -> str:
-    """A TOML value; JSON's texts are TOML's, but for the delete character."""
+    """Return a TOML value; JSON's texts are TOML's, but for the delete character."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):

@@ -134,7 +134,7 @@ class Spectrum:
         self._count = 0
 
     def process(self, samples: FloatArray) -> SpectralBlock:
-        """The next FRAME_SAMPLES samples (float32, ±1; what is not finite counts as 0, what is louder as clipped)."""
+        """Take the next FRAME_SAMPLES samples, float32; those not finite count as 0, those beyond ±1 as clipped."""
         clean = np.clip(np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0), -1.0, 1.0)
         self._samples[:-FRAME_SAMPLES] = self._samples[FRAME_SAMPLES:]
         self._samples[-FRAME_SAMPLES:] = clean

@@ -25,7 +25,7 @@ class Durations:
         self.max = max(self.max, milliseconds)
 
     def percentile(self, share: float) -> float:
-        """The duration in ms that ``share`` (0 … 1) of all do not exceed; 0 of none."""
+        """Return the duration in ms that ``share`` (0 … 1) of all do not exceed; 0 of none."""
         if not self.count:
             return 0.0
         index = int(np.searchsorted(np.cumsum(self._counts), share * self.count))

@@ -110,7 +110,7 @@ class StatusLine:
         self._writer.close()
 
     def _summary(self) -> str:
-        """The show in a line: how long it was, how many poses left, how many were late."""
+        """Return the show in a line: how long it was, how many poses left, how many were late."""
         show = self._show
         minutes, seconds = divmod(round(show.frames / FRAME_RATE + show.left_out), 60)
         dancers = len(show.stream.dancers)

@@ -108,7 +108,7 @@ class DanceStream:
             interpolator.restart(dancer.finish(rest_pose(now)))
 
     def _filled_in(self, poses: Sequence[Pose]) -> list[Pose]:
-        """The output poses up to the time of ``poses``, one of each dancer, in order of time."""
+        """Return the output poses up to the time of ``poses``, one of each dancer, in order of time."""
         filled = [interpolator.push(pose) for interpolator, pose in zip(self.interpolators, poses, strict=True)]
         for number, extras in enumerate(self.hands_and_faces):
             style = self.dancers[number].style

@@ -73,7 +73,7 @@ class Camera:
         self.target[[0, 2]] += share * (place[[0, 2]] - self.target[[0, 2]])
 
     def view(self, size: tuple[int, int]) -> View:
-        """The projection onto a picture of ``size`` pixels."""
+        """Return the projection onto a picture of ``size`` pixels."""
         cosine = math.cos(self.pitch)
         away = np.array([math.sin(self.yaw) * cosine, math.sin(self.pitch), math.cos(self.yaw) * cosine])
         right = np.cross([0.0, 1.0, 0.0], -away)
@@ -114,6 +114,9 @@ def draw(
     """One picture: the stage, and the dancer on it if there is one.
 
     Args:
+        surface: to draw on.
+        body: the dancer, or None for an empty stage.
+        camera: that looks at the stage.
         pulse: 0 … 1, how brightly the rim of the stage glows (the beat).
         trail: where the dancer was of late, oldest first; the hands leave ribbons of light along it.
     """
@@ -135,7 +138,7 @@ def draw(
 
 @lru_cache(maxsize=4)
 def _backdrop(size: tuple[int, int]) -> pygame.Surface:
-    """A dark hall, a little lighter where floor and wall meet, darker towards the corners."""
+    """Return a dark hall, a little lighter where floor and wall meet, darker towards the corners."""
     width, height = size
     x = np.linspace(-1.0, 1.0, width, dtype=np.float32)[:, None]
     y = np.linspace(-1.0, 1.0, height, dtype=np.float32)[None, :]
@@ -179,7 +182,7 @@ def _circle(radius: float, count: int) -> Array:
 
 @lru_cache(maxsize=1)
 def _grid_lines() -> tuple[Array, Array]:
-    """Ends (N, 2, 3) of short pieces of the floor's grid of metres, and how brightly (N,) each shows."""
+    """Return the ends (N, 2, 3) of short pieces of the floor's grid of metres, and how brightly (N,) each shows."""
     pieces = []
     for line in range(-_GRID_REACH, _GRID_REACH + 1):
         for start in np.arange(-_GRID_REACH, _GRID_REACH, _GRID_PIECE):
@@ -212,7 +215,7 @@ def _mix(a: Colour, b: Colour, amount: Array) -> Array:
 
 
 def _draw_rim(surface: pygame.Surface, view: View, pulse: float) -> None:
-    """The edge of the stage, which answers the beat."""
+    """Draw the edge of the stage, which answers the beat."""
     colour = tuple(_mix(_GRID, _CYAN, np.array(0.35 + 0.65 * min(max(pulse, 0.0), 1.0))).tolist())
     for radius in (STAGE_RADIUS, STAGE_RADIUS + 0.02):
         ring = view.to_camera(_circle(radius, 72))
@@ -243,7 +246,7 @@ _Point = tuple[str, tuple[float, float, float]]
 def _both_sides(
     limbs: list[tuple[_Point, float, _Point, float, int]],
 ) -> list[tuple[_Point, float, _Point, float, int]]:
-    """The limbs given for the left side, and their reflections on the right."""
+    """Return the limbs given for the left side, and their reflections on the right."""
 
     def other(point: _Point) -> _Point:
         bone, (x, y, z) = point
@@ -304,7 +307,7 @@ def _size(body: Body, chain: list[int]) -> float:
 
 
 def limbs_of(body: Body) -> Limbs:
-    """The solid body about the joints, in proportion to the sender's own legs and trunk."""
+    """Return the solid body about the joints, in proportion to the sender's own legs and trunk."""
     size = _size(body, _TRUNK_CHAIN)
     sizes = np.where(_SHAPE_OF_LEGS, _size(body, _LEG_CHAIN), size)
     offsets = rotation.rotate(body.rotations[_SHAPE_BONES], sizes[..., None] * _SHAPE_OFFSETS)
@@ -457,7 +460,7 @@ class _Relief:
         facing[1] += y
 
     def lit(self) -> pygame.Surface:
-        """The picture under the lights, with premultiplied alpha."""
+        """Return the picture under the lights, with premultiplied alpha."""
         height, width = self._depth.shape
         right, down, cover = self._facing.reshape(3, -1)
         drawn = np.flatnonzero(cover > 1.0 / 255.0)
@@ -479,7 +482,7 @@ class _Relief:
 
 
 def _draw_shadow(surface: pygame.Surface, view: View, limbs: Limbs) -> None:
-    """What the light leaves dark: the capsules thrown on the floor, drawn small and blurred."""
+    """Return what the light leaves dark: the capsules thrown on the floor, drawn small and blurred."""
     thrown = limbs.ends - limbs.ends[..., 1:2] * _LIGHT
     ends = view.to_camera(thrown)
     if ends[..., 2].min() < 0.3:
@@ -537,7 +540,7 @@ def _draw_trails(surface: pygame.Surface, view: View, bodies: Sequence[Body]) ->
 
 
 def _draw_contacts(surface: pygame.Surface, view: View, body: Body) -> None:
-    """A ring of light about each foot that stands on the floor."""
+    """Draw a ring of light about each foot that stands on the floor."""
     for side, colour in (("Left", _PINK), ("Right", _CYAN)):
         ankle, toe = body.positions[INDEX[f"{side}Foot"]], body.positions[INDEX[f"{side}Toes"]]
         height = min(float(ankle[1]) - 0.07, float(toe[1]) - 0.015)

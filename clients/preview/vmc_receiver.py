@@ -51,7 +51,7 @@ class Body:
     fingertips: Array | None = None
 
     def towards(self, other: Body, amount: float) -> Body:
-        """The body ``amount`` (0 … 1) of the way to ``other``; for bodies a frame apart."""
+        """Return the body ``amount`` (0 … 1) of the way to ``other``; for bodies a frame apart."""
         sign = np.where(np.sum(self.rotations * other.rotations, axis=-1, keepdims=True) < 0.0, -1.0, 1.0)
         rotations = rotation.normalize((1.0 - amount) * self.rotations + amount * sign * other.rotations)
         positions = self.positions + amount * (other.positions - self.positions)
@@ -77,7 +77,8 @@ def body_from_local(offsets: Array, rotations: Array, root: Array, turn: Array) 
     Args:
         offsets: (22, 3) local positions, metres. A bone the sender lacks stays at its parent (zeros).
         rotations: (22, 4) local unit quaternions xyzw.
-        root: (3,) position and ``turn`` (4,) rotation of the avatar in the world.
+        root: (3,) position of the avatar in the world.
+        turn: (4,) rotation of the avatar in the world.
     """
     globals_ = np.empty_like(rotations)
     for bone, parent in enumerate(PARENTS):
@@ -174,7 +175,7 @@ class VmcReceiver:
         return (len(self._arrivals) - 1) / (self._arrivals[-1] - self._arrivals[0])
 
     def smooth_body(self) -> Body | None:
-        """The body to draw now: on its way from the last but one to the newest, so that 30 Hz look like 60."""
+        """Return the body to draw now: on its way from the last but one to the newest, so that 30 Hz look like 60."""
         if self.body is None or self._before is None:
             return self.body
         return self._before.towards(self.body, min(1.0, (self._clock() - self._arrivals[-1]) * self.rate()))

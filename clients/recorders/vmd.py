@@ -148,7 +148,7 @@ def read_vmd(path: Path) -> Dance:
 
 
 def _read_frames(path: Path) -> Array:
-    """The records of bones, sorted by time."""
+    """Return the records of bones, sorted by time."""
     with path.open("rb") as file:
         magic, _, count = struct.unpack("<30s20sI", file.read(54))
         if not magic.startswith(b"Vocaloid Motion Data 0002"):

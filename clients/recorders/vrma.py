@@ -126,7 +126,7 @@ def _dance(content: dict[str, Any], blob: bytes) -> Dance:
 
 
 def _track(content: dict[str, Any], blob: bytes, sampler: dict[str, Any]) -> tuple[Array, Array]:
-    """Times (N,) and values (N, k) of an animation sampler; of cubic splines, the values without the tangents."""
+    """Return times (N,) and values (N, k) of an animation sampler; of cubic splines without the tangents."""
     times, values = (read_accessor(content, blob, sampler[end]) for end in ("input", "output"))
     if sampler.get("interpolation") == "CUBICSPLINE":
         values = values[1::3]

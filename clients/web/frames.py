@@ -33,7 +33,7 @@ _REST = np.tile(rotation.IDENTITY, (len(FINGERS), 1))
 
 
 def pack_pose(pose: Pose, sent: float) -> bytes | None:
-    """The message of ``pose``, sent at ``sent`` ms of the wall clock; None if a number in it is not finite."""
+    """Return the message of ``pose``, sent at ``sent`` ms of the wall clock; None if a number in it is not finite."""
     if not (pose.is_finite() and math.isfinite(pose.time)):
         return None
     frame = np.zeros((), dtype=POSE)
@@ -45,7 +45,7 @@ def pack_pose(pose: Pose, sent: float) -> bytes | None:
 
 
 def pack_music(beat: BeatState | None, onset: float, energy: float, sent: float) -> bytes | None:
-    """The message of what the music does now; None if a number in it is not finite."""
+    """Return the message of what the music does now; None if a number in it is not finite."""
     frame = np.zeros((), dtype=MUSIC)
     frame["kind"], frame["sent"], frame["onset"], frame["energy"] = 2, sent, onset, energy
     if beat is not None:

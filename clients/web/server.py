@@ -213,7 +213,7 @@ class WebServer(PoseSink):
             self._loop.call_soon_threadsafe(function, *arguments)
 
     def _answer(self, connection: ServerConnection, request: Request) -> Response | None:
-        """The file that ``request`` asks for, an error, or None for a page that may open its WebSocket."""
+        """Return the file that ``request`` asks for, an error, or None for a page that may open its WebSocket."""
         host = request.headers.get("Host", "")
         if not self._is_this_machine(host):
             return _error(http.HTTPStatus.MISDIRECTED_REQUEST)
@@ -262,7 +262,7 @@ class WebServer(PoseSink):
             writing.cancel()
 
     def _greeting(self) -> dict[str, Any]:
-        """What a page needs to know before the first pose."""
+        """Return what a page needs to know before the first pose."""
         return {
             "type": "hello",
             "dancers": self._dancers,
@@ -293,7 +293,7 @@ class WebServer(PoseSink):
             pass
 
     def _rigs(self, wanted: list[AvatarRig], viewer: _Viewer) -> list[AvatarRig]:
-        """The rigs to fit poses to, those of other viewers where they are the same: fitting costs time.
+        """Return the rigs to fit poses to, those of other viewers where they are the same: fitting costs time.
 
         Raises:
             InputError: there are too many different ones.
@@ -363,7 +363,7 @@ class _Viewer:
             self._waiting.set()
 
     def rig_of(self, dancer: int) -> AvatarRig | None:
-        """The avatar that a dancer wears, None for the built-in figure."""
+        """Return the avatar that a dancer wears, None for the built-in figure."""
         return self.rigs[dancer % len(self.rigs)] if self.rigs else None
 
     def may_speak(self) -> bool:
@@ -394,14 +394,14 @@ class _Viewer:
 
 
 def qr_code(address: str) -> str:
-    """The QR code of ``address``, as text for a terminal with light letters on a dark ground."""
+    """Return the QR code of ``address``, as text for a terminal with light letters on a dark ground."""
     text = io.StringIO()
     segno.make_qr(address, error="l").terminal(out=text, border=1, compact=True)
     return text.getvalue()
 
 
 def _rig(joints: Mapping[str, Any]) -> AvatarRig:
-    """The rig of joints that a page sent: bone names and places."""
+    """Return the rig of joints that a page sent: bone names and places."""
     known = {*BONES, *FINGERS}
     torso = joints.get("torso", (0.0, 0.0))
     places = {name: np.array(place, dtype=np.float32) for name, place in joints["joints"].items() if name in known}
@@ -426,14 +426,14 @@ def _read(path: Path) -> bytes:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """A socket that listens on ``host``:``port``; a name that has both kinds of addresses gets IPv4."""
+    """Return a socket that listens on ``host``:``port``; a name that has both kinds of addresses gets IPv4."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     family, _, _, _, address = min(found, key=lambda info: info[0] != socket.AF_INET)
     return socket.create_server(address[:2], family=family)
 
 
 def _reachable(address: str) -> str:
-    """What to open ``address`` as from another machine: of all addresses, the one towards the default route."""
+    """Return what to open ``address`` as from another machine: of all addresses, the one towards the default route."""
     if ipaddress.ip_address(address).is_unspecified:
         address = "127.0.0.1"
         with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
@@ -443,7 +443,7 @@ def _reachable(address: str) -> str:
 
 
 def _file(body: bytes, kind: str, host: str) -> Response:
-    """A file of the page, under a policy that lets it load nothing from elsewhere."""
+    """Return a file of the page, under a policy that lets it load nothing from elsewhere."""
     policy = (
         f"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
         f"connect-src 'self' blob: data: ws://{host}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

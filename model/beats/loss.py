@@ -259,8 +259,10 @@ def _backward(
     Args:
         given: (T, B, 2) the evidence.
         space: the states.
-        beliefs, norms: as :func:`_forward` returns them.
-        states, gain: (T, N, B) states and the gradient with respect to the belief in them.
+        beliefs: as :func:`_forward` returns them.
+        norms: as :func:`_forward` returns them.
+        states: (T, N, B).
+        gain: (T, N, B) gradient with respect to the belief in the states.
     """
     slope = torch.zeros_like(given)
     ahead = torch.zeros_like(beliefs[0])  # gradient with respect to the belief after the step

@@ -173,7 +173,7 @@ _NAME_OF = {key: name for name, keys in _NAMES.items() for key in keys}
 
 
 def _drum_machine(notes: list[Note], length: float, rng: np.random.Generator) -> Array:
-    """(samples,) the drum notes, whose times are in seconds here, played on a synthesised kit."""
+    """Return (samples,) the drum notes, whose times are in seconds here, played on a synthesised kit."""
     kit = _kit(rng)
     loud = {name: rng.uniform(0.5, 1.0) for name in kit}
     bright = rng.uniform(0.6, 1.6) if rng.random() < 0.25 else rng.uniform(0.15, 0.7)
@@ -241,7 +241,7 @@ def _program(style: Style, bars: int, rng: np.random.Generator) -> tuple[list[No
 def _riffs(
     rng: np.random.Generator, bars: int, beats: int, style: str, pulse: bool
 ) -> tuple[dict[int, int], list[Note]]:
-    """A bass line, chords and broken chords of a machine, in bars of so many beats."""
+    """Return a bass line, chords and broken chords of a machine, in bars of so many beats."""
     minor = (0, 3, 7, 10, 12, 15)
     major = (0, 4, 7, 9, 12, 16)
     key = int(rng.integers(0, 12))
@@ -337,7 +337,7 @@ class Source:
 
 
 def read_source(archive: Path, soundfont: Path, split: str, without: frozenset[str] = frozenset()) -> Source:
-    """The grooves of 4/4 of one split of the Groove MIDI Dataset's ``archive``.
+    """Return the grooves of 4/4 of one split of the Groove MIDI Dataset's ``archive``.
 
     Args:
         archive: the zip file.
@@ -368,7 +368,7 @@ def read_source(archive: Path, soundfont: Path, split: str, without: frozenset[s
 
 
 def compose(source: Source, seconds: float, seed: int, place: float) -> LabelledMusic:
-    """A piece of about so many seconds; one seed always makes the same.
+    """Return a piece of about so many seconds; one seed always makes the same.
 
     Args:
         source: grooves and sounds.

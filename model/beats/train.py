@@ -76,7 +76,7 @@ def hear(samples: npt.NDArray[np.float32]) -> Array:
 
 
 def label(beats: Array, downbeats: Array, steps: int) -> Array:
-    """(steps, len(CLASSES)) float32: the share of each class, a triangle about DELAY after each beat.
+    """Return (steps, len(CLASSES)) float32: the share of each class, a triangle about DELAY after each beat.
 
     Args:
         beats: (N,) seconds.
@@ -119,7 +119,7 @@ def _content(source: Source) -> list[tuple[float, str, bytes, int]]:
 
 
 def _claim(folder: Path, made_of: str) -> None:
-    """Notes in ``folder`` what its music is made of; refuses one whose music was made of something else."""
+    """Note in ``folder`` what its music is made of; refuse one whose music was made of something else."""
     note = folder / "made_of.txt"
     before = note.read_text(encoding="utf-8").strip() if note.exists() else ""
     if before != made_of and (before or any(folder.glob("*.npz"))):
@@ -180,7 +180,7 @@ class BeatNet(nn.Module):
 
 @torch.no_grad()
 def export(net: BeatNet, path: Path) -> None:
-    """Writes what :class:`~dancerev.realtime.beat.beat_network.BeatNetwork` reads."""
+    """Write what :class:`~dancerev.realtime.beat.beat_network.BeatNetwork` reads."""
     gain, shift = _normalisation(net.scale)
     weight, bias = _matrix(net.input)
     content: dict[str, Any] = {
@@ -288,7 +288,7 @@ def _loss(net: BeatNet, windows: list[Window], space: TensorSpace | None, bfloat
 
 
 def _window(piece: Heard, steps: int, rng: np.random.Generator, space: TensorSpace | None) -> Window:
-    """A stretch from a random place of the piece, a little faster or slower, and varied."""
+    """Return a stretch from a random place of the piece, a little faster or slower, and varied."""
     bpm = 60.0 / float(np.median(np.diff(piece.beats)))
     speed = float(np.clip(rng.uniform(*SPEEDS), 1.01 * MIN_BPM / bpm, 0.99 * MAX_BPM / bpm))
     span = min(int(steps * speed), len(piece.inputs) - 1)
@@ -301,7 +301,7 @@ def _window(piece: Heard, steps: int, rng: np.random.Generator, space: TensorSpa
 
 
 def _vary(inputs: Array, rng: np.random.Generator) -> Array:
-    """The same music through another equaliser, a little higher or lower, and now and then without some bands."""
+    """Return the same music through another equaliser, a little higher or lower, at times without some bands."""
     bands = inputs.reshape(len(inputs), 2, -1)
     if rng.random() < 0.5:
         shift = int(rng.integers(-2, 3))
@@ -360,7 +360,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def grooves_of(folder: Path) -> frozenset[str]:
-    """The grooves, by their paths inside the data set, of which the music in and under ``folder`` was made.
+    """Return the grooves, by their paths inside the data set, of which the music in and under ``folder`` was made.
 
     Music that is no groove may lie among it and names no source.
 

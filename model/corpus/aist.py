@@ -196,7 +196,7 @@ def describe(name: str) -> tuple[str, str, float]:
 
 
 def dance_of(name: str) -> str:
-    """What two takes have in common that show one and the same choreography: they belong in one split.
+    """Return what two takes have in common that show one and the same choreography: they belong in one split.
 
     Several dancers dance it, to several songs.
     """

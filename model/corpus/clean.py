@@ -70,7 +70,7 @@ class Report:
 
 
 def clean(motion: Motion) -> tuple[list[Motion], Report]:
-    """The usable segments of a retargeted take at :data:`FPS`, with contacts, without pauses, and what was done."""
+    """Return the usable segments of a retargeted take at :data:`FPS`, with contacts, and what was done."""
     report = Report(motion.seconds)
     segments = []
     for _, segment in _repaired(motion, report):
@@ -185,7 +185,7 @@ def _groups(indices: Array, gap: int) -> list[tuple[int, int]]:
 
 
 def smoothed(motion: Motion, seconds: float = 0.02) -> Motion:
-    """The motion without the markers' jitter: a Gaussian of that many seconds over rotations and root."""
+    """Return the motion without the markers' jitter: a Gaussian of that many seconds over rotations and root."""
     signs = np.where(np.sum(motion.rotations[1:] * motion.rotations[:-1], axis=-1) < 0.0, -1.0, 1.0)
     signs = np.concatenate([np.ones((1, len(BONES))), np.cumprod(signs, axis=0)])
     sigma = seconds * motion.fps
@@ -195,7 +195,7 @@ def smoothed(motion: Motion, seconds: float = 0.02) -> Motion:
 
 
 def without_pauses(motion: Motion) -> Motion:
-    """The motion without standing about: none at its start and end, and pauses in it played four times as fast."""
+    """Return the motion without pauses at its start and end; those within are played four times as fast."""
     speed = np.linalg.norm(np.gradient(motion.positions(), axis=0), axis=-1).mean(axis=1) * motion.fps
     still = gaussian_filter1d(speed, 0.1 * motion.fps, mode="nearest") < _STILL_SPEED
     margin = round(_PAUSE_MARGIN * motion.fps)
@@ -217,7 +217,7 @@ def without_pauses(motion: Motion) -> Motion:
 
 
 def level_floor(segments: list[Motion]) -> tuple[list[Motion], float]:
-    """Puts the floor under the planted feet of a take at height 0, tilt included; also returns the tilt in degrees."""
+    """Put the floor under the planted feet of a take at height 0, tilt included; also returns the tilt in degrees."""
     points, heights = [], []
     for segment in segments:
         positions = segment.positions()
@@ -302,7 +302,7 @@ def _speed(points: Array, fps: float) -> Array:
 
 
 def hold_feet(motion: Motion) -> Motion:
-    """Marks contacts, pins each planted foot to one spot on the floor and lifts soles out of it."""
+    """Mark contacts, pin each planted foot to one spot on the floor and lifts soles out of it."""
     contacts = find_contacts(motion)
     positions = motion.positions()
     correction = np.zeros((len(motion), 2, 3))

@@ -56,7 +56,7 @@ class Body:
         return len(self.root)
 
     def placed(self, turn: float, pivot: Array, place: Array) -> Body:
-        """Turned by ``turn`` radians about ``pivot`` (x, z), which moves to ``place`` (x, z)."""
+        """Return the body turned by ``turn`` radians about ``pivot`` (x, z), which moves to ``place`` (x, z)."""
         moved = Motion(self.rotations, self.root, self.contacts, FPS).placed(turn, pivot)
         return Body(moved.rotations, moved.root + np.array([place[0], 0.0, place[1]]), self.contacts)
 
@@ -172,7 +172,7 @@ def compose(
     first: Callable[[Array], int] = lambda beats: 0,
     strict: bool = False,
 ) -> tuple[Body, list[str]]:
-    """A dance for a whole piece of music.
+    """Return a dance for a whole piece of music.
 
     Args:
         repertoire: what may be danced, made for the rate of ``beats``.
@@ -200,7 +200,7 @@ def compose(
 
 
 def on_beat(body: Body, beats: Array, silences: list[tuple[float, float]], rounds: int = 2) -> Body:
-    """The dance with its kinematic beats drawn the rest of the way onto ``beats``: joining and blending moved them.
+    """Return the dance with its kinematic beats on ``beats``, from which joining and blending moved them.
 
     Time is warped smoothly, between two beats by no more than a third; in silences not at all.
     """
@@ -361,7 +361,7 @@ class _Dance:
         return best % len(cost), float(turns[best // len(cost)])
 
     def _turn_costs(self, entries: Array, place: Array, heading: float, turns: Array) -> Array:
-        """(turns, entries) the cost of the ways and the facing of entries that are turned, from a place and heading."""
+        """Return the cost (turns, entries) of ways and facing of entries that are turned, from a place and heading."""
         stage = self.repertoire
         way = np.stack([_turned(stage.way[entries], heading + turn) + place for turn in turns])
         outside = np.maximum(np.linalg.norm(way, axis=-1) - _STAGE, 0.0)
@@ -505,7 +505,7 @@ def _steady_slerp(a: Array, b: Array, t: Array) -> Array:
 
 
 def _without_sign_flips(quaternions: Array) -> Array:
-    """The same rotations (T, ..., 4), each with the sign nearer to the one before."""
+    """Return the same rotations (T, ..., 4), each with the sign nearer to the one before."""
     flips = np.where(np.sum(quaternions[1:] * quaternions[:-1], axis=-1) < 0.0, -1.0, 1.0)
     signs = np.concatenate([np.ones((1, *flips.shape[1:])), np.cumprod(flips, axis=0)])
     return np.asarray(quaternions * signs[..., None])

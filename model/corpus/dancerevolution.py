@@ -152,7 +152,7 @@ def _live(samples: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.float3
 
 
 def _read_collected(data: Path, definition: str, size: tuple[int, int] | None) -> Material | None:
-    """Data as it is collected; None where there are no such folders."""
+    """Return data as it is collected; None where there are no such folders."""
     if not (data / "audio").is_dir() or not (data / "json").is_dir():
         return None
     material = Material([], {}, {}, [])

@@ -148,7 +148,7 @@ class _Stage:
 
 
 def dance_beats(song: Song, steps: Array, rng: np.random.Generator) -> Array:
-    """The beats to move on: the steps, or where all the beats are steps and slow ones, twice as many at times.
+    """Return the beats to move on: the steps, or where all the beats are steps and slow ones, twice as many at times.
 
     Args:
         song: the music.
@@ -216,7 +216,7 @@ def fit(body: Body, song: Song, rng: np.random.Generator) -> tuple[float, float]
 
 @functools.lru_cache(maxsize=2)
 def _stage_in(path: Path) -> _Stage:
-    """What :func:`make_dances` left in a file; read once in every process, for it is large."""
+    """Return what :func:`make_dances` left in a file; read once in every process, for it is large."""
     stage: _Stage = joblib.load(path)
     return stage
 
@@ -228,7 +228,7 @@ def _make_dance(stage: Path, job: Job) -> tuple[list[DanceSequence], Fit]:
 def make_dances(
     takes: list[Take], songs: list[Song], styles: list[str], pulses: Path, hours: float, seed: int, workers: int
 ) -> Iterator[tuple[list[DanceSequence], Fit]]:
-    """The dances of one split.
+    """Return the dances of one split.
 
     Args:
         takes: of the split; styles without any are left out.
@@ -259,7 +259,7 @@ class ShardWriter:
         self._shards = 0
 
     def add(self, sequence: DanceSequence) -> None:
-        """Takes one sequence."""
+        """Take one sequence."""
         self.seconds += len(sequence.pose) / FRAME_RATE
         self.count += 1
         self._waiting.append(sequence)
@@ -267,7 +267,7 @@ class ShardWriter:
             self.flush()
 
     def flush(self) -> None:
-        """Writes what is waiting."""
+        """Write what is waiting."""
         if self._waiting:
             save_shard(self._folder / f"{self._split}_{self._shards:03d}.npz", self._waiting)
             self._waiting, self._shards = [], self._shards + 1
@@ -282,7 +282,7 @@ class Statistics:
         self._pose = np.zeros((2, POSE_SIZE))
 
     def add(self, sequence: DanceSequence) -> None:
-        """Takes the rows of one sequence."""
+        """Take the rows of one sequence."""
         self.count += len(sequence.pose)
         for total, values in ((self._features, sequence.features), (self._pose, sequence.pose)):
             wide = values.astype(np.float64)

@@ -74,7 +74,7 @@ class Section:
 
 
 def arrange() -> tuple[Section, ...]:
-    """The sections in their order."""
+    """Return the sections in their order."""
     plan = (
         ("intro", 112.0, 4, "AFCG"),
         ("verse", 112.0, 8, "AFCG"),
@@ -93,7 +93,7 @@ def arrange() -> tuple[Section, ...]:
 
 
 def score() -> dict[str, Any]:
-    """What OUT.beats.json holds: beats, downbeats, tempi, sections and duration, all times in seconds."""
+    """Return what OUT.beats.json holds: beats, downbeats, tempi, sections and duration, all times in seconds."""
     sections = arrange()
     beats = [
         section.start + beat * 60.0 / section.bpm
@@ -138,7 +138,7 @@ def noise(length: float, seed: int) -> npt.NDArray[np.float64]:
 
 
 def band(sound: npt.NDArray[Any], low: float, high: float, order: int = 4) -> npt.NDArray[Any]:
-    """What lies between two frequencies (Hz), with the slopes of a Butterworth filter, and no phase shift."""
+    """Return what lies between two frequencies (Hz), with the slopes of a Butterworth filter, and no phase shift."""
     size = 1 << (len(sound) - 1).bit_length()
     hertz = np.maximum(np.fft.rfftfreq(size, 1.0 / RATE), 1e-3)
     gain = 1.0 / np.sqrt(1.0 + (low / hertz) ** (2 * order)) / np.sqrt(1.0 + (hertz / high) ** (2 * order))
@@ -158,7 +158,7 @@ def wavetable(note: int, cutoff: float, odd: bool) -> npt.NDArray[np.float64]:
 
 
 def oscillator(note: int, length: float, cutoff: float, cents: float = 0.0, odd: bool = False) -> Sound:
-    """A periodic wave; ``cents`` out of tune, which also shifts where in the period it starts."""
+    """Return a periodic wave; ``cents`` out of tune, which also shifts where in the period it starts."""
     table = wavetable(note, cutoff, odd)
     phase = seconds(length) * frequency(note) * 2.0 ** (cents / 1200) + 0.37 * cents
     return np.interp(phase % 1.0 * len(table), np.arange(len(table) + 1), np.append(table, table[0])).astype(np.float32)
@@ -166,7 +166,7 @@ def oscillator(note: int, length: float, cutoff: float, cents: float = 0.0, odd:
 
 @cache
 def pluck(note: int, length: float, bright: float, dark: float, decay: float, odd: bool = False) -> Sound:
-    """A note whose filter closes from ``bright`` to ``dark`` Hz as it dies away in ``decay`` seconds."""
+    """Return a note whose filter closes from ``bright`` to ``dark`` Hz as it dies away in ``decay`` seconds."""
     time = seconds(length)
     opened = np.exp(-time / (0.4 * decay))
     wave = (1.0 - opened) * oscillator(note, length, dark, odd=odd) + opened * oscillator(note, length, bright, odd=odd)
@@ -175,7 +175,7 @@ def pluck(note: int, length: float, bright: float, dark: float, decay: float, od
 
 @cache
 def bass(note: int, length: float) -> Sound:
-    """A sawtooth over its own sub-octave sine."""
+    """Return a sawtooth over its own sub-octave sine."""
     sine = np.sin(2.0 * np.pi * frequency(note) * seconds(length)) * envelope(length, 0.004, 0.03)
     return np.tanh(1.3 * (0.8 * sine + 0.9 * pluck(note, length, 2200.0, 260.0, 0.35))).astype(np.float32)
 
@@ -210,7 +210,7 @@ def stab(chord: str, length: float) -> Sound:
 
 @cache
 def kick() -> Sound:
-    """A sine that falls from 170 to 47 Hz, with a click."""
+    """Return a sine that falls from 170 to 47 Hz, with a click."""
     time = seconds(0.4)
     hertz = 47.0 + 123.0 * np.exp(-time / 0.035)
     body = np.sin(2.0 * np.pi * np.cumsum(hertz) / RATE) * np.exp(-time / 0.16)
@@ -220,7 +220,7 @@ def kick() -> Sound:
 
 @cache
 def snare() -> Sound:
-    """A drum's tone under rattling noise."""
+    """Return a drum's tone under rattling noise."""
     time = seconds(0.3)
     tone = np.sin(2.0 * np.pi * (185.0 * time + 2.2 * (1 - np.exp(-time / 0.02)))) * np.exp(-time / 0.07)
     rattle = band(noise(0.3, 2), 900.0, 9500.0, 2) * np.exp(-time / 0.085)
@@ -239,7 +239,7 @@ def clap() -> Sound:
 
 @cache
 def cymbal(decay: float, low: float, seed: int) -> Sound:
-    """A hat (short) or a crash (long): noise, and squares that do not fit together."""
+    """Return a hat (short) or a crash (long): noise, and squares that do not fit together."""
     length = min(6.0 * decay, 3.0)
     time = seconds(length)
     metal = sum(np.sign(np.sin(2.0 * np.pi * hertz * time)) for hertz in (3170.0, 4230.0, 5390.0, 6770.0))
@@ -249,7 +249,7 @@ def cymbal(decay: float, low: float, seed: int) -> Sound:
 
 @cache
 def tom(note: int) -> Sound:
-    """A drum with a pitch."""
+    """Return a drum with a pitch."""
     time = seconds(0.35)
     turns = frequency(note) * (time + 0.035 * (1.0 - np.exp(-time / 0.05)))
     return (np.sin(2.0 * np.pi * turns) * np.exp(-time / 0.12) * envelope(0.35, 0.001, 0.1)).astype(np.float32)
@@ -284,7 +284,7 @@ class Mix:
         return self.buses[name]
 
     def lay(self, name: str, time: float, sound: Sound, gain: float = 1.0, pan: float = 0.0) -> None:
-        """Adds a sound at ``time`` seconds; ``pan`` from −1 left to 1 right, at constant power."""
+        """Add a sound at ``time`` seconds; ``pan`` from −1 left to 1 right, at constant power."""
         start = round(time * RATE)
         rows = sound if sound.ndim == 2 else sound[:, None]
         rows = rows[: self.size - start]
@@ -356,7 +356,7 @@ def play_drums(mix: Mix, section: Section) -> None:
 
 
 def hats(mix: Mix, section: Section, bar: int, loudness: float) -> None:
-    """Closed hats on sixteenths, open ones off the beat."""
+    """Play closed hats on sixteenths, open ones off the beat."""
     for step in range(STEPS):
         accent = (0.55, 0.22, 0.42, 0.24)[step % 4]
         mix.lay("drums", section.time(bar, step), cymbal(0.03, 7500.0, 21 + step % 3), accent * loudness, 0.25)
@@ -379,7 +379,7 @@ def play_bass(mix: Mix, section: Section) -> None:
 
 
 def play_chords(mix: Mix, section: Section) -> None:
-    """Pads under everything, stabs off the beat where it is loud."""
+    """Play pads under everything, and stabs off the beat where it is loud."""
     brightness = {"intro": 900.0, "verse": 1100.0, "breakdown": 1800.0, "outro": 1000.0}.get(section.name, 2200.0)
     for bar in range(section.bars):
         chord = section.chord(bar)
@@ -414,7 +414,7 @@ def play_arpeggio(mix: Mix, section: Section) -> None:
 
 
 def play_lead(mix: Mix, section: Section) -> None:
-    """The tune: in the chorus, and in the drop after its first four bars."""
+    """Play the tune: in the chorus, and in the drop after its first four bars."""
     if section.name not in ("chorus", "drop"):
         return
     for bar in range(0 if section.name == "chorus" else 4, section.bars):
@@ -424,7 +424,7 @@ def play_lead(mix: Mix, section: Section) -> None:
 
 
 def play_effects(mix: Mix, section: Section) -> None:
-    """A crash on the first beat of what is loud; a riser and a drum roll at the end of the breakdown."""
+    """Play a crash on the first beat of what is loud; a riser and a drum roll at the end of the breakdown."""
     if section.name in ("verse", "chorus", "drop", "outro"):
         mix.lay("drums", section.start, cymbal(0.7, 3500.0, 31), 0.4, -0.1)
     if section.name == "drop":
@@ -473,7 +473,7 @@ def fade(size: int, sections: tuple[Section, ...]) -> Sound:
 
 
 def write(sound: Sound, path: Path) -> None:
-    """Writes (n, 2) float32 at RATE as Opus in an Ogg file."""
+    """Write (n, 2) float32 at RATE as Opus in an Ogg file."""
     import av
 
     with av.open(str(path), "w", format="ogg", options={"fflags": "bitexact"}) as container:
@@ -488,7 +488,7 @@ def write(sound: Sound, path: Path) -> None:
 
 
 def main() -> None:
-    """The command."""
+    """Run the command; return the exit code."""
     parser = ArgumentParser("python -m dancerev.model.corpus.demo_track", "Make the demo track and its beats.")
     parser.add_argument("path", type=Path, metavar="OUT.ogg")
     path: Path = parser.parse_args().path

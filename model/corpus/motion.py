@@ -42,7 +42,7 @@ class Motion:
         return skeleton.forward_kinematics(self.rotations, self.root)[0]
 
     def cut(self, start: int, stop: int) -> Motion:
-        """The frames from ``start`` up to and without ``stop``."""
+        """Return the frames from ``start`` up to and without ``stop``."""
         return replace(
             self, rotations=self.rotations[start:stop], root=self.root[start:stop], contacts=self.contacts[start:stop]
         )
@@ -53,7 +53,7 @@ class Motion:
         return replace(self, rotations=rotations, root=root, contacts=self.contacts[:, ::-1])
 
     def placed(self, turn: float, centre: Array) -> Motion:
-        """Turned by ``turn`` radians about the upright axis through ``centre`` (x, z), which moves to the origin."""
+        """Return the motion turned by ``turn`` radians about the vertical through ``centre`` (x, z), now the origin."""
         yaw = rotation.from_yaw(turn)
         rotations = self.rotations.copy()
         rotations[:, 0] = rotation.multiply(yaw, rotations[:, 0])
@@ -74,7 +74,7 @@ class Motion:
         return rotations, root, self.contacts[np.rint(place).astype(int)]
 
     def resampled(self, fps: float) -> Motion:
-        """The same motion at another rate."""
+        """Return the same motion at another rate."""
         count = int(np.floor(self.seconds * fps + 1e-6)) + 1
         return Motion(*self.at(np.arange(count) / fps), fps)
 

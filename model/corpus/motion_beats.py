@@ -28,7 +28,7 @@ _ALIGNED = 0.7  # alignment with which an accent is strong enough
 
 
 def find_beats(strength: Array, fps: float, period: float) -> tuple[Array, float]:
-    """The most pronounced pulse of about one period.
+    """Return the most pronounced pulse of about one period.
 
     Args:
         strength: (T,) how pronounced a kinematic beat is in each frame, 0 where there is none.
@@ -102,7 +102,7 @@ def _played_beats(pulse: Pulse, rate: float, fps: float) -> tuple[Array, float]:
 
 
 def fit_pulse(motion: Motion, rate: float, stretches: Array) -> Pulse | None:
-    """The pulse of a motion that serves best when it is danced at ``rate`` beats per second.
+    """Return the pulse of a motion that serves best when it is danced at ``rate`` beats per second.
 
     Args:
         motion: at 60 frames per second.
@@ -136,7 +136,7 @@ def fit_pulse(motion: Motion, rate: float, stretches: Array) -> Pulse | None:
 
 
 def _refined(pulse: Pulse, rate: float, rounds: int = 3) -> Pulse:
-    """The pulse with its beats moved to where the kinematic beats fall once it is played at ``rate``."""
+    """Return the pulse with its beats moved to where the kinematic beats fall once it is played at ``rate``."""
     best = pulse
     mean = float(np.diff(pulse.beats).mean())
     for turn in range(rounds):

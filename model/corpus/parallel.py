@@ -55,7 +55,7 @@ def cluster(address: str | None) -> Iterator[None]:
 
 
 def progress(results: Iterable[Result], total: int, label: str) -> Iterator[Result]:
-    """The results as they come, with a bar."""
+    """Return the results as they come, with a bar."""
     from rich.console import Console
     from rich.progress import track
 
@@ -63,7 +63,7 @@ def progress(results: Iterable[Result], total: int, label: str) -> Iterator[Resu
 
 
 def in_parallel(function: Callable[[Job], Result], jobs: list[Job], workers: int, label: str) -> Iterator[Result]:
-    """``function`` of every job, in order.
+    """Return ``function`` of every job, in order.
 
     Args:
         function: of a module, or a partial of such, so that other processes find it.

@@ -75,7 +75,7 @@ class Square:
 
     @classmethod
     def about(cls, centre: Array, top: Array) -> Square:
-        """The square about a person whose hips are at ``centre``, and whose circle's uppermost point is ``top``."""
+        """Return the square about a person with hips at ``centre``, whose circle's uppermost point is ``top``."""
         across, down = (top - centre).tolist()
         side = 2.0 * _MARGIN * math.hypot(across, down)
         return cls(float(centre[0]), float(centre[1]), side, math.atan2(across, -down))
@@ -159,7 +159,7 @@ class _Model:
         self._outputs = {tuple(d["shape"].tolist()): d["index"] for d in self._interpreter.get_output_details()}
 
     def run(self, picture: Array, *shapes: tuple[int, ...]) -> list[Array]:
-        """Outputs of these shapes for a picture (S, S, 3)."""
+        """Output of these shapes for a picture (S, S, 3)."""
         self._interpreter.set_tensor(self._input, picture[None].astype(np.float32))
         self._interpreter.invoke()
         return [self._interpreter.get_tensor(self._outputs[shape]) for shape in shapes]
@@ -200,7 +200,7 @@ class PoseTracker:
         return None if self._square is None else self._in_square(picture, self._square)
 
     def _detect(self, picture: Array) -> Square | None:
-        """The square about the surest person in the picture."""
+        """Return the square about the surest person in the picture."""
         self.detections += 1
         height, width = picture.shape[:2]
         whole = Square(width / 2.0, height / 2.0, float(max(height, width)), 0.0)
@@ -213,7 +213,7 @@ class PoseTracker:
         return Square.about(*whole.to_picture(points))
 
     def _in_square(self, picture: Array, square: Square) -> Array | None:
-        """The person in a square; the next square follows from the two further points."""
+        """Return the person in a square; the next square follows from the two further points."""
         seen = cut_out(picture, square, _LANDMARK_SIZE)
         rows, presence = self._landmarks.run(seen, (1, 195), (1, 1))
         if float(presence[0, 0]) < _TRACKED:

@@ -64,7 +64,7 @@ def provenance(origin: str) -> dict[str, str]:
 
 @command("dancerev-prepare")
 def main(argv: list[str] | None = None) -> int:
-    """The command; returns the exit code."""
+    """Return the command; returns the exit code."""
     options = _parser().parse_args(argv)
     if options.format or options.video:
         prepare_flat(options)
@@ -150,7 +150,7 @@ class Material:
 
 
 def prepare(options: argparse.Namespace) -> None:
-    """The whole way.
+    """Return the whole way.
 
     Raises:
         OSError, ValueError: an input cannot be used; one line that says why.

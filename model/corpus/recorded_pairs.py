@@ -83,12 +83,12 @@ class Pair:
         return f"pair_{self.origin}_{self.song.stem}_{digest(self.song_content, self.bpm)}.npz"
 
     def read(self) -> Bvh:
-        """The motion."""
+        """Return the motion."""
         return aist.read_motion(self.motion) if self.motion.suffix == ".pkl" else read_bvh(self.motion)
 
 
 def find_pairs(*arguments: str) -> list[Pair]:
-    """The pairs of every ``[STYLE=]FOLDER``.
+    """Return the pairs of every ``[STYLE=]FOLDER``.
 
     AIST++ is recognised by its ``motions/*.pkl``. In any other folder, ``manifest.json`` lists the pairs, ::
 
@@ -113,7 +113,7 @@ def find_pairs(*arguments: str) -> list[Pair]:
 
 
 def _split(pairs: list[Pair]) -> list[Pair]:
-    """The pairs with a split each: the given one, or one for all that hang together by songs and dances."""
+    """Return the pairs with a split each: the given one, or one for all that hang together by songs and dances."""
     keys = [{f"song {p.song_content}", f"dance {p.choreography or p.motion_content}"} for p in pairs]
     groups: list[set[str]] = []
     for shared in keys:
@@ -132,7 +132,7 @@ def _split(pairs: list[Pair]) -> list[Pair]:
 
 
 def _find(argument: str) -> list[Pair]:
-    """The pairs of one ``[STYLE=]FOLDER``; their splits are empty where none are given."""
+    """Return the pairs of one ``[STYLE=]FOLDER``; their splits are empty where none are given."""
     style, found, rest = argument.partition("=")
     if not found or Path(argument).exists():
         style, rest = "", argument
@@ -216,7 +216,7 @@ def _find_aist(folder: Path) -> list[Pair]:
 def prepare_pairs(
     pairs: list[Pair], styles: list[str], folder: Path, workers: int
 ) -> tuple[list[Take], list[Song], list[tuple[str, DanceSequence]]]:
-    """Cleans the takes, hears the songs, and lays them side by side, as danced and mirrored.
+    """Clean the takes, extract the songs' features, and align both, as danced and mirrored.
 
     Args:
         pairs: of any folders.
@@ -269,7 +269,7 @@ def _hear_song(folder: Path, pair: Pair) -> None:
 
 
 def _clean_group(folder: Path, pairs: list[Pair]) -> None:
-    """Takes of one folder, where they are not kept yet: those of one rig are calibrated together."""
+    """Take of one folder, where they are not kept yet: those of one rig are calibrated together."""
     rigs: dict[tuple[str, ...], list[tuple[Pair, Bvh]]] = {}
     for pair in pairs:
         bvh = pair.read()
@@ -299,7 +299,7 @@ def _load_take(path: Path) -> tuple[list[float], list[Motion], dict[str, Any]]:
 
 
 def lay(motion: Motion, start: float, song: Song) -> dict[str, Any] | None:
-    """What a :class:`~dancerev.model.corpus.shards.DanceSequence` says of a motion that begins at ``start`` of a song.
+    """Return the fields of the :class:`~.shards.DanceSequence` of a motion that begins at ``start`` of a song.
 
     The stage centre is the middle of the dancer's way, and the way the dancer mostly faces is +Z.
 

@@ -194,7 +194,7 @@ def arrange(rng: np.random.Generator, bars: int) -> tuple[dict[int, int], list[t
 
 
 def render(groove: Groove, bpm: float, seconds: float, soundfont: Path, seed: int, silences: bool = False) -> Clip:
-    """A piece of about so many seconds at ``bpm``; one seed always makes the same piece.
+    """Return a piece of about so many seconds at ``bpm``; one seed always makes the same piece.
 
     Args:
         groove: the drums.
@@ -237,6 +237,7 @@ def render(groove: Groove, bpm: float, seconds: float, soundfont: Path, seed: in
 def synthesise(
     bpm: float, programs: dict[int, int], notes: list[tuple[float, float, int, int, int]], soundfont: Path
 ) -> Array:
+    """Render notes (beat, length in beats, channel, key, velocity) with FluidSynth: (samples,) at SAMPLE_RATE."""
     with tempfile.TemporaryDirectory() as folder:
         midi, wav = Path(folder, "piece.mid"), Path(folder, "piece.wav")
         _write_midi(midi, bpm, programs, notes)
@@ -286,7 +287,7 @@ def colour(audio: Array, rng: np.random.Generator) -> Array:
 def _silence(
     audio: Array, beats: Array, period: float, rng: np.random.Generator
 ) -> tuple[Array, Array, list[tuple[float, float]]]:
-    """Puts silence before the piece and pauses it once: the music waits and goes on where it stopped."""
+    """Put silence before the piece and pause it once: the music waits and goes on where it stopped."""
     before, pause = rng.uniform(2.0, 6.0, size=2)
     # It stops a little before a beat in the middle, and that beat is the first thing heard again.
     stop = float(beats[rng.integers(len(beats) // 3, 2 * len(beats) // 3)]) - 0.03
@@ -306,5 +307,6 @@ def _silence(
 
 
 def noise(count: int, rng: np.random.Generator) -> Array:
+    """Return (count,) samples of white or, half the time, of red noise."""
     white = rng.normal(size=count)
     return np.asarray(white if rng.random() < 0.5 else 5.0 * lfilter([0.05], [1.0, -0.95], white))

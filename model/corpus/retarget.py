@@ -101,7 +101,7 @@ def _part(name: str) -> tuple[str, str]:
 
 
 def map_rig(bvh: Bvh) -> Rig:
-    """Finds our bones among the joints of a rig by their names.
+    """Find our bones among the joints of a rig by their names.
 
     Raises:
         CorpusError: a required bone has no counterpart; the message lists all of them.
@@ -249,7 +249,7 @@ def calibrate(bvhs: list[Bvh]) -> dict[str, Array]:
 
 
 def _read_off(rig: Rig, positions: Array, globals_: Array) -> dict[str, Array]:
-    """The constants from a pose (J, 3), (J, 4) in which the trunk is upright and the feet are flat."""
+    """Return the constants from a pose (J, 3), (J, 4) in which the trunk is upright and the feet are flat."""
     facing = rotation.from_yaw(_facing(positions, rig))
     poses = dict.fromkeys((*_CENTRE_NAMES, "LeftShoulder", "RightShoulder"), facing)
     for side in ("Left", "Right"):
@@ -279,7 +279,7 @@ def _read_off(rig: Rig, positions: Array, globals_: Array) -> dict[str, Array]:
 
 
 def _learn(rig: Rig, positions: Array, globals_: Array) -> dict[str, Array]:
-    """The constants from movement: positions (T, J, 3) and rotations (T, J, 4) of the joints, Y up."""
+    """Return the constants from movement: positions (T, J, 3) and rotations (T, J, 4) of the joints, Y up."""
     up = np.array([0.0, 1.0, 0.0])
     hips, neck = positions[:, rig.joints["Hips"]], positions[:, rig.joints["Neck"]]
     feet = [positions[:, rig.joints[side + "Foot"]] for side in ("Left", "Right")]
@@ -340,7 +340,7 @@ def _learn_hand(
 
 
 def _learn_foot(rig: Rig, side: str, positions: Array, globals_: Array) -> dict[str, Array]:
-    """The foot's constant from the frames in which it stands: low and slow."""
+    """Return the foot's constant from the frames in which it stands: low and slow."""
     up = np.array([0.0, 1.0, 0.0])
     foot = rig.joints[side + "Foot"]
     place = positions[:, foot]
@@ -380,7 +380,7 @@ def _frame_to_frame(first: Array, second: Array, new_first: Array, new_second: A
 
 
 def retarget(bvh: Bvh, fps: float | None = None, calibration: dict[str, Array] | None = None) -> Motion:
-    """The motion of a BVH file on our skeleton, scaled to our legs; where the floor is, is not yet known.
+    """Return the motion of a BVH file on our skeleton, scaled to our legs; where the floor is, is not yet known.
 
     Args:
         bvh: the source.

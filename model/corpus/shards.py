@@ -102,7 +102,7 @@ def save_shard(path: Path, sequences: list[DanceSequence]) -> None:
 
 
 def load_shard(path: Path) -> list[DanceSequence]:
-    """The sequences of one shard.
+    """Return the sequences of one shard.
 
     Raises:
         CorpusError: it is damaged, or of another kind.

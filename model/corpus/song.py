@@ -49,7 +49,7 @@ class Song:
 
 
 def decode(path: Path) -> npt.NDArray[np.float32]:
-    """(samples,) float32 mono at :data:`SAMPLE_RATE` of a music file of any common format.
+    """Return (samples,) float32 mono at :data:`SAMPLE_RATE` of a music file of any common format.
 
     Raises:
         CorpusError: the file cannot be decoded.
@@ -80,7 +80,7 @@ def hear(samples: npt.NDArray[np.float32]) -> tuple[Array, Array, Array]:
 
 
 def save_song(path: Path, song: Song) -> None:
-    """Writes a song, complete or not at all."""
+    """Write a song, complete or not at all."""
     partial = path.with_suffix(".partial")
     with partial.open("wb") as file:
         np.savez_compressed(file, **vars(song))
@@ -88,7 +88,7 @@ def save_song(path: Path, song: Song) -> None:
 
 
 def load_song(path: Path) -> Song:
-    """Reads what :func:`save_song` wrote."""
+    """Read what :func:`save_song` wrote."""
     with np.load(path, allow_pickle=False) as data:
         values: dict[str, Any] = {name: data[name] for name in data.files}
     for name, kind in (("name", str), ("split", str), ("origin", str), ("bpm", float)):

@@ -92,7 +92,7 @@ def read_member(archive: Path, member: str) -> bytes:
 
 
 def find_songs(folder: Path) -> list[Piece]:
-    """The songs of a folder that have a ``.beats.json`` beside them.
+    """Return the songs of a folder that have a ``.beats.json`` beside them.
 
     Raises:
         OSError: there is no such folder.
@@ -145,7 +145,7 @@ def plan_clips(grooves: Grooves) -> list[Piece]:
 
 
 def _source(member: str) -> str:
-    """The groove's path inside the data set, the same as in the ``source`` of a rendered song's beats."""
+    """Return the groove's path inside the data set, the same as in the ``source`` of a rendered song's beats."""
     return "/".join(Path(member).parts[1:])
 
 
@@ -168,7 +168,7 @@ def check_songs(pieces: list[Piece], held_out: Path | None) -> None:
 def prepare_songs(
     pieces: list[Piece], grooves: Grooves | None, folder: Path, held_out: Path | None, workers: int
 ) -> list[Song]:
-    """Renders and hears the music that is not in ``folder`` yet; the test split's audio is written to ``held_out``.
+    """Render the music that is not in ``folder`` yet and extract its features; write test audio to ``held_out``.
 
     Raises:
         OSError: a file cannot be read or written, or FluidSynth fails.
@@ -188,7 +188,7 @@ def prepare_songs(
 
 
 def _made_of(piece: Piece, grooves: Grooves | None, soundfont: str) -> str:
-    """Changes with all that a heard song depends on."""
+    """Change with all that a heard song depends on."""
     if piece.file is not None:
         return digest(piece.split, piece.origin, piece.file, beats_path(piece.file))
     assert grooves is not None

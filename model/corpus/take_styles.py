@@ -28,7 +28,7 @@ _ARCHIVES: dict[str, str] = {
 
 
 def style_of(archive: str, take: str) -> str | None:
-    """The style of a take by its name, or by that of its file or folder; None where neither is known."""
+    """Return the style of a take by its name, or by that of its file or folder; None where neither is known."""
     for style, takes in _TAKES.items():
         if take in takes:
             return style
@@ -36,5 +36,5 @@ def style_of(archive: str, take: str) -> str | None:
 
 
 def ordered_styles(names: set[str]) -> list[str]:
-    """The styles in the order in which the network knows them: ours first, then others by name."""
+    """Return the styles in the order in which the network knows them: ours first, then others by name."""
     return [name for name in STYLES if name in names] + sorted(names - set(STYLES))

@@ -88,7 +88,7 @@ class Take:
 
 
 def find_motion(argument: str) -> list[Source]:
-    """The BVH files that one ``[STYLE=]PATH[@FPS]`` names; without STYLE, :func:`style_of` knows each take's.
+    """Return the BVH files that one ``[STYLE=]PATH[@FPS]`` names; without STYLE, :func:`style_of` knows each take's.
 
     Raises:
         OSError: there is no such path.
@@ -140,7 +140,7 @@ def find_motion(argument: str) -> list[Source]:
 
 
 def bvh_files(folder: Path) -> list[Path]:
-    """The BVH files in and under a folder."""
+    """Return the BVH files in and under a folder."""
     return sorted(file for file in folder.rglob("*") if file.suffix.lower() == ".bvh" and file.is_file())
 
 
@@ -208,7 +208,7 @@ Rigs = dict[tuple[str, ...], dict[str, Array]]
 
 
 def _calibrate(sources: list[Source]) -> Rigs:
-    """The calibration of every rig among the takes of one origin, each from all its takes."""
+    """Return the calibration of every rig among the takes of one origin, each from all its takes."""
     rigs: dict[tuple[str, ...], list[Bvh]] = {}
     for source in sources:
         bvh = _read(source)
@@ -270,7 +270,7 @@ def unpack(arrays: dict[str, Array], count: int) -> list[Motion]:
 
 
 def save(path: Path, arrays: dict[str, Any]) -> None:
-    """Writes an ``.npz``, complete or not at all."""
+    """Write an ``.npz``, complete or not at all."""
     unfinished = path.with_suffix(".partial")
     with unfinished.open("wb") as file:
         np.savez_compressed(file, **arrays)
@@ -278,7 +278,7 @@ def save(path: Path, arrays: dict[str, Any]) -> None:
 
 
 def save_real(takes: list[Take], styles: list[str], path: Path) -> None:
-    """Takes as they were danced, one after the other, for evaluation against real dance.
+    """Take as they were danced, one after the other, for evaluation against real dance.
 
     Keys: ``rotations`` (T, 22, 4), ``root`` (T, 3), ``contacts`` (T, 2), ``lengths`` (S,) frames of each segment,
     ``take`` (S,) names, ``style`` (S,) indices, ``styles``, ``fps``.
@@ -315,7 +315,7 @@ def _fit_take(folder: Path, take: Take) -> None:
 
 
 def load_pulses(take: Take, folder: Path, rate: int) -> list[Pulse]:
-    """The pulses of a take's segments at ``RATES[rate]``; none of segments that are too short for it."""
+    """Return the pulses of a take's segments at ``RATES[rate]``; none of segments that are too short for it."""
     with np.load(folder / take.file, allow_pickle=False) as data:
         return [
             Pulse(segment, data[f"beats_{i}_{rate}"], *(float(value) for value in data[f"fit_{i}_{rate}"]))

@@ -121,7 +121,7 @@ def look_at(path: Path, tracker: PoseTracker) -> tuple[Keypoints, str]:
 
 
 def pictures(path: Path) -> Iterator[Array]:
-    """The pictures (H, W, 3) uint8 that a film shows at 0, 1/30, 2/30 … seconds.
+    """Return the pictures (H, W, 3) uint8 that a film shows at 0, 1/30, 2/30 … seconds.
 
     Raises:
         InputError: it cannot be read, or has no pictures.

@@ -88,7 +88,7 @@ CONDITIONS: dict[str, Callable[[Samples], Samples]] = {
 
 
 def hear(samples: Samples, tracker: BeatTracker) -> tuple[list[AcousticFrame], Seconds, float]:
-    """The frames, the announced beats (seconds), and the processor seconds per frame."""
+    """Return the frames, the announced beats (seconds), and the processor seconds per frame."""
     ear, clock = FeatureExtractor(tracker), BeatClock()
     frames: list[AcousticFrame] = []
     beats: list[float] = []
@@ -102,7 +102,7 @@ def hear(samples: Samples, tracker: BeatTracker) -> tuple[list[AcousticFrame], S
 
 
 def judge(frames: list[AcousticFrame], announced: Seconds, true: Seconds, cost: float) -> Hearing:
-    """Compares what was heard with the ``true`` beats (seconds)."""
+    """Compare what was heard with the ``true`` beats (seconds)."""
     from mir_eval.beat import f_measure
 
     true = true[true < frames[-1].time]
@@ -172,7 +172,7 @@ def half_of(name: str) -> str:
 
 
 def pieces(folder: Path, half: str | None) -> list[Path]:
-    """The pieces in and under ``folder`` beside which a ``.beats.json`` lies."""
+    """Return the pieces in and under ``folder`` beside which a ``.beats.json`` lies."""
     found = sorted(folder.rglob("*.beats.json"))
     songs = [song for beats in found for song in _songs_of(beats) if half is None or half_of(song.name) == half]
     if not songs:

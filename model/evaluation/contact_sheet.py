@@ -67,7 +67,7 @@ def _draw_cell(surface: pygame.Surface, pose: Array, seconds: float) -> None:
 
 
 def _draw_path(surface: pygame.Surface, root: Array) -> None:
-    """The way of the hips (T, 3) from above, the audience below; it begins green and ends red. Rings are 1 m apart."""
+    """Draw the path of the hips (T, 3) from above, from green to red, the audience below; rings are 1 m apart."""
     import pygame
 
     width, height = surface.get_size()
@@ -87,7 +87,7 @@ def _draw_path(surface: pygame.Surface, root: Array) -> None:
 def contact_sheet(
     positions: Array, path: Path | str, fps: float = 30.0, count: int = 15, columns: int = 8, title: str = ""
 ) -> None:
-    """Writes a PNG of poses at even distances in time, from the front, and of the path from above.
+    """Write a PNG of poses at even distances in time, from the front, and of the path from above.
 
     Args:
         positions: (T, 22, 3) world metres.

@@ -85,7 +85,7 @@ class Dance:
 
 
 def read_dance(path: Path, music: Path | None = None) -> Dance:
-    """A dance of ``dancerev-generate``.
+    """Return a dance of ``dancerev-generate``.
 
     Args:
         path: the .npz file.
@@ -119,7 +119,7 @@ def read_dance(path: Path, music: Path | None = None) -> Dance:
 
 
 def _song_of(name: str, music: Path | None) -> tuple[str, list[str]]:
-    """The song of ``SONG[__STYLE][__seedN]``, and the other parts.
+    """Return the song of ``SONG[__STYLE][__seedN]``, and the other parts.
 
     A song's own name may have such parts: of a folder of music, the longest that is there counts.
     """
@@ -158,7 +158,7 @@ def read_group(folder: Path, music: Path | None = None) -> list[Dance]:
 
 
 def read_real(path: Path) -> list[Dance]:
-    """The takes of real dance that ``dancerev-prepare`` keeps (``real_test.npz``).
+    """Return the takes of real dance that ``dancerev-prepare`` keeps (``real_test.npz``).
 
     Raises:
         InputError: the file is missing or of another kind.
@@ -252,7 +252,7 @@ def _evaluate(dance: Dance) -> dict[str, float]:
 
 
 def _band(bpm: float | None) -> str | None:
-    """The name of the band of a tempo, where it has one."""
+    """Return the name of the band of a tempo, where it has one."""
     return next((name for name, (low, high) in _TEMPI.items() if bpm is not None and low <= bpm < high), None)
 
 
@@ -283,7 +283,7 @@ def _without_nan(value: Any) -> Any:
 
 
 def print_report(report: dict[str, Any], console: Console) -> None:
-    """Prints the tables of :func:`evaluate`."""
+    """Print the tables of :func:`evaluate`."""
     rows = dict(report["dances"])
     if len(rows) > 1:
         rows["mean"] = report["mean"]
@@ -299,7 +299,7 @@ def print_report(report: dict[str, Any], console: Console) -> None:
 
 
 def print_groups(groups: dict[str, dict[str, Any]], console: Console) -> None:
-    """Prints the tables of :func:`evaluate_groups`: a row for each group, and one for real dance."""
+    """Print the tables of :func:`evaluate_groups`: a row for each group, and one for real dance."""
     rows = {name: report["mean"] | report.get("comparison", {}) for name, report in groups.items()}
     columns: tuple[tuple[str, str, int], ...] = _COLUMNS
     seen: list[dict[str, float]] = []
@@ -435,7 +435,7 @@ def _evaluate_as_paper(arguments: argparse.Namespace) -> int:
 
 
 def _draw_sheets(groups: dict[str, list[Dance]], folder: Path) -> None:
-    """A contact sheet of each dance, in a folder of each group."""
+    """Return a contact sheet of each dance, in a folder of each group."""
     from .contact_sheet import contact_sheet
 
     for group, dances in groups.items():

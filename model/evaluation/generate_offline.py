@@ -45,7 +45,7 @@ def begin_pose(network: OriginalNetwork) -> Tensor:
 
 
 def dance(network: OriginalNetwork, features: Array, seed: int = 0) -> list[list[Pose]]:
-    """The network's dances to whole pieces of music.
+    """Return the network's dances to whole pieces of music.
 
     Args:
         network: in evaluation mode, trained on our features and poses.

@@ -284,7 +284,7 @@ _HAND = 0.08  # metres from the wrist to SMPL's hand joint
 
 
 def smpl_joints(positions: Array) -> Array:
-    """The 24 joints of SMPL (T, 24, 3) from our 22; the hands lie on beyond the wrists, along the forearms."""
+    """Return the 24 joints of SMPL (T, 24, 3) from our 22; the hands lie on beyond the wrists, along the forearms."""
     positions = np.asarray(positions, dtype=np.float64)
     hands = []
     for side in ("Left", "Right"):
@@ -295,7 +295,7 @@ def smpl_joints(positions: Array) -> Array:
 
 
 def resample(positions: Array, fps: float, to: float) -> Array:
-    """The positions (T, J, 3) at ``to`` frames a second, along Catmull-Rom splines; as they are at that rate."""
+    """Return the positions (T, J, 3) at ``to`` frames a second, along Catmull-Rom splines; as they are at that rate."""
     positions = np.asarray(positions, dtype=np.float64)
     if fps == to or len(positions) < 2:
         return positions
@@ -310,7 +310,7 @@ def resample(positions: Array, fps: float, to: float) -> Array:
 
 
 def kinetic_features(joints: Array, fps: float = 60.0) -> Array:
-    """The (3J,) kinetic features of a clip (Onuma et al., Eurographics 2008, as in fairmotion and AIST++).
+    """Return the (3J,) kinetic features of a clip (Onuma et al., Eurographics 2008, as in fairmotion and AIST++).
 
     For each joint: mean square horizontal and vertical velocity and mean acceleration, each velocity and
     acceleration averaged over a window of five frames.
@@ -385,7 +385,7 @@ _GEOMETRIC: tuple[tuple[str, tuple[str, ...], tuple[float, ...]], ...] = (
 
 
 def geometric_features(joints: Array) -> Array:
-    """The (32,) geometric features of a clip: how often each of 32 relations between joints holds.
+    """Return the (32,) geometric features of a clip: how often each of 32 relations between joints holds.
 
     The relations are those of Müller, Röder and Clausen (SIGGRAPH 2005) as chosen in fairmotion and AIST++
     ("manual" features), with the thresholds used there. Velocities are reckoned as if there were 120 frames a

@@ -28,7 +28,7 @@ class LocalAttention(nn.Module):
         self.age_bias = nn.Parameter(-slopes[:, None] * torch.arange(-float(look_ahead), float(window)).abs())
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
-        """Queries (B, Q, W), keys and values (B, K, W), bias (…, heads, Q, K) → (B, Q, W)."""
+        """Attend with queries (B, Q, W), keys and values (B, K, W), bias (…, heads, Q, K) → (B, Q, W)."""
         batch, queries, width = query.shape
         split = (batch, -1, self.heads, width // self.heads)
         q, k, v = (x.reshape(split).transpose(1, 2) for x in (query, key, value))

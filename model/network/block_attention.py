@@ -62,7 +62,7 @@ def local_attention(
 
 
 def _within(frames: int, before: int, after: int, bias: Tensor | None) -> tuple[int, int, Tensor | None]:
-    """The window cut down to what ``frames`` frames can show."""
+    """Return the window cut down to what ``frames`` frames can show."""
     near_before, near_after = min(before, frames - 1), min(after, frames - 1)
     if bias is not None:
         bias = bias[:, after - near_after : after + 1 + near_before]

@@ -37,10 +37,11 @@ def joints(vectors: Tensor) -> Tensor:
 
 
 def displacement(joints_before: Tensor, joints_after: Tensor, vectors: Tensor) -> Tensor:
-    """How far every joint moved in the world, (..., 22, 3) metres in the earlier facing frame.
+    """Return how far every joint moved in the world, (..., 22, 3) metres in the earlier facing frame.
 
     Args:
-        joints_before, joints_after: (..., 22, 3) from :func:`joints`, of consecutive frames.
+        joints_before: (..., 22, 3) from :func:`joints`.
+        joints_after: (..., 22, 3) of the next frame.
         vectors: (..., POSE_SIZE) of the later frame: its turn and travel lead from one to the other.
     """
     sine, cosine = torch.sin(vectors[..., TURN]), torch.cos(vectors[..., TURN])

@@ -29,7 +29,7 @@ UNREADABLE = (
 
 
 def load_checkpoint(path: str | Path) -> DanceNetwork:
-    """The network of a checkpoint of ``dancerev-train``, in evaluation mode, with its averaged weights.
+    """Return the network of a checkpoint of ``dancerev-train``, in evaluation mode, with its averaged weights.
 
     Raises:
         ModelError: not such a checkpoint, or trained on features of another version.
@@ -61,7 +61,7 @@ def check_feature_version(hyper_parameters: dict[str, Any], path: str | Path) ->
 
 
 def reason(error: BaseException) -> str:
-    """What an error says, in one line that is not too long."""
+    """Return what an error says, in one line that is not too long."""
     if isinstance(error, pickle.UnpicklingError):  # torch's text is long, and has colours
         return "it holds more than tensors, or is damaged"
     return textwrap.shorten(str(error) or type(error).__name__, 200, placeholder=" …")

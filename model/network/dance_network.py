@@ -94,7 +94,7 @@ class MotionEncoder(nn.Module):
         self.output = nn.Sequential(nn.LayerNorm(2 * width), nn.Linear(2 * width, len(config.levels)))
 
     def forward(self, poses: Tensor, part: Tensor, place: Tensor) -> Tensor:
-        """What is danced in each half step: the mean over its frames, and how they change.
+        """Return what is danced in each half step: the mean over its frames, and how they change.
 
         Args:
             poses: (B, T, POSE_SIZE) normalised.
@@ -203,7 +203,7 @@ class DanceNetwork(nn.Module):
         return (features - self.feature_mean) / self.feature_std
 
     def posterior(self, features: Tensor, poses: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The codes danced.
+        """Return the codes danced.
 
         Args:
             features: (B, T, FEATURE_SIZE), not normalised.
@@ -247,7 +247,7 @@ class DanceNetwork(nn.Module):
 
     @torch.no_grad()
     def _fed_poses(self, known: Tensor, real: Tensor, own: Tensor, noise: float) -> Tensor:
-        """What the decoder is fed (B, T, POSE_SIZE): its own last pose at the frames of ``own``, else the real one."""
+        """Return the decoder's input (B, T, POSE_SIZE): its own last pose at frames of ``own``, else the real one."""
         jitter = noise * torch.randn_like(real[:, :-1])
         fed = list((real[:, :-1] + jitter).unbind(1))
         jitter_of, known_of = jitter.unbind(1), known.unbind(1)
@@ -315,7 +315,7 @@ class DanceNetwork(nn.Module):
         return self.prior_output(hidden[due])
 
     def _prior_input(self, code: Tensor, past: Tensor, heard: Tensor, phrase: Tensor, dropout: float = 0.0) -> Tensor:
-        """What the prior's LSTM reads: the code before, those of phrases ago as far as they matter, and the rest."""
+        """Return what the prior's LSTM reads: the last code, those of earlier phrases, and the rest."""
         code = F.dropout(F.gelu(self.prior_code(code)), dropout, self.training)
         return torch.cat([code, phrase * F.gelu(self.prior_past(past)), heard, phrase], dim=-1)
 
@@ -330,7 +330,7 @@ class DanceNetwork(nn.Module):
         return self.prior_logits(codes, past, heard, given.phrase, due), self.codebook.index(codes[due])
 
     def initial_state(self, pose: Tensor) -> State:
-        """The state before the first frame; ``pose`` (B, POSE_SIZE) is the vector of the stance to start from."""
+        """Return the state before the first frame; ``pose`` (B, POSE_SIZE) is the stance to start from."""
         config, batch = self.config, pose.shape[0]
         cache = pose.new_zeros(config.layers, batch, config.window - 1, config.width)
         memory = pose.new_zeros(config.lstm_layers, batch, config.hidden)

@@ -102,7 +102,7 @@ class Lifter(nn.Module):
         return LifterState(zeros(self.config.layers, batch, self.config.hidden), zeros(batch, 1), zeros(batch, 2))
 
     def inputs(self, points: Tensor) -> Tensor:
-        """What the network takes of whole films (B, T, 25, 2) in pixels → (B, T, 50).
+        """Return what the network takes of whole films (B, T, 25, 2) in pixels → (B, T, 50).
 
         Places relative to the hips, y up, in body sizes; in the hips' own place, how they moved since the frame before.
         """

@@ -236,7 +236,7 @@ class Decoder(nn.Module):
         return Memory(torch.stack([hidden for hidden, _ in moved]), torch.stack([cell for _, cell in moved]))
 
     def forward(self, embedded: Tensor, memory: Memory) -> Tensor:
-        """A whole sequence (B, T, pose_width) → hidden states (B, T, hidden) of the last layer.
+        """Return a whole sequence (B, T, pose_width) → hidden states (B, T, hidden) of the last layer.
 
         A layer's input is known before it runs, so that each runs over all frames in the library's fused kernel.
         """
@@ -290,7 +290,7 @@ class OriginalNetwork(nn.Module):
         return Memory(hidden, cell)
 
     def emit(self, hidden: Tensor, music: Tensor) -> Tensor:
-        """The pose (..., pose), from the last layer (..., hidden) and the encoded music (..., width)."""
+        """Return the pose (..., pose), from the last layer (..., hidden) and the encoded music (..., width)."""
         return self.linear(torch.cat([hidden, music], dim=-1))
 
     def forward(self, features: Tensor, poses: Tensor, own: Tensor, begin: Tensor, memory: Memory) -> Tensor:
@@ -315,7 +315,7 @@ class OriginalNetwork(nn.Module):
 
     @torch.no_grad()
     def _fed(self, music: Tensor, poses: Tensor, own: Tensor, begin: Tensor, memory: Memory, keep: Tensor) -> Tensor:
-        """What the decoder is fed (B, T, pose): the real poses, or at the frames of ``own`` its own."""
+        """Return what the decoder is fed (B, T, pose): the real poses, or at the frames of ``own`` its own."""
         choices = own.tolist()
         fed = poses.clone()
         last = begin.expand(len(poses), -1)
@@ -376,14 +376,14 @@ def load_original(path: str | Path) -> OriginalNetwork:
 
 
 def _ours(checkpoint: dict[str, Any]) -> OriginalNetwork:
-    """The network of a checkpoint of ``dancerev-train --network original``."""
+    """Return the network of a checkpoint of ``dancerev-train --network original``."""
     network = OriginalNetwork(OriginalConfig(**checkpoint["hyper_parameters"]["original"]))
     network.load_state_dict({name.removeprefix("network."): x for name, x in checkpoint["state_dict"].items()})
     return network
 
 
 def _published(checkpoint: dict[str, Any]) -> OriginalNetwork:
-    """The network of a checkpoint of the original's training."""
+    """Return the network of a checkpoint of the original's training."""
     arguments = checkpoint["args"]
     weights = {name.removeprefix("module."): x for name, x in checkpoint["model"].items()}
     if hasattr(arguments, "encoder_hidden_size"):

@@ -87,7 +87,7 @@ def extract(samples: npt.NDArray[Any], definition: str = "2020") -> npt.NDArray[
 
 
 def _librosa() -> Any:
-    """The library, which is imported late: it takes seconds.
+    """Return the library, which is imported late: it takes seconds.
 
     Raises:
         InputError: it is not installed.

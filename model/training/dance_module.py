@@ -25,7 +25,7 @@ from .validation import SongValidation
 
 
 def weighted(weights: LossWeights, reconstruction: Tensor, body: BodyLoss, prior: Tensor) -> Tensor:
-    """The loss of its terms."""
+    """Return the loss of its terms."""
     terms = sum(getattr(weights, name) * getattr(body, name) for name in BodyLoss._fields)
     return reconstruction + terms + weights.prior * prior
 
@@ -67,7 +67,7 @@ class DanceTraining(SongValidation):
         return torch.tensor([(t + phase) % cycle < longest for t in range(frames)])
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        """The loss of one batch."""
+        """Return the loss of one batch."""
         poses = batch.poses
         own = self.own_poses(poses.shape[1] - 1)
         made, logits, codes = self.network(batch.given, poses, own, noise=self.training_config.noise)

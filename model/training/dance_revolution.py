@@ -112,7 +112,7 @@ class FlatTraining(lightning.LightningModule):
         self.network.feature_std.copy_(torch.from_numpy(music.std(axis=0).clip(min=0.05)))
 
     def predicted(self, music: Tensor, poses: Tensor, own: int) -> Tensor:
-        """The poses one frame ahead (B, T − 1, 50), the decoder fed ``own`` of its own between the real ones."""
+        """Return the poses one frame ahead (B, T − 1, 50), the decoder fed ``own`` of its own between the real ones."""
         memory = self.network.initial_memory(len(music))
         frames = own_frames(music.shape[1] - 1, own, self.condition)
         return self.network(music[:, :-1], poses[:, :-1], frames, self.begin, memory)
@@ -216,7 +216,7 @@ def train_preset(arguments: argparse.Namespace) -> Path:
 
 
 def next_command(arguments: argparse.Namespace, finished: Path) -> str:
-    """What to do with the finished checkpoint."""
+    """Return what to do with the finished checkpoint."""
     if arguments.live:
         return f"dancerev-export {finished} -o live.onnx"
     return f"dancerev-generate SONG -o dances/ --model {finished}"

@@ -87,7 +87,7 @@ class CorpusTensors:
             setattr(self, name, getattr(self, name).to(device))
 
     def window(self, pick: Pick) -> Batch:
-        """The windows ``pick``, which is on the same device."""
+        """Return the windows ``pick``, which is on the same device."""
         rows = pick.start[:, None] + pick.frames
         # What the dancer sees of the stage is where the pose before left it.
         before = self._controls[rows - 1]

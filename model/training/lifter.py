@@ -179,7 +179,7 @@ class Projections:
         return self._seen(rotations, walk), rotations, truth, root[..., 1], contacts
 
     def _seen(self, rotations: Tensor, walk: Tensor) -> Tensor:
-        """The key points (B, T, 25, 2) as a camera and a tracker have them."""
+        """Return the key points (B, T, 25, 2) as a camera and a tracker have them."""
         bodies, scale = self._bodies()
         positions, turned = kinematics(rotations, bodies)
         joints = keypoints_of(positions, turned, scale)

@@ -66,6 +66,7 @@ class OriginalTraining(SongValidation):
         return int(self.own * min(1.0, self.global_step / self.steps))
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
+        """Return the loss of a batch, with as many own poses as the curriculum has reached."""
         features, poses = batch.given.features, batch.poses
         network = self.network
         real = network.normalize_pose(poses)
@@ -83,6 +84,7 @@ class OriginalTraining(SongValidation):
         self.log_dances(dances, batch)
 
     def configure_optimizers(self) -> Any:
+        """Return Adam over the parameters that learn."""
         learning = [parameter for parameter in self.parameters() if parameter.requires_grad]
         return torch.optim.Adam(learning, lr=self.learning_rate)
 

@@ -40,7 +40,7 @@ class PriorTraining(SongValidation):
             part.requires_grad_(True)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        """The cross-entropy of one batch."""
+        """Return the cross-entropy of one batch."""
         self.network.train()
         self.network.encoder.eval()
         logits, codes = self.network.code_likelihood(batch.given, batch.poses)
@@ -61,7 +61,7 @@ class PriorTraining(SongValidation):
 
 
 def prior_windows(corpus: CorpusTensors, config: TrainingConfig) -> Windows:
-    """What the prior learns from: windows of ``prior_frames``, or as long as the longest dance allows."""
+    """Return what the prior learns from: windows of ``prior_frames``, or as long as the longest dance allows."""
     longest = int(corpus.length.max(initial=0))
     frames = min(config.prior_frames, longest - 2)
     return Windows(corpus, frames, config.prior_batch, config.seed, unnamed=config.unnamed, unfaced=config.unfaced)

@@ -40,14 +40,14 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
 
 
 def held_out_songs(data: Path) -> list[DanceSequence]:
-    """The dances of the test split whose music validation dances to, a minute of each, 16 at most."""
+    """Return the dances of the test split whose music validation dances to, a minute of each, 16 at most."""
     minute = 60 * FRAME_RATE
     held_out = [s for s in load_corpus(data, "test").sequences if not s.mirrored and len(s.pose) >= minute // 6]
     return [dataclasses.replace(s, features=s.features[:minute]) for s in held_out][:16]
 
 
 def steps_done(last: Path, config: DanceConfig | OriginalConfig) -> int:
-    """The step at which a training of a network of ``config`` goes on from the checkpoint ``last``; 0 without one.
+    """Return the step at which the checkpoint ``last`` resumes training a network of ``config``; 0 without one.
 
     Raises:
         ModelError: that is no checkpoint to go on from, or of another network, or on features of another version.

@@ -33,7 +33,7 @@ class SongValidation(lightning.LightningModule):
     corpus: CorpusTensors | None = None
 
     def log_dances(self, dances: Iterable[npt.NDArray[Any]], songs: list[DanceSequence]) -> None:
-        """Logs the means of all metrics over ``dances``, each (T, 22, 3) metres at FRAME_RATE, to the ``songs``.
+        """Log the means of all metrics over ``dances``, each (T, 22, 3) metres at FRAME_RATE, to the ``songs``.
 
         Of a dance that goes on after its song only the song's part counts.
         """
@@ -53,7 +53,7 @@ class SongValidation(lightning.LightningModule):
             self.corpus.to(self.device)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Batch | Any:
-        """The windows that were picked; songs stay what they are."""
+        """Return the windows that were picked; songs stay what they are."""
         if not isinstance(batch, Pick):
             return batch
         assert self.corpus is not None
@@ -67,7 +67,7 @@ class SongValidation(lightning.LightningModule):
 
 
 def stop_early(songs: list[DanceSequence], patience: int = 4) -> list[EarlyStopping]:
-    """Ends a training whose free-running dances to the held-out ``songs``, if any, get no better.
+    """End a training whose free-running dances to the held-out ``songs``, if any, get no better.
 
     ``patience`` is the number of validations in a row that may be no better than the best before.
     """
@@ -75,7 +75,7 @@ def stop_early(songs: list[DanceSequence], patience: int = 4) -> list[EarlyStopp
 
 
 def keep_checkpoints(folder: Path) -> ModelCheckpoint:
-    """Writes the latest state to ``last.ckpt`` now and then, over the one before: there a later run looks for it."""
+    """Write the latest state to ``last.ckpt`` now and then, over the one before: there a later run looks for it."""
     return ModelCheckpoint(
         folder, save_last=True, train_time_interval=timedelta(minutes=3), enable_version_counter=False
     )

@@ -41,7 +41,7 @@ class Capture:
         self._stream: Any = None
 
     def open(self, device: Device) -> None:
-        """Starts the device; ``PortAudioError`` where it cannot."""
+        """Start the device; ``PortAudioError`` where it cannot."""
         self._stream = portaudio().InputStream(
             samplerate=self.rate,
             blocksize=round(BLOCK_SECONDS * self.rate),
@@ -56,7 +56,7 @@ class Capture:
         self.last_call = time.perf_counter()
 
     def callback(self, data: npt.NDArray[Any], frames: int, times: Any, status: Any) -> None:
-        """Called by PortAudio's own thread for each block."""
+        """Return called by PortAudio's own thread for each block."""
         now = time.perf_counter()
         age = times.currentTime - times.inputBufferAdcTime
         self._stamp[0, 0] = self._frames
@@ -83,7 +83,7 @@ class Capture:
 
 
 def open_capture(device: Device) -> Capture:
-    """The device, started; :class:`InputError` where the system will not let us."""
+    """Return the device, started; :class:`InputError` where the system will not let us."""
     capture = Capture(device)
     try:
         capture.open(device)

@@ -38,12 +38,12 @@ class AudioClock:
         return wall + (audio_time - audio) * slope
 
     def position(self, now: float) -> float:
-        """The audio time, in seconds since the start, that is heard at ``now`` (``time.perf_counter()`` seconds)."""
+        """Return the audio time in seconds that is heard at ``now`` (``time.perf_counter()`` seconds)."""
         audio, wall, slope = self._line
         return audio + (now - wall) / slope
 
     def update(self, audio_time: float, reported: float) -> None:
-        """The sound card says that the audio at ``audio_time`` is heard at ``reported`` (``time.perf_counter()``)."""
+        """Take the sound card's word that ``audio_time`` is heard at ``reported`` (``time.perf_counter()``)."""
         audio, _, slope = self._line
         passed = audio_time - audio
         error = reported - self.heard_at(audio_time)

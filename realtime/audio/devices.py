@@ -55,7 +55,7 @@ HUNG = threading.Event()
 
 
 def portaudio() -> ModuleType:
-    """The module ``sounddevice``; :class:`InputError` where the PortAudio library is missing."""
+    """Return the module ``sounddevice``; :class:`InputError` where the PortAudio library is missing."""
     try:
         import sounddevice
     except (ImportError, OSError) as error:
@@ -73,7 +73,7 @@ _EXIT: list[Any] = []  # sounddevice's own handler, once ours stands in its plac
 
 
 def within(seconds: float, call: Callable[[], Result]) -> Result:
-    """What ``call`` returns or raises, if it does so in time.
+    """Return what ``call`` returns or raises, if it does so in time.
 
     Raises:
         InputError: it did not; it goes on in a thread of its own, and its result is lost.
@@ -99,7 +99,7 @@ def within(seconds: float, call: Callable[[], Result]) -> Result:
 
 @contextlib.contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Keeps the file descriptor of stderr from C libraries; Python's own stderr goes on as before.
+    """Keep the file descriptor of stderr from C libraries; Python's own stderr goes on as before.
 
     PortAudio and ALSA print there, past any setting, whenever a device goes or fails to come back.
     """
@@ -143,7 +143,7 @@ def rescan() -> None:
 
 
 def default_device(kind: Kind) -> Device | None:
-    """The device that the system uses unless told otherwise, or None where there is none of this kind."""
+    """Return the device that the system uses unless told otherwise, or None where there is none of this kind."""
     try:
         info: dict[str, Any] = portaudio().query_devices(kind=kind)
     except (portaudio().PortAudioError, ValueError):
@@ -152,7 +152,7 @@ def default_device(kind: Kind) -> Device | None:
 
 
 def find_device(kind: Kind, wanted: str | int | None) -> Device:
-    """The device of that number, or whose name has ``wanted`` in it; the default one for None.
+    """Return the device of that number, or whose name has ``wanted`` in it; the default one for None.
 
     Raises:
         InputError: there is no such device, or none of this kind at all; the message names those there are.
@@ -178,7 +178,7 @@ def find_device(kind: Kind, wanted: str | int | None) -> Device:
 
 
 def list_devices() -> str:
-    """A table of the devices for people to read; a line that says so where there are none, or no PortAudio."""
+    """Return a table of the devices for people to read; a line that says so where there are none, or no PortAudio."""
     try:
         found = devices()
     except InputError as error:

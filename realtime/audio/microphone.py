@@ -79,7 +79,7 @@ class Microphone(Closing):
         return self._timeline.silence if self._timeline else 0.0
 
     def start(self) -> None:
-        """Opens the device; :class:`InputError` where that fails."""
+        """Open the device; :class:`InputError` where that fails."""
         self._current = within(ANSWER_SECONDS, lambda: open_capture(self._device))
         self.clock = AudioClock(time.perf_counter() - self._current.latency)
         self._timeline = Timeline(self._current, self.clock)

@@ -69,7 +69,7 @@ class Playback:
         self._feeder = threading.Thread(target=self._feed, name="file player", daemon=True)
 
     def open(self) -> None:
-        """Opens the device, and has something ready to play; ``PortAudioError`` where it cannot."""
+        """Open the device, and have something ready to play; ``PortAudioError`` where it cannot."""
         self._stream = portaudio().OutputStream(
             samplerate=self.rate,
             blocksize=round(BLOCK_SECONDS * self.rate),
@@ -93,7 +93,7 @@ class Playback:
         self._opened = self.last_call = time.perf_counter()
 
     def callback(self, out: npt.NDArray[Any], frames: int, times: Any, status: Any) -> None:
-        """Called by PortAudio's own thread for each block."""
+        """Return called by PortAudio's own thread for each block."""
         now = time.perf_counter()
         ahead = times.outputBufferDacTime - times.currentTime
         self._stamp[0, 0] = self.played
@@ -118,7 +118,7 @@ class Playback:
         return time.perf_counter() - self.last_call < patience
 
     def close(self) -> None:
-        """Stops at once."""
+        """Stop at once."""
         self._closing.set()
         self._reserve.close()
         if self._stream is not None:
@@ -142,7 +142,7 @@ class Playback:
 
 
 def open_playback(path: str | Path, device: Device, begin: float = 0.0) -> Playback:
-    """The file, ready to play from ``begin`` (seconds); :class:`InputError` where the device cannot be opened."""
+    """Make the file ready to play from ``begin`` seconds; :class:`InputError` if the device cannot be opened."""
     playback = Playback(path, device, begin)
     try:
         playback.open()
@@ -206,7 +206,7 @@ class MusicFile(Closing):
             time.sleep(min(max(next_block, 0.001), deadline - now))
 
     def close(self) -> None:
-        """Stops the music at once; does not wait for a device that hangs."""
+        """Stop the music at once; does not wait for a device that hangs."""
         self._closing.set()
         self._reserve.close()
         if self._watcher.is_alive():
@@ -230,7 +230,7 @@ class MusicFile(Closing):
         return max(playback.played / playback.rate, self.clock.position(now))
 
     def _until(self, due: float) -> Samples:
-        """The samples up to ``due`` seconds, in whole blocks, so that a frame is complete as soon as it is heard."""
+        """Return the samples up to ``due`` seconds in whole blocks: a frame is complete as soon as it is heard."""
         if math.isinf(due):
             wanted = self._reserve.held
         else:

@@ -59,7 +59,7 @@ class Reserve:
             self._lock.wait_for(lambda: self._count >= rows or self._complete, timeout)
 
     def take(self, rows: int) -> Array:
-        """The next rows, zeros in place of those that have not come; fewer only at the end."""
+        """Return the next rows, zeros in place of those that have not come; fewer only at the end."""
         with self._lock:
             parts, wanted = [], rows
             while self._held and wanted:

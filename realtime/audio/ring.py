@@ -35,7 +35,7 @@ class Ring:
         return self.capacity - len(self)
 
     def write(self, rows: Array) -> bool:
-        """Takes all of ``rows`` (n, channels), or none of them and answers False where they do not fit (overrun)."""
+        """Take all of ``rows`` (n, channels), or none of them and return False where they do not fit (overrun)."""
         count = len(rows)
         if count > self.room:
             return False
@@ -48,7 +48,7 @@ class Ring:
         return True
 
     def read_into(self, out: Array) -> int:
-        """Moves the oldest rows into ``out`` (n, channels); how many there were, up to n."""
+        """Move the oldest rows into ``out`` (n, channels); how many there were, up to n."""
         count = min(len(out), len(self))
         start = self._read % self.capacity
         head = min(count, self.capacity - start)

@@ -60,14 +60,14 @@ class Limited(Closing):
 
 
 def demo_path() -> Path:
-    """The bundled demo track."""
+    """Return the bundled demo track."""
     return Path(str(resources.files("dancerev.realtime") / "demo" / "demo.ogg"))
 
 
 def open_source(
     input: str, device: str | int | None = None, mute: bool = False, duration: float | None = None
 ) -> AudioSource:
-    """The source that ``--input`` names, not yet started.
+    """Return the source that ``--input`` names, not yet started.
 
     Args:
         input: "mic", "system" (what the computer plays), "demo" or the path of a music file.

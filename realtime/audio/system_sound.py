@@ -29,7 +29,7 @@ _HINTS = {
 
 
 def system_device() -> Device:
-    """The device that records what the computer plays.
+    """Return the device that records what the computer plays.
 
     On Linux it is the monitor of the sound server's default sink, through ALSA's plugin, which takes the name of
     the source from the environment.

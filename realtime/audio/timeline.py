@@ -49,7 +49,7 @@ class Timeline:
         self._begin(capture)
 
     def advance(self, capture: Capture | None, now: float) -> Samples:
-        """The mono samples at SAMPLE_RATE that can be had at ``now``, from ``capture`` (None: there is none now)."""
+        """Return the mono samples at SAMPLE_RATE that ``capture``, None if there is none, has at ``now``."""
         pieces = []
         if capture is not None and capture is not self._capture:
             pieces.append(self._count(self._resampler.resample_chunk(NOTHING, last=True)))
@@ -93,7 +93,7 @@ class Timeline:
         return pieces
 
     def _keep_time(self, index: int, heard: float) -> None:
-        """The device says that its frame ``index`` was heard at ``heard``."""
+        """Return the device says that its frame ``index`` was heard at ``heard``."""
         place = round((self.clock.position(heard) - self._base) * self._rate) - index
         if self._offset is None:
             self._offset = max(place, self._fed - index)

@@ -81,14 +81,14 @@ class AubioTracker(BeatTracker):
         )
 
     def tap(self, time: float) -> None:
-        """The performer tapped a beat at ``time`` (seconds of audio); three taps set tempo and phase."""
+        """Return the performer tapped a beat at ``time`` (seconds of audio); three taps set tempo and phase."""
         tapped = self._taps.add(time)
         if tapped is not None:
             self._tapped = True
             self._move(*tapped)
 
     def set_downbeat(self, time: float) -> None:
-        """ "This is the one": the beat nearest to ``time`` (seconds of audio) begins a bar."""
+        """Return  "This is the one": the beat nearest to ``time`` (seconds of audio) begins a bar."""
         self._downbeat = self._count + round((time - self._beat) / self._period)
 
     def scale_tempo(self, factor: float) -> bool:

@@ -348,7 +348,7 @@ class BarPointerTracker(BeatTracker):
         self._bar_confidence += CONFIDENCE_RATE * (sure - self._bar_confidence)
 
     def _position(self, ahead: int) -> int:
-        """The index among POSITIONS of the beat ``ahead`` beats from the present one."""
+        """Return the index among POSITIONS of the beat ``ahead`` beats from the present one."""
         metre = METRES.index(self._beats_per_bar)
         return int(BAR_OFFSETS[metre, 0]) + (self._beat_in_bar + ahead) % self._beats_per_bar
 
@@ -366,19 +366,19 @@ class BarPointerTracker(BeatTracker):
 
 
 def _beyond(value: float, slack: float) -> float:
-    """What of ``value`` exceeds ±``slack``."""
+    """Return what of ``value`` exceeds ±``slack``."""
     return value - min(max(value, -slack), slack)
 
 
 def _calibrated(belief: float) -> float:
-    """The probability that the beat is right, from the belief in it."""
+    """Return the probability that the beat is right, from the belief in it."""
     slope, offset = CALIBRATION
     clipped = min(max(belief, 1e-6), 1.0 - 1e-6)
     return 1.0 / (1.0 + math.exp(-slope * math.log(clipped / (1.0 - clipped)) - offset))
 
 
 def _evidence(log_probabilities: FloatArray) -> FloatArray:
-    """(STEPS, 2): log-likelihood of the observation on a downbeat and on another beat, relative to between beats.
+    """Return the log-likelihoods (STEPS, 2) of a downbeat and of another beat, relative to between beats.
 
     Args:
         log_probabilities: (STEPS, classes) of no beat, beat and downbeat.

@@ -33,7 +33,7 @@ RISE_HOPS = 2  # over which a rise of power is taken
 
 
 def network_input(mel: FloatArray) -> FloatArray:
-    """(STEPS, INPUTS) float32: compressed level and rise of every mel band, at RATE.
+    """Return (STEPS, INPUTS) float32: compressed level and rise of every mel band, at RATE.
 
     Args:
         mel: (LAG + HOPS, MELS) as in :class:`~dancerev.realtime.spectrum.SpectralBlock`.
@@ -66,7 +66,7 @@ class BeatNetwork:
             ]
 
     def process(self, mel: FloatArray) -> FloatArray:
-        """(STEPS, len(CLASSES)) log-probabilities, DELAY late.
+        """Return (STEPS, len(CLASSES)) log-probabilities, DELAY late.
 
         Args:
             mel: (LAG + HOPS, MELS), of the next block.

@@ -38,7 +38,7 @@ LIVE_ENGINES = (*_ENGINES, "midi")
 def make_tracker(
     engine: str = "own", bpm_range: tuple[float, float] = (MIN_BPM, MAX_BPM), midi_port: str | None = None
 ) -> BeatTracker:
-    """The tracker of that name, for tempi within ``bpm_range``; "midi" listens to a port that ``midi_port`` names.
+    """Return the tracker of that name for tempi within ``bpm_range``; ``midi_port`` names the port of "midi".
 
     Raises:
         InputError: the engine is not installed, or there is no such port, or no use for one.

@@ -145,7 +145,7 @@ class LinkTracker(BeatTracker):
         self._session.close()
 
     def _octave(self, bpm: float) -> float:
-        """What the session's tempo is multiplied by to be within the range."""
+        """Return what the session's tempo is multiplied by to be within the range."""
         octaves = [self._scale * octave for octave in (1.0, 0.5, 2.0, 0.25, 4.0)]
         return next((scale for scale in octaves if self._range[0] <= bpm * scale <= self._range[1]), self._scale)
 

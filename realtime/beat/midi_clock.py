@@ -71,24 +71,24 @@ class TickLine:
         return len(self._ticks) >= FEW
 
     def at(self, time: float) -> float:
-        """The number, with its fraction, at ``time`` (seconds)."""
+        """Return the number, with its fraction, at ``time`` (seconds)."""
         number, then = self._on_line
         return number + (time - then) / self.period
 
     def renumber(self, following: int) -> None:
-        """Calls the next tick ``following``, and the others accordingly."""
+        """Call the next tick ``following``, and the others accordingly."""
         shift = following - self.next
         self.next = following
         self._ticks = deque(((number + shift, time) for number, time in self._ticks), WINDOW)
         self._on_line = self._on_line[0] + shift, self._on_line[1]
 
     def restart(self, number: int, time: float, period: float) -> None:
-        """A new line, through one point, and no tick on it yet."""
+        """Return a new line, through one point, and no tick on it yet."""
         self._ticks.clear()
         self._on_line, self.next, self.period = (number, time), number + 1, period
 
     def add(self, time: float, numbered: bool = False) -> None:
-        """A tick came at ``time`` (seconds).
+        """Take a tick that came at ``time`` (seconds).
 
         Args:
             time: rising, but for garbage.
@@ -166,7 +166,7 @@ class MidiTracker(BeatTracker):
         self._taps = TapTempo(min_bpm, max_bpm)
 
     def update(self, block: SpectralBlock) -> BeatState:
-        """Takes the messages that came, and tells what is known of the beat at the end of the block."""
+        """Take the messages that came, and return what is known of the beat at the end of the block."""
         elapsed = block.time - self._time
         self._time, self._moment = block.time, self.heard_at(block.time)
         for message, moment in self._port.take() if self._port else ():
@@ -188,7 +188,7 @@ class MidiTracker(BeatTracker):
         )
 
     def hear(self, message: Message, moment: float) -> None:
-        """A message came at ``moment``, in seconds on the clock of ``heard_at``; other messages do nothing."""
+        """Take a message that came at ``moment``, seconds on the clock of ``heard_at``; other messages do nothing."""
         match message.type:
             case "clock":
                 self._line.add(moment, self._numbered)
@@ -215,7 +215,7 @@ class MidiTracker(BeatTracker):
                     self._resume = tick
 
     def tap(self, time: float) -> None:
-        """The performer tapped a beat at ``time`` (seconds of audio).
+        """Take the performer's tap at ``time`` (seconds of audio).
 
         A clock that was started knows better, and taps do nothing. Of one that only ticks, three taps say which ticks
         are beats; where none ticks, they set tempo and phase.
@@ -233,7 +233,7 @@ class MidiTracker(BeatTracker):
         self._confidence = max(self._confidence, TEMPO_ONLY)
 
     def set_downbeat(self, time: float) -> None:
-        """ "This is the one": the beat nearest to ``time`` (seconds of audio) begins a bar, until the next Start.
+        """Let the beat nearest to ``time`` (seconds of audio) begin a bar, until the next Start.
 
         Where the clock did not say which ticks are beats, the nearest tick is one.
         """
@@ -267,7 +267,7 @@ class MidiTracker(BeatTracker):
             self._port.close()
 
     def _go_to(self, tick: int) -> None:
-        """The next tick is this one of the song."""
+        """Let the next tick be this one of the song."""
         self._line.renumber(tick)
         self._numbered = True
 
@@ -290,7 +290,7 @@ class MidiTracker(BeatTracker):
 
 
 def _theil_sen(x: np.ndarray, y: np.ndarray) -> float:
-    """The median of the slopes between all pairs of points: true to the line though a quarter of the points be wild."""
+    """Return the median slope between all pairs of points (Theil–Sen), robust to a quarter of wild points."""
     first, second = np.triu_indices(len(x), 1)
     run = x[second] - x[first]
     rises = run > 0.0

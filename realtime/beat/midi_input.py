@@ -51,7 +51,7 @@ class MidiInput:
         self._watcher.start()
 
     def take(self) -> Iterator[tuple[Any, float]]:
-        """mido's messages since the last call, each with its ``time.perf_counter()``."""
+        """Return mido's messages since the last call, each with its ``time.perf_counter()``."""
         while self._messages:
             yield self._messages.popleft()
 
@@ -94,7 +94,7 @@ class MidiInput:
 
 
 def port_names() -> list[str]:
-    """The MIDI inputs there are.
+    """Return the MIDI inputs there are.
 
     Raises:
         InputError: MIDI is not installed, or does not work here.
@@ -109,7 +109,7 @@ def port_names() -> list[str]:
 
 
 def find_port(wanted: str | None = None) -> str:
-    """The MIDI input that has ``wanted`` in its name; the first for None, but Linux's own through port last.
+    """Return the MIDI input that has ``wanted`` in its name; the first for None, but Linux's own through port last.
 
     Raises:
         InputError: there is none such; the message names those there are. Or MIDI does not work here.
@@ -140,7 +140,7 @@ def open_output(name: str) -> Any | None:
 
 
 def list_ports() -> list[str]:
-    """The MIDI inputs for people to read, each a line; none where there is no MIDI."""
+    """Return the MIDI inputs for people to read, each a line; none where there is no MIDI."""
     try:
         return [f"MIDI input: {name}" for name in port_names()]
     except InputError:
@@ -156,5 +156,5 @@ def _mido() -> ModuleType:
 
 
 def _lasting(name: str) -> str:
-    """The name without the number that ALSA or Windows appends, which changes when a device is plugged in again."""
+    """Return the name without the number that ALSA or Windows appends, which changes with each plugging in."""
     return re.sub(r" \d+$" if sys.platform == "win32" else r" \d+:\d+$", "", name)

@@ -52,7 +52,7 @@ class Placed(Protocol):
 
 
 def mirrored(pose: Pose) -> Pose:
-    """The pose seen in a mirror in the plane x = 0: left and right change places."""
+    """Return the pose seen in a mirror in the plane x = 0: left and right change places."""
     return replace(
         pose,
         rotations=pose.rotations[_SWAPPED] * _REFLECT_ROTATION,
@@ -101,7 +101,7 @@ class _Transition:
         return self._left == 0.0 and shorter == 0.0
 
     def apply(self, wanted: Pose) -> Pose:
-        """The pose to show instead of ``wanted``."""
+        """Return the pose to show instead of ``wanted``."""
         share = self._left * self._left * (3.0 - 2.0 * self._left)
         turned = rotation.slerp(np.broadcast_to(rotation.IDENTITY, self._turned.shape), self._turned, share)
         return replace(
@@ -141,7 +141,7 @@ class Arrangement:
         self._delays: list[float] = []  # frames
 
     def apply(self, dancers: Sequence[Placed], poses: list[Pose], period: float) -> list[Pose]:
-        """The poses (one of each dancer, about its own centre) to show in place of ``poses``.
+        """Return the poses (one of each dancer, about its own centre) to show in place of ``poses``.
 
         Args:
             dancers: whose place follows what is shown.
@@ -223,7 +223,7 @@ class Arrangement:
         self._delays = [now + min(max(then - now, -DELAY_RATE), DELAY_RATE) for now, then in pairs]
 
     def _delayed(self, frames: float) -> Pose:
-        """The first dancer's pose so many frames ago, or its oldest."""
+        """Return the first dancer's pose so many frames ago, or its oldest."""
         frames = min(frames, len(self._past) - 1.0)
         newer = self._past[-1 - math.floor(frames)]
         older = self._past[-1 - math.ceil(frames)]
@@ -261,7 +261,7 @@ class Arrangement:
 
 
 def _turned_about(pose: Pose, decoder: PoseDecoder) -> Pose:
-    """The pose where ``decoder`` stands now, with its heading."""
+    """Return the pose where ``decoder`` stands now, with its heading."""
     turn = rotation.from_yaw(np.float32(decoder.heading - float(rotation.yaw_of(pose.rotations[0]))))
     rotations = pose.rotations.copy()
     rotations[0] = rotation.multiply(turn, rotations[0])
@@ -270,7 +270,7 @@ def _turned_about(pose: Pose, decoder: PoseDecoder) -> Pose:
 
 
 def _resting(root: Array, heading: float) -> Pose:
-    """The rest pose at the place of ``root``, facing ``heading``."""
+    """Return the rest pose at the place of ``root``, facing ``heading``."""
     pose = rest_pose()
     pose.rotations[0] = rotation.multiply(rotation.from_yaw(np.float32(heading)), pose.rotations[0])
     return replace(pose, root=np.array([root[0], pose.root[1], root[2]], dtype=np.float32))

@@ -79,7 +79,7 @@ class _Foot:
         self.rotation: Quaternion = _IDENTITY  # how the foot shall be in this pose
 
     def process(self, body: Body, contact: float, seconds: float) -> None:
-        """Finds where the foot shall be: sets ``toe`` and ``rotation``."""
+        """Find where the foot shall be: sets ``toe`` and ``rotation``."""
         ankle, toe = body.positions[self.leg.foot], body.positions[self.leg.toes]
         coming = body.globals_[self.leg.foot]
         shown_toe, shown_rotation = self.toe, self.rotation
@@ -181,7 +181,7 @@ class FootPlanter:
         return float(left.planted), float(right.planted)
 
     def process(self, body: Body, contacts: tuple[float, float], floor: bool, seconds: float) -> None:
-        """Moves the legs of ``body``, ``seconds`` after the body before.
+        """Move the legs of ``body``, ``seconds`` after the body before.
 
         Args:
             body: as it comes; changed.

@@ -180,7 +180,7 @@ class HandsAndFace:
         self._gaze = (self._gaze[0] + share * (yaw - self._gaze[0]), self._gaze[1] + share * (pitch - self._gaze[1]))
 
     def _breathe(self, pose: Pose, seconds: float) -> npt.NDArray[np.float32]:
-        """The rotations of ``pose`` with the chest and the shoulders raised by the breath."""
+        """Return the rotations of ``pose`` with the chest and the shoulders raised by the breath."""
         self._breath += seconds * (0.25 + 0.3 * self._energy) * math.tau
         angle = 0.5 * _BREATH * (1.0 + 0.5 * self._energy) * math.sin(self._breath)
         rotations = pose.rotations.copy()
@@ -220,7 +220,7 @@ class _Repertoire:
         self._styles = np.array([weights(_STYLES.get(name, _ANY_STYLE)) for name in styles]).reshape(-1, len(_SHAPES))
 
     def draw(self, chance: float, style: npt.NDArray[np.float32] | None) -> tuple[npt.NDArray[np.float64], float]:
-        """The bend (5,) and the spread of the shape that ``chance`` (0 … 1) picks from those of a style."""
+        """Return the bend (5,) and the spread of the shape that ``chance`` (0 … 1) picks from those of a style."""
         weights = self._any
         if style is not None and len(style) == len(self._styles) and style.sum() > 0.0:
             weights = style @ self._styles / style.sum()
@@ -294,7 +294,7 @@ def _quaternion(values: npt.NDArray[np.float32]) -> Quaternion:
 
 
 def _random(seed: int, channel: int, number: int) -> float:
-    """A number in [0, 1) that hangs on its arguments alone, by a mix of 64-bit words (SplitMix64, Steele 2014)."""
+    """Return a number in [0, 1) that depends on its arguments alone (SplitMix64, Steele et al., 2014)."""
     word = (seed * 0x9E3779B97F4A7C15 + channel * 0xD1B54A32D192ED03 + number * 0x8CB92BA72F3D8DD7) & _WORD
     word = ((word ^ (word >> 30)) * 0xBF58476D1CE4E5B9) & _WORD
     word = ((word ^ (word >> 27)) * 0x94D049BB133111EB) & _WORD
@@ -305,7 +305,7 @@ _WORD = (1 << 64) - 1
 
 
 def _wander(seed: int, channel: int, position: float) -> float:
-    """A smooth random curve between -1 and 1 that never repeats (value noise; Perlin's fade of 2002)."""
+    """Return a smooth random curve between -1 and 1 that never repeats (value noise; Perlin's fade of 2002)."""
     whole = math.floor(position)
     t = position - whole
     fade = t * t * t * (t * (6.0 * t - 15.0) + 10.0)

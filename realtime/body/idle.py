@@ -32,7 +32,7 @@ class _Drift:
         self._left = float(rng.uniform(0.3, 1.0) * hold[0])
 
     def step(self, seconds: float) -> float:
-        """The value ``seconds`` later."""
+        """Return the value ``seconds`` later."""
         self._left -= seconds
         if self._left <= 0.0:
             self._left = float(self._rng.uniform(*self._hold))
@@ -61,7 +61,7 @@ class Idle:
         self._arms = [_Drift(0.16, (2.0, 8.0), 2.5, rng) for _ in range(2)]
 
     def apply(self, pose: Pose, activity: float, heading: float) -> Pose:
-        """The pose with what is added to it; called once for each network step.
+        """Return the pose with what is added to it; called once for each network step.
 
         Args:
             pose: of the network.

@@ -35,7 +35,7 @@ class PoseInterpolator:
     """Poses on an even grid of times, n/fps, from poses at any times that rise."""
 
     def __init__(self, fps: float = 30.0) -> None:
-        """Makes an interpolator for ``fps`` > 0 poses a second."""
+        """Make an interpolator for ``fps`` > 0 poses a second."""
         if not (math.isfinite(fps) and fps > 0.0):
             raise ValueError(f"the frame rate must be above 0, not {fps}")
         self.fps = fps
@@ -49,7 +49,7 @@ class PoseInterpolator:
         self._velocity = np.zeros_like(self._velocity)
 
     def push(self, pose: Pose) -> list[Pose]:
-        """The poses of the output grid later than the pose before and up to this one; of a first pose, itself.
+        """Return the poses of the output grid later than the pose before and up to this one; of a first pose, itself.
 
         A pose whose time is on the grid comes out unchanged.
 
@@ -100,13 +100,13 @@ def _log(quaternion: Array) -> Array:
 
 
 def _exp(vector: Array) -> Array:
-    """Unit quaternions (..., 4) of rotation vectors (..., 3) in radians."""
+    """Return unit quaternions (..., 4) of rotation vectors (..., 3) in radians."""
     half = 0.5 * np.sqrt(_squared(vector))
     return np.concatenate([vector * (0.5 * np.sin(half) / np.maximum(half, 1e-12)), np.cos(half)], axis=-1)
 
 
 def _at_most(slope: Array, step: Array) -> Array:
-    """The start slopes (N, 3) shortened to where the curve along ``step`` (N, 3) does not overshoot."""
+    """Return the start slopes (N, 3) shortened to where the curve along ``step`` (N, 3) does not overshoot."""
     return slope * np.sqrt(np.minimum(1.0, _MONOTONE**2 * _squared(step) / np.maximum(_squared(slope), 1e-12)))
 
 

@@ -28,7 +28,7 @@ _ROTATIONS = 6 * len(BONES)
 
 
 def lifter_path() -> Path:
-    """The bundled lifter."""
+    """Return the bundled lifter."""
     return Path(str(resources.files("dancerev.model") / "pretrained" / "lifter.onnx"))
 
 

@@ -87,7 +87,7 @@ class PostProcessor:
         self._feet = FootPlanter()
 
     def process(self, pose: Pose) -> Pose:
-        """The pose to show in place of ``pose``, whose numbers may be anything; its time and shapes are trusted."""
+        """Return the pose to show in place of ``pose``, whose numbers may be anything; its time is trusted."""
         seconds = min(max(pose.time - self._time, 1.0 / 240.0), 1.0 / FRAME_RATE)
         frame = _read(pose) or self._good
         if self.limits:
@@ -113,7 +113,7 @@ class PostProcessor:
         )
 
     def _within_speed(self, frame: _Frame, seconds: float) -> Body:
-        """The body of ``frame``, or one on the way to it from the last that no joint needs to hurry for."""
+        """Return the body of ``frame``, or one on the way to it from the last that no joint needs to hurry for."""
         body = Body(frame.rotations, frame.root)
         if self._positions is None:
             return body
@@ -132,7 +132,7 @@ class PostProcessor:
 
 
 def _read(pose: Pose) -> _Frame | None:
-    """A pose in plain floats, its quaternions made unit.
+    """Return a pose in plain floats, its quaternions made unit.
 
     None unless it is finite, its quaternions are not zero and its root is on this earth.
     """

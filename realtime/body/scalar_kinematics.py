@@ -21,7 +21,7 @@ _CHAIN = tuple((PARENTS[bone], *OFFSETS[bone]) for bone in range(1, len(BONES)))
 
 
 def multiply(a: Quaternion, b: Quaternion) -> Quaternion:
-    """The rotation b followed by a."""
+    """Return the rotation b followed by a."""
     ax, ay, az, aw = a
     bx, by, bz, bw = b
     return (
@@ -33,7 +33,7 @@ def multiply(a: Quaternion, b: Quaternion) -> Quaternion:
 
 
 def conjugate(q: Quaternion) -> Quaternion:
-    """The inverse of a unit quaternion."""
+    """Return the inverse of a unit quaternion."""
     return -q[0], -q[1], -q[2], q[3]
 
 
@@ -46,14 +46,14 @@ def rotate(q: Quaternion, v: Vector) -> Vector:
 
 
 def normalize(q: Quaternion) -> Quaternion:
-    """Unit quaternion; ``q`` must not be zero."""
+    """Return unit quaternion; ``q`` must not be zero."""
     x, y, z, w = q
     scale = 1.0 / math.sqrt(x * x + y * y + z * z + w * w)
     return x * scale, y * scale, z * scale, w * scale
 
 
 def between(a: Vector, b: Vector) -> Quaternion:
-    """The shortest turn from the direction of ``a`` to that of ``b``; the identity where one of them has none."""
+    """Return the shortest turn from the direction of ``a`` to that of ``b``; the identity if one has none."""
     ax, ay, az = a
     bx, by, bz = b
     length = math.sqrt((ax * ax + ay * ay + az * az) * (bx * bx + by * by + bz * bz))
@@ -81,12 +81,12 @@ def blend(a: Quaternion, b: Quaternion, t: float) -> Quaternion:
 
 
 def yaw(angle: float) -> Quaternion:
-    """A turn by ``angle`` radians about +Y."""
+    """Return a turn by ``angle`` radians about +Y."""
     return 0.0, math.sin(angle / 2.0), 0.0, math.cos(angle / 2.0)
 
 
 def log(q: Quaternion) -> Vector:
-    """The rotation vector of a unit quaternion, radians, at most π long."""
+    """Return the rotation vector of a unit quaternion, radians, at most π long."""
     x, y, z, w = q
     sine = math.sqrt(x * x + y * y + z * z)
     scale = 2.0 * math.atan2(sine, abs(w)) / sine if sine > 1e-9 else 2.0
@@ -96,7 +96,7 @@ def log(q: Quaternion) -> Vector:
 
 
 def exp(v: Vector) -> Quaternion:
-    """The unit quaternion of a rotation vector in radians."""
+    """Return the unit quaternion of a rotation vector in radians."""
     x, y, z = v
     angle = math.sqrt(x * x + y * y + z * z)
     scale = math.sin(angle / 2.0) / angle if angle > 1e-9 else 0.5
@@ -149,7 +149,7 @@ class Body:
         return min([positions[joint][1] for joint in joints])
 
     def lift(self, height: float) -> None:
-        """Moves the whole body up by ``height`` metres."""
+        """Move the whole body up by ``height`` metres."""
         self.positions = [(x, y + height, z) for x, y, z in self.positions]
 
 

@@ -36,7 +36,7 @@ class StageBounds:
     """Keeps the dancer within a circle about the origin."""
 
     def __init__(self, radius: float = 2.5) -> None:
-        """A stage of ``radius`` metres; within 60 % of it nothing is changed."""
+        """Make a stage of ``radius`` metres; within 60 % of it nothing is changed."""
         self.resize(radius)
         rest = rest_pose()
         self._good: Array = encode(rest.rotations[None], rest.root[None], rest.contacts[None])[0]
@@ -52,7 +52,7 @@ class StageBounds:
     def correct(
         self, vector: Array, decoder: PoseDecoder, face: float | None = None, activity: float = 1.0
     ) -> npt.NDArray[np.float32]:
-        """The vector (POSE_SIZE,) to decode in place of ``vector``, for a dancer who stands where ``decoder`` is.
+        """Return the vector (POSE_SIZE,) to decode in place of ``vector`` where ``decoder`` stands.
 
         A vector with a number that is not finite is replaced by the last good one, standing still. Beyond the inner
         radius, travel bends homewards (the whole body turns with it), and what still leads outwards is shortened,

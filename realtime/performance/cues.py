@@ -41,7 +41,7 @@ class Cue:
 
 
 def read_cues(path: Path) -> list[Cue]:
-    """The cues of a file.
+    """Return the cues of a file.
 
     Raises:
         InputError: it is no TOML, or no list of cues; the message names the cue.

@@ -38,7 +38,7 @@ _PATIENCE = 0.2  # seconds between looks at whether the show is over
 
 
 def key_help() -> list[str]:
-    """What each key does, a line for each control, for ``?``."""
+    """Return what each key does, a line for each control, for ``?``."""
     lines = []
     for row in CONTROLS.values():
         if row.key:
@@ -134,7 +134,7 @@ class _Terminal:
         self._ours = False
 
     def descriptor(self) -> int | None:
-        """The terminal's file descriptor if keys can be read from it now."""
+        """Return the terminal's file descriptor if keys can be read from it now."""
         in_front, self._ours = self._ours, self._in_foreground()
         if not self._ours:
             return None
@@ -155,7 +155,7 @@ class _Terminal:
                 termios.tcsetattr(self._descriptor, termios.TCSANOW, self._before)
 
     def read(self) -> str:
-        """The keys that were pressed, without those that send escape sequences."""
+        """Return the keys that were pressed, without those that send escape sequences."""
         try:
             pressed = os.read(self._descriptor, 64)
         except OSError:

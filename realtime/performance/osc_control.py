@@ -160,7 +160,7 @@ class OscControl:
 
 
 def _message(name: str, value: Value) -> bytes:
-    """The OSC message with a value: switches are 1 or 0, triggers 1."""
+    """Return the OSC message with a value: switches are 1 or 0, triggers 1."""
     if value is None:
         return osc.encode(PREFIX + name, 1)
     if isinstance(value, bool):

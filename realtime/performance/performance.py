@@ -123,7 +123,7 @@ class Performance:
         self._choices[name] = choices
 
     def table(self) -> list[dict[str, object]]:
-        """The rows as plain data for JSON, each with its present ``value``; from any thread."""
+        """Return the rows as plain data for JSON, each with its present ``value``; from any thread."""
         values = self.values
         return [
             asdict(control) | {"value": values[name], "choices": self._choices.get(name, control.choices)}
@@ -195,7 +195,7 @@ class Performance:
         self._do(control, value, request)
 
     def _parsed(self, request: _Request) -> tuple[Control | None, Value]:
-        """The control and its value; None for a button let go."""
+        """Return the control and its value; None for a button let go."""
         if request.name not in CONTROLS:
             raise InputError(f"there is no control {request.name[:40]!r}")
         if request.when not in ("", *CONTROLS["quantise"].choices):

@@ -48,7 +48,7 @@ class Control:
     momentary: bool = False
 
     def parse(self, raw: object, now: Value) -> Value:
-        """The value that ``raw``, which came from a surface, stands for.
+        """Return the value that ``raw``, which came from a surface, stands for.
 
         Args:
             raw: a number, a bool, a text or None. None toggles a switch and chooses the next choice.
@@ -72,7 +72,7 @@ class Control:
         return text
 
     def scaled(self, share: float) -> Value:
-        """The value at ``share`` (0 … 1) of the range, for a knob or a fader."""
+        """Return the value at ``share`` (0 … 1) of the range, for a knob or a fader."""
         match self.kind:
             case "trigger":
                 return None
