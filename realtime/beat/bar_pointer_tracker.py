@@ -392,7 +392,7 @@ def _evidence(log_probabilities: FloatArray) -> FloatArray:
 
 
 def _low_evidence(ratio: FloatArray) -> FloatArray:
-    """(STEPS, 2): log-likelihood of the low onsets on a beat and half-way between beats, relative to elsewhere."""
+    """Return the log-likelihoods (STEPS, 2) of low onsets on a beat and half-way between, relative to elsewhere."""
     beat, half, elsewhere = (
         np.log(1.0 + chance * (ratio - 1.0)) for chance in (LOW_ON_BEAT, LOW_ON_HALF, LOW_ELSEWHERE)
     )
