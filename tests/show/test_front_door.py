@@ -23,7 +23,7 @@ def test_a_show():
     stream = dancerev.DanceStream(dancerev.Dancer())
     with dancerev.open_source("demo", mute=True, duration=1.0) as source, Kept() as sink:
         dancerev.Show(source, stream, sink).run()
-    assert 20 <= len(sink.poses) <= 33  # a busy machine leaves some out
+    assert 5 <= len(sink.poses) <= 33  # a busy machine leaves some out
     assert source.ended
 
 
