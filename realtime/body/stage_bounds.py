@@ -27,8 +27,8 @@ _BEND = 1.5  # radians of turning for each metre travelled, at the edge
 _MAX_BEND = 1.0 / FRAME_RATE  # radians a frame, of that turning
 
 _BACK_TURNED = math.radians(95.0)  # from the audience, of the hips; the shoulders may be turned a little further
-_PATIENCE = 1.2  # seconds for which the back may be turned before the dancer is turned round
-_TURN_BACK = 1.1 / FRAME_RATE  # radians a frame
+_PATIENCE = 0.8  # seconds for which the back may be turned before the dancer is turned round
+_TURN_BACK = 1.3 / FRAME_RATE  # radians a frame
 _STILL, _FREE = 0.1, 0.4  # activity of the music below which nobody travels, and from which on everybody may
 
 
