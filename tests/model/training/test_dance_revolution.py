@@ -78,8 +78,9 @@ def test_the_live_variant_exports_and_dances_in_three_dimensions(corpus, tmp_pat
     assert all(pose.is_finite() for pose in poses)
     assert min(pose.positions()[:, 1].min() for pose in poses) > -0.05
     capsys.readouterr()
-    assert command(corpus, tmp_path / "offline", "--epochs", 1) == 0
-    assert export([str(tmp_path / "offline/epoch_1.pt"), "-o", str(graph)]) == 2
+    offline = OriginalNetwork(OriginalConfig(hidden=16, feed_forward=16))
+    save_published(offline, tmp_path / "epoch_1.pt", 1, 10, 0.01)
+    assert export([str(tmp_path / "epoch_1.pt"), "-o", str(graph)]) == 2
     assert "future music" in capsys.readouterr().err
 
 
