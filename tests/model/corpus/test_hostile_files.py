@@ -9,6 +9,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from jobs import die, double
 
 from dancerev.errors import CorpusError, DancerevError
 from dancerev.model.bvh import parse_bvh
@@ -194,16 +195,6 @@ def test_a_folder_without_pairs_is_named(tmp_path):
     (tmp_path / "manifest.json").write_text(json.dumps({"pairs": []}))
     with pytest.raises(CorpusError, match="no pairs"):
         find_pairs(str(tmp_path))
-
-
-def double(number):
-    return 2 * number
-
-
-def die(_):
-    import os
-
-    os._exit(9)
 
 
 def test_a_million_workers_are_as_many_as_there_are_jobs():
