@@ -108,7 +108,8 @@ class Dancer:
         style = _within(self.style, 0.0, 1.0) if self.style.any() else self._walk.style
         vigour = math.log2(_number(self.vigour, *_VIGOUR, 1.0))
         vigour += _number(self.energy_follow, 0.0, 1.0, 0.0) * self._energy.hear(features)
-        vigour = self.model.vigour_input(style, vigour)
+        # In silence as small as can be: the body is taken to rest, and what is asked of the network need not be large.
+        vigour = self.model.vigour_input(style, vigour) * self._activity - 2.0 * (1.0 - self._activity)
         phrase = _number(self.phrase, 0.0, 1.0, 0.0)
         return features, style, self.decoder.to_centre(), self._audience(), vigour, phrase, noise
 

@@ -1,8 +1,9 @@
 """Standing while no music plays: breath, shifts of weight, a look round. Never the same twice.
 
-Networks that are taught to rest stand like statues. This adds to their stance what a waiting person does: every
-movement goes to a place that is drawn anew, after a time that is drawn anew, along a critically damped spring. It works
-on the pose before the feet are planted, so that the legs give way under the shifting hips.
+A network that was taught mostly to dance does not stand still, or stands like a statue. In silence its pose passes over
+into a stance at ease, one leg after the other, with what a waiting person does: every movement goes to a place that is
+drawn anew, after a time that is drawn anew, along a critically damped spring. It works on the pose before the feet are
+planted, so that the legs give way under the shifting hips.
 """
 
 from __future__ import annotations
@@ -11,15 +12,19 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
-from dancerev.model.pose import FRAME_RATE, Pose
-from dancerev.model.skeleton import INDEX
+from dancerev.model import rotation
+from dancerev.model.pose import FRAME_RATE, Pose, rest_pose
+from dancerev.model.skeleton import BONES, INDEX
 
 from .scalar_kinematics import Quaternion, multiply
 
 _STEP = 1.0 / FRAME_RATE
-_COMES, _GOES = 1.5, 0.25  # seconds in which it comes with the silence, and goes with the music
+_COMES, _GOES = 0.9, 0.5  # seconds in which it comes with the silence, and goes with the music
 _SILENT, _PLAYING = 0.1, 0.5  # activity below which there is silence, and from which on there is music
+_REST = rest_pose()
+_LEGS = [[INDEX[side + part] for part in ("UpperLeg", "LowerLeg", "Foot", "Toes")] for side in ("Left", "Right")]
 _SLACK = 0.012  # metres by which the hips come down, so that the knees can give
 
 
@@ -69,14 +74,14 @@ class Idle:
             heading: radians, of the hips.
         """
         silence = min(max((_PLAYING - activity) / (_PLAYING - _SILENT), 0.0), 1.0)
-        time = _COMES if silence > self._weight else _GOES
-        self._weight += (silence - self._weight) * (1.0 - math.exp(-_STEP / time))
-        if self._weight < 0.01:
+        change = silence - self._weight
+        self._weight += min(max(change, -_STEP / _GOES), _STEP / _COMES)
+        if self._weight < 1e-3:
             return pose
         side, ahead, look, nod = (d.step(_STEP) for d in (self._side, self._ahead, self._look, self._nod))
         breath = self._breathe()
-        w = self._weight
-        rotations = pose.rotations.copy()
+        w = _eased(self._weight)
+        rotations, root = self._at_ease(pose, heading)
 
         def turn(bone: str, pitch: float = 0.0, yaw: float = 0.0, roll: float = 0.0) -> None:
             index = INDEX[bone]
@@ -98,7 +103,18 @@ class Idle:
         shift = np.array(
             [w * (cosine * side + sine * ahead), -w * _SLACK, w * (cosine * ahead - sine * side)], dtype=np.float32
         )
-        return replace(pose, rotations=rotations, root=pose.root + shift)
+        return replace(pose, rotations=rotations, root=root + shift, contacts=np.maximum(pose.contacts, float(w > 0.9)))
+
+    def _at_ease(self, pose: Pose, heading: float) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Rotations (22, 4) and root (3,) of the pose on its way to the stance; the left leg goes first."""
+        weight = np.full(len(BONES), _eased(self._weight), dtype=np.float32)
+        weight[_LEGS[0]] = _eased(min(1.5 * self._weight, 1.0))
+        weight[_LEGS[1]] = _eased(max(1.5 * self._weight - 0.5, 0.0))
+        rest = _REST.rotations.copy()
+        rest[0] = rotation.from_yaw(np.float32(heading))
+        root = pose.root.copy()
+        root[1] += weight[0] * (_REST.root[1] - root[1])
+        return rotation.slerp(pose.rotations, rest, weight).astype(np.float32), root
 
     def _breathe(self) -> float:
         """Lungs, −1 … 1; each breath has its own length."""
@@ -107,6 +123,10 @@ class Idle:
             self._breath -= 1.0
             self._breath_rate = 1.0 / float(self._rng.uniform(3.2, 5.2))
         return math.sin(math.tau * self._breath)
+
+
+def _eased(t: float) -> float:
+    return t * t * (3.0 - 2.0 * t)
 
 
 def _small_turn(pitch: float, yaw: float, roll: float) -> Quaternion:
