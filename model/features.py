@@ -61,10 +61,10 @@ class BeatState:
         period: seconds from beat to beat.
         confidence: [0, 1].
         beat_in_bar: 0 for the downbeat, counting up.
-        beats_per_bar: usually 3 or 4.
+        beats_per_bar: 2, 3, 4 or 6.
         bar_confidence: [0, 1]; 0 while the music does not show its bar.
         beat_in_step: 0 for the beat on which the dancer steps.
-        beats_per_step: 1, or 2 where the music is fast.
+        beats_per_step: 1, or where the music is fast 2, in bars of three and six 3.
     """
 
     time: float

@@ -61,7 +61,7 @@ def test_the_picture_shows_level_clipping_and_beat():
 
 def test_clicks_are_heard_and_the_table_says_so(clicks, capsys):
     assert evaluate_beats.main([str(clicks), "--conditions", "clean", "--each"]) == 0
-    assert "F 1.00 octave 0.00 off-beat 0" in capsys.readouterr().out
+    assert "F 1.00 best 1.00 octave 0.00 off-beat 0" in capsys.readouterr().out
 
 
 def test_a_folder_without_beats_is_a_mistake(tmp_path, capsys):
@@ -77,11 +77,38 @@ def test_judge_counts_octaves_and_offbeats():
         AcousticFrame(k / 15, np.zeros(20, np.float32), BeatState(k / 15, (k / 15) % 1.0, 1.0, 1.0))
         for k in range(1, 450)
     ]
-    half = evaluate_beats.judge(frames, np.arange(0.0, 30.0, 1.0), true, 0.0)
+
+    def judge(beats):
+        track = evaluate_beats.Track(frames, beats, np.arange(len(beats)) % 2 == 0, 0.0)
+        return evaluate_beats.judge(track, true, true[::2])
+
+    half = judge(np.arange(0.0, 30.0, 1.0))
     assert half.octave == 1.0
     assert half.f == pytest.approx(2 / 3, abs=0.02)
-    offbeat = evaluate_beats.judge(frames, true + 0.25, true, 0.0)
+    assert half.best == 1.0
+    assert not half.right.any()
+    assert (half.confidence == 1.0).all()
+    assert evaluate_beats.calibration_error([half]) == 1.0
+    offbeat = judge(true + 0.25)
     assert offbeat.offbeat
     assert offbeat.f == 0.0
     assert offbeat.lock is None
-    assert evaluate_beats.judge(frames, true[6:], true, 0.0).lock == 3.0
+    assert judge(true[6:]).lock == 3.0
+    assert judge(true).downbeat == 1.0
+    assert judge(true[1:]).downbeat == 0.0
+
+
+def test_a_set_of_pieces_has_its_beats_where_it_says():
+    """Of clicks joined by cuts and crossfades each true beat is a click, and who knows the beats is locked at once."""
+    songs = []
+    for period in (0.5, 0.4, 0.6, 0.45):
+        beats = np.arange(0.1, 40.0, period)
+        samples = np.zeros(40 * SAMPLE_RATE, np.float32)
+        samples[np.round(beats * SAMPLE_RATE).astype(int)] = 1.0
+        songs.append((samples, beats))
+    joined = evaluate_beats.join(songs)
+    assert len(joined.changes) == 3
+    places = np.round(joined.beats * SAMPLE_RATE).astype(int)
+    nearby = [np.abs(joined.samples[max(0, place - 2) : place + 3]).max() for place in places]
+    assert min(nearby) > 0.05
+    assert max(evaluate_beats.relocks(joined, joined.beats)) < 0.7
