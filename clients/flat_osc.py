@@ -7,6 +7,8 @@ Such tools turn each OSC address into a channel and take no strings, so every va
     /dancerev/phase                 f      position in the beat, 0 … 1
     /dancerev/bpm                   f      beats per minute
     /dancerev/confidence            f      in the beat, 0 … 1
+    /dancerev/bar_confidence        f      in the bar, 0 … 1
+    /dancerev/bar_length            f      beats per bar: 2, 3, 4 or 6
     /dancerev/onset                 f      onset strength, 0 … 1
     /dancerev/energy                f      loudness, 0 … 1
     /dancerev/beat                  i      on each beat, its place in the bar; 1 is the downbeat
@@ -29,6 +31,9 @@ from . import osc
 from .sink import PoseSink
 from .udp import UdpTarget
 from .vmc import to_unity
+
+RHYTHM = ("phase", "bpm", "confidence", "bar_confidence", "bar_length")
+"""Addresses of what concerns the beat, in the order of :meth:`FlatSender.send_music`."""
 
 
 class FlatSender(PoseSink):
@@ -61,7 +66,7 @@ class FlatSender(PoseSink):
         self._body = osc.Template(body, bundles=bundles)
         self._values = np.zeros((len(BONES), 7), dtype=np.float32)
         levels: list[osc.Message] = [("/dancerev/onset", (0.0,)), ("/dancerev/energy", (0.0,))]
-        rhythm: list[osc.Message] = [(f"/dancerev/{name}", (0.0,)) for name in ("phase", "bpm", "confidence")]
+        rhythm: list[osc.Message] = [(f"/dancerev/{name}", (0.0,)) for name in RHYTHM]
         self._levels = osc.Template(levels, bundles=bundles)
         self._music = osc.Template(rhythm + levels, bundles=bundles)
         self._beat: BeatState | None = None
@@ -87,7 +92,7 @@ class FlatSender(PoseSink):
         """Send what is heard now, but nothing that is not finite; what concerns the beat only if ``beat`` is known."""
         numbers = [onset, energy]
         if beat is not None:
-            numbers = [beat.phase, beat.bpm, beat.confidence, *numbers]
+            numbers = [beat.phase, beat.bpm, beat.confidence, beat.bar_confidence, beat.beats_per_bar, *numbers]
         if not all(map(math.isfinite, numbers)):
             return
         template = self._levels if beat is None else self._music

@@ -127,3 +127,11 @@ def test_a_non_finite_level_is_not_sent(receiver):
 def test_a_receiver_that_cannot_exist_is_refused():
     with pytest.raises(ReceiverError, match="out of range"):
         FlatSender("127.0.0.1", 70000)
+
+
+def test_music_with_a_beat_says_what_the_bar_is(receiver):
+    beat = BeatState(1.0, 0.25, 0.5, 0.75, beat_in_bar=1, beats_per_bar=3, bar_confidence=0.5)
+    sender_to(receiver).send_music(beat, 0.25, 0.5)
+    sent = values(received(receiver))
+    expected = {"phase": 0.25, "bpm": 120.0, "confidence": 0.75, "bar_confidence": 0.5, "bar_length": 3.0}
+    assert {name: sent[f"/dancerev/{name}"] for name in expected} == {name: [value] for name, value in expected.items()}
