@@ -59,3 +59,25 @@ def test_the_network_hears_the_step():
     np.testing.assert_allclose(row[[STEP_SIN, STEP_COS]], [np.sin(turn), np.cos(turn)], atol=1e-5)
     assert row[TEMPO] == pytest.approx(np.log2(80 / 120), abs=1e-5)
     assert beat.at(later).steps_at(later) % 1.0 == pytest.approx(beat.steps_at(later) % 1.0)
+
+
+@pytest.mark.parametrize(("bpm", "per_step"), [(100, 1), (170, 3)])
+def test_a_fast_waltz_is_stepped_to_on_every_downbeat_once_the_bar_is_sure(bpm, per_step):
+    found = counted(
+        BeatState(beat.time, beat.phase, beat.period, 0.8, int(beat.time * bpm / 60.0) % 3, 3, 0.8)
+        for beat in states(bpm)
+    )
+    for beat in found[8 * 15 :]:
+        assert beat.beats_per_step == per_step
+        assert beat.beat_in_step == beat.beat_in_bar % per_step
+
+
+def test_a_short_doubt_about_the_metre_does_not_change_the_feet():
+    steady = states(150, 12.0, 0.8)
+    doubtful = [
+        BeatState(beat.time, beat.phase, beat.period, 0.8, beat.beat_in_bar % 3, 3, 0.5)
+        if 6.0 < beat.time < 8.0
+        else beat
+        for beat in steady
+    ]
+    np.testing.assert_allclose(phases(counted(doubtful)), phases(counted(steady)))
