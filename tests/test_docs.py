@@ -1,19 +1,20 @@
 """The tables of the documents are those that the code makes, and the options that they name exist."""
 
+import contextlib
+import importlib.util
+import io
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from dancerev.commands import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
 def tables():
-    import importlib.util
-
     spec = importlib.util.spec_from_file_location("make_tables", ROOT / "docs" / "make_tables.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -35,6 +36,16 @@ def commands(text):
                     yield match[1], re.findall(r"(?<=\s)--[a-z][a-z0-9-]*", call)
 
 
+def help_of(name):
+    """What a command prints for ``--help``, with all its options."""
+    text = io.StringIO()
+    main = importlib.import_module(COMMANDS[name].module).main
+    with contextlib.redirect_stdout(text), pytest.raises(SystemExit):
+        main(["--help-all" if name == "live" else "--help"])
+    return text.getvalue()
+
+
+@pytest.mark.slow  # where PyTorch has not been imported yet
 @pytest.mark.parametrize("path", sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("*.md")))
 def test_every_option_that_a_document_names_exists(path):
     known = {}
@@ -42,8 +53,6 @@ def test_every_option_that_a_document_names_exists(path):
         if name in ("train", "export", "prepare", "evaluate", "bench"):
             pytest.importorskip("torch", reason="needs the extra train")
         if name not in known:
-            flag = "--help-all" if name == "live" else "--help"
-            run = [sys.executable, "-m", "dancerev", name, flag]
-            known[name] = subprocess.run(run, capture_output=True, text=True, check=True, cwd=ROOT.parent).stdout
+            known[name] = help_of(name)
         for option in options:
             assert re.search(rf"(?<![\w-]){option}(?![\w-])", known[name]), f"{path}: dancerev-{name} {option}"
