@@ -24,7 +24,7 @@ def test_nothing_is_kept_of_thousands_of_frames():
     def dance(frames):
         for k in range(frames):
             for pose in stream.push(blocks[k % len(blocks)])[0]:
-                sender.send(pose, pose.time)
+                sender.send(pose)
 
     stream.begin()
     dance(200)
