@@ -23,6 +23,7 @@ MEANINGS = {
     "/dancerev/bpm": "beats per minute",
     "/dancerev/confidence": "how sure the beat is, 0 to 1",
     "/dancerev/bar_confidence": "how sure the bar is, 0 to 1",
+    "/dancerev/bar_length": "beats per bar: 2, 3, 4 or 6",
     "/dancerev/onset": "strength of an onset now, 0 to 1",
     "/dancerev/energy": "loudness, 0 to 1",
     "/dancerev/beat": "sent on each beat: its number in the bar, 1 for the downbeat",
