@@ -317,7 +317,8 @@ def _check_graph(path: Path, session: Any, metadata: dict[str, Any], dancers: in
         raise ModelError(f"{path}: not a model for this program: {reason}")
 
     inputs, outputs = ({x.name: x for x in side} for side in (session.get_inputs(), session.get_outputs()))
-    widths = {"features": len(FEATURE_NAMES), "style": len(metadata["styles"]), "stage": 2, "noise": metadata["codes"]}
+    # The style comes first: its rows tell a graph for another number of dancers from a wrong one.
+    widths = {"style": len(metadata["styles"]), "features": len(FEATURE_NAMES), "stage": 2, "noise": metadata["codes"]}
     widths |= {name: width for name, width in (("audience", 2), ("vigour", 1), ("phrase", 1)) if name in inputs}
     size = 0
     for name, x in inputs.items():
