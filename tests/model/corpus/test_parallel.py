@@ -3,13 +3,10 @@
 import os
 
 import pytest
+from jobs import square
 
 from dancerev.errors import InputError
 from dancerev.model.corpus.parallel import cluster, in_parallel
-
-
-def square(number):
-    return number * number, os.getpid()
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -32,5 +29,6 @@ def test_a_cluster_of_two_workers_does_the_same():
 
 
 def test_no_cluster_is_told_in_one_line():
+    pytest.importorskip("distributed")
     with pytest.raises(InputError, match="no Dask cluster"), cluster("127.0.0.1:1"):
         pass
