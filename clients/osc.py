@@ -25,7 +25,7 @@ MAX_DATAGRAM = 1200
 
 _BUNDLE_HEAD = b"#bundle\0" + struct.pack(">Q", 1)  # time tag 1: immediately
 _MAX_NESTING = 8
-MAX_WILDCARDS = 4
+MAX_WILDCARDS, MAX_PATTERN = 4, 64
 
 _NUMBERS = {"f": (">f", 4), "i": (">i", 4), "d": (">d", 8), "h": (">q", 8)}
 _CONSTANTS = {"T": True, "F": False, "N": None, "I": True}
@@ -170,10 +170,13 @@ def _untyped(rest: bytes) -> list[Any]:
 def matches(pattern: str, address: str) -> bool:
     """Whether an OSC 1.0 address pattern (``? * [a-z] [!a] {one,two}``) matches an address.
 
-    Patterns that would be slow to match, with more than :data:`MAX_WILDCARDS` wildcards, match nothing.
+    Patterns that would be slow to match, with more than :data:`MAX_WILDCARDS` wildcards or
+    :data:`MAX_PATTERN` characters, match nothing.
     """
     if pattern == address:
         return True
+    if len(pattern) > MAX_PATTERN:
+        return False
     if sum(map(pattern.count, "*{")) > MAX_WILDCARDS or not any(map(pattern.count, "*?[{")):
         return False
     regex = "".join(_wildcard(part) for part in re.findall(r"\[[^\]]*\]|\{[^}]*\}|.", pattern, re.DOTALL))

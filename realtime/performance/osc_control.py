@@ -65,6 +65,7 @@ class OscControl:
         self._performance = performance
         self._reply_port = reply_port
         self._senders: dict[Any, float] = {}  # address for answers → when it last sent
+        self._refreshes: set[Any] = set()  # addresses that want all values
         self._changes: queue.SimpleQueue[Change] = queue.SimpleQueue()
         self._unsubscribe: Callable[[], None] = performance.subscribe(self._changes.put)
         self.ignored = 0
@@ -91,14 +92,14 @@ class OscControl:
             try:
                 datagram, sender = self._socket.recvfrom(65536)
             except OSError:  # nothing came, or Windows says that an answer found nobody
-                self._send_changes()
+                self._answer()
                 continue
             self._take(datagram, sender)
             count += 1
             if count == MOST_DATAGRAMS:
                 time.sleep(max(until - time.perf_counter(), 0.0))
             if count in (1, MOST_DATAGRAMS):
-                self._send_changes()
+                self._answer()
 
     def _take(self, datagram: bytes, sender: Any) -> None:
         surface = f"osc {sender[0]}:{sender[1]}"
@@ -108,7 +109,8 @@ class OscControl:
                 break
             if pattern == f"{PREFIX}refresh":
                 useful = True
-                self._refresh(sender)
+                if len(self._refreshes) < MOST_SENDERS:
+                    self._refreshes.add(self._answer_address(sender))
                 continue
             names = [_NAMES[pattern]] if pattern in _NAMES else []
             names = names or [name for address, name in _NAMES.items() if osc.matches(pattern, address)]
@@ -134,9 +136,15 @@ class OscControl:
         while len(self._senders) > MOST_SENDERS:
             self._senders.pop(next(iter(self._senders)))
 
-    def _refresh(self, sender: Any) -> None:
-        for name, value in self._performance.values.items():
-            self._send(_message(name, value), [self._answer_address(sender)])
+    def _answer(self) -> None:
+        self._refresh()
+        self._send_changes()
+
+    def _refresh(self) -> None:
+        """Send all values to those who asked since the last call, however often they did."""
+        for name, value in self._performance.values.items() if self._refreshes else ():
+            self._send(_message(name, value), list(self._refreshes))
+        self._refreshes.clear()
 
     def _send_changes(self) -> None:
         """Tell every sender what changed; of a control that changed often, the last value."""

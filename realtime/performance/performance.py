@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import PureWindowsPath
 from typing import Protocol
 
 from dancerev.errors import DancerevError, InputError
@@ -14,13 +16,16 @@ from dancerev.model.features import BeatState
 
 from .table import CONTROLS, Control, Value, is_on
 
+_log = logging.getLogger(__name__)
+
 MOST_TAPS = 4
 """Taps, nudges and markers taken in one turn of the show; of every other control one request is, the last."""
 _LONGEST_WAIT = 10.0  # seconds, for a beat or a bar that does not come
+_NETWORK = ("osc", "web")  # how the names of surfaces begin that anyone on the network may reach
 
 Action = Callable[[Value, float], Value]
 """Makes a value take effect and returns the one that holds now; the second argument is the ``time.perf_counter()`` of
-the request. It raises a DancerevError to refuse."""
+the request. It raises a DancerevError or an OSError to refuse."""
 
 BeatClock = Callable[[], tuple[BeatState, float] | None]
 """The beat, and the time (seconds of audio) of the next pose to be made; None while no beat is known."""
@@ -75,7 +80,8 @@ class Surface(Protocol):
 class Performance:
     """Takes requests, parses them by the table, waits for the beat or bar where asked to, and acts.
 
-    A control without an action keeps its value for others to read.
+    A control without an action keeps its value for others to read. A surface or listener that raises is logged once, and
+    harms none of the others.
 
     Attributes:
         surfaces: polled in every turn, and closed with the performance.
@@ -108,6 +114,7 @@ class Performance:
         self._listeners: list[Callable[[Change], None]] = []
         self._choices: dict[str, tuple[str, ...]] = {}
         self._last_pose = -math.inf
+        self._failed: set[str] = set()
         self.surfaces: list[Surface] = []
         self.bars = 0
         self.refused = self.dropped = 0
@@ -161,7 +168,7 @@ class Performance:
         """Take the requests since the last call, and do what is due; in the show's thread."""
         falls = self._falls()
         for surface in self.surfaces:
-            surface.poll()
+            self._isolated(surface.poll)
         with self._lock:
             requests = list(self._requests.values())
             self._requests.clear()
@@ -173,7 +180,7 @@ class Performance:
     def close(self) -> None:
         """Close the surfaces."""
         for surface in self.surfaces:
-            surface.close()
+            self._isolated(surface.close)
 
     def _take(self, request: _Request) -> None:
         try:
@@ -201,14 +208,18 @@ class Performance:
         if request.when not in ("", *CONTROLS["quantise"].choices):
             raise InputError(f"{request.name}: {request.when[:40]!r} is none of now, beat, bar")
         control = CONTROLS[request.name]
-        if control.kind == "trigger" and not is_on(request.raw):
+        if control.kind == "trigger" and not is_on(control.name, request.raw):
             return None, None
         raw = request.raw
         if control.kind == "number" and raw in ("+", "-"):  # a step of a tenth of the range
             now = self._values[control.name]
             step = (control.high - control.low) / (15.0 if raw == "+" else -15.0)
             raw = min(max(float(now or 0.0) + step, control.low), control.high)
-        return control, control.parse(raw, self._values[control.name])
+        value = control.parse(raw, self._values[control.name])
+        if control.name == "record" and request.surface.startswith(_NETWORK):
+            if PureWindowsPath(str(value)).name != value:  # of both systems' separators, and drives
+                raise InputError("record: over the network a bare file name, without a folder")
+        return control, value
 
     def _do(self, control: Control, value: Value, request: _Request) -> None:
         try:
@@ -216,9 +227,10 @@ class Performance:
                 self._panic(request)
             action = self._actions.get(control.name)
             value = action(value, request.moment) if action is not None else value
-        except DancerevError as error:
+        except (DancerevError, OSError) as error:
             self.refused += 1
-            self._answer(Change(control.name, self._values[control.name], False, str(error), request.surface))
+            reason = f"{control.name}: {error.strerror or error}" if isinstance(error, OSError) else str(error)
+            self._answer(Change(control.name, self._values[control.name], False, reason, request.surface))
             return
         with self._lock:
             self._values[control.name] = control.default if control.momentary else value
@@ -256,4 +268,14 @@ class Performance:
 
     def _answer(self, change: Change) -> None:
         for listener in list(self._listeners):
-            listener(change)
+            self._isolated(listener, change)
+
+    def _isolated(self, call: Callable[..., object], *arguments: object) -> None:
+        """Call what may fail without harm to the show; log the first failure of each."""
+        try:
+            call(*arguments)
+        except Exception as error:
+            name = getattr(call, "__qualname__", type(call).__name__)
+            if name not in self._failed:
+                _log.warning("%s failed: %s", name, error)
+            self._failed.add(name)

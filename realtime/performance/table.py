@@ -61,7 +61,7 @@ class Control:
             case "trigger":
                 return None
             case "switch":
-                return not now if raw is None else is_on(raw)
+                return not now if raw is None else is_on(self.name, raw)
             case "number" | "integer":
                 return self._number(raw)
             case "choice":
@@ -114,11 +114,11 @@ class Control:
         return text
 
 
-def is_on(raw: object) -> bool:
+def is_on(name: str, raw: object) -> bool:
     """Whether what a surface sent stands for "pressed" or "on".
 
     Raises:
-        InputError: for a text that says neither.
+        InputError: for a text that says neither; ``name`` is that of the control.
     """
     if isinstance(raw, str):
         text = raw.strip().lower()
@@ -129,7 +129,7 @@ def is_on(raw: object) -> bool:
         try:
             raw = float(text)
         except ValueError:
-            raise InputError(f"{_shown(raw)} is neither on nor off") from None
+            raise InputError(f"{name}: {_shown(raw)} is neither on nor off") from None
     return raw is None or bool(raw)
 
 

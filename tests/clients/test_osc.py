@@ -159,3 +159,11 @@ def test_address_patterns(pattern, matching, others):
 @given(st.text(max_size=60))
 def test_any_pattern_is_matched_at_once(pattern):
     osc.matches("/" + pattern, "/dancerev/energy_follow")
+
+
+def test_a_long_pattern_matches_nothing():
+    options = ",".join(f"name{k}" for k in range(20))
+    assert not osc.matches(f"/dancerev/{{vigour,{options}}}", "/dancerev/vigour")
+    assert osc.matches("/dancerev/{vigour,name}", "/dancerev/vigour")
+    long_name = "/" + "a" * 200
+    assert osc.matches(long_name, long_name), "an address without wildcards may be long"

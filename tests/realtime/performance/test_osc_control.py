@@ -167,6 +167,20 @@ def test_a_flood_is_cut_and_the_last_word_counts(desk, monkeypatch):
     until(performance, lambda: performance.values["vigour"] == 1.25)
 
 
+def test_a_bundle_of_refreshes_is_answered_once(desk, monkeypatch):
+    performance, surface, port, _ = desk
+    sent = []
+    monkeypatch.setattr(surface, "_send", lambda message, addresses: sent.extend(addresses if message else []))
+    bundle = OscBundleBuilder(0)
+    for _ in range(150):
+        bundle.add_content(OscMessageBuilder("/dancerev/refresh").build())
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.sendto(bundle.build().dgram, ("127.0.0.1", port))
+        until(performance, lambda: sent)
+        time.sleep(4 * osc_control.PER_SECONDS)
+    assert len(sent) <= len(performance.values)
+
+
 def test_an_address_that_is_taken_is_told():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind(("127.0.0.1", 0))
