@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from .performance.table import CONTROLS, Value
 from .providers import PROVIDERS
 
 MAX_DANCERS = 64
+
+_MIDI_SOURCE = re.compile(r"(note|cc) (\d\d?|1[01]\d|12[0-7])", re.ASCII)
 
 _COMMON = (
     "input device list_devices osc receiver avatar web preview style list_styles model dancers seed control duration"
@@ -300,13 +303,13 @@ def parse_arguments(parser: ArgumentParser, argv: Sequence[str] | None) -> argpa
     if arguments.settings is None:
         return arguments
     settings = read_settings(arguments.settings)
-    defaults = parser.parse_args([])
-    from_file = parser.parse_args(settings_arguments(settings, arguments.settings))
-    for name, value in vars(from_file).items():
-        if getattr(arguments, name) == getattr(defaults, name):
-            setattr(arguments, name, value)
-    arguments.midi_map = settings.get("midi", {})
-    return arguments
+    merged = parser.parse_args(settings_arguments(settings, arguments.settings))
+    no_defaults = argparse.Namespace(**dict.fromkeys(vars(arguments)))  # argparse keeps what is there, even None
+    for name, value in vars(parser.parse_args(argv, no_defaults)).items():
+        if value is not None:
+            setattr(merged, name, value)
+    merged.midi_map = settings.get("midi", {})
+    return merged
 
 
 def show_config(arguments: argparse.Namespace) -> ShowConfig:
@@ -320,8 +323,8 @@ def show_config(arguments: argparse.Namespace) -> ShowConfig:
         raise InputError("--input is missing: mic, demo, or a music file")
     styles = [name.strip() for text in arguments.style or [] for name in _split_styles(text)]
     midi_map = getattr(arguments, "midi_map", {})
-    if not isinstance(midi_map, dict) or not all(name in CONTROLS for name in midi_map.values()):
-        raise InputError(f'{arguments.settings}: [midi] maps "cc 20" or "note 36" to the name of a control')
+    if not _is_midi_map(midi_map):
+        raise InputError(f'{arguments.settings}: [midi] maps "cc 20" or "note 36" (0 to 127) to the name of a control')
     controls = {name: getattr(arguments, name) for name in _CONTROLS if getattr(arguments, name) is not None}
     if arguments.together:
         controls["formation"] = "together"
@@ -355,6 +358,12 @@ def show_config(arguments: argparse.Namespace) -> ShowConfig:
         controls=controls,
         midi_map=midi_map,
         given={name: value for name, value in vars(arguments).items() if name not in {*_UNSAVED, "midi_map"}},
+    )
+
+
+def _is_midi_map(value: object) -> bool:
+    return isinstance(value, dict) and all(
+        _MIDI_SOURCE.fullmatch(source) and isinstance(name, str) and name in CONTROLS for source, name in value.items()
     )
 
 

@@ -45,6 +45,15 @@ def test_what_is_saved_is_read_back(tmp_path):
     assert again.midi_map == {"cc 7": "radius"}
 
 
+def test_the_command_line_wins_with_the_value_of_a_default_too(tmp_path):
+    path = tmp_path / "show.toml"
+    path.write_text('seed = 7\nfps = 60\nosc = ["10.0.0.1:1"]\nlatency-offset = 20\nbpm-range = "80-160"\n')
+    read = config("--settings", path, "--seed", 0, "--fps", 30, "--osc", "10.0.0.2:2", "--latency-offset", 0)
+    assert (read.seed, read.fps, read.receivers) == (0, 30, (("10.0.0.2", 2),))
+    assert read.controls["offset"] == 0.0
+    assert read.bpm_range == (80.0, 160.0)
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -55,6 +64,11 @@ def test_what_is_saved_is_read_back(tmp_path):
         ("vigour = 9", "not a number from 0 to 1.5"),
         ('[midi]\n"cc 1" = "volume"', "name of a control"),
         ("midi = 3", "name of a control"),
+        ('[midi]\n"cc 128" = "vigour"', "0 to 127"),
+        ('[midi]\n"note 1 2" = "vigour"', "0 to 127"),
+        ('[midi]\n"cc one" = "vigour"', "0 to 127"),
+        ('[midi]\nvigour = "cc 1"', "0 to 127"),
+        ('[midi]\n"cc 1" = ["vigour"]', "0 to 127"),
     ],
 )
 def test_bad_settings_are_named_in_one_line(tmp_path, text, reason, capsys):
