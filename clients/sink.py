@@ -61,44 +61,44 @@ class Sinks(PoseSink):
     def __init__(self, sinks: Sequence[PoseSink]) -> None:
         """Make one sink of several, which it closes too."""
         self.sinks = list(sinks)
-        self._failed: set[int] = set()
+        self._failed: set[int] = set()  # their ids
 
     def send(self, pose: Pose) -> None:
         """Send to every sink; never raises."""
-        for index, sink in enumerate(self.sinks):
+        for sink in self.sinks:
             try:
                 sink.send(pose)
             except Exception as error:
-                self._note_failure(index, error)
+                self._note_failure(sink, error)
 
     def send_music(self, beat: BeatState | None, onset: float, energy: float) -> None:
         """Send to every sink; never raises."""
-        for index, sink in enumerate(self.sinks):
+        for sink in self.sinks:
             try:
                 sink.send_music(beat, onset, energy)
             except Exception as error:
-                self._note_failure(index, error)
+                self._note_failure(sink, error)
 
     def mark(self, time: float, text: str) -> None:
         """Send to every sink; never raises."""
-        for index, sink in enumerate(self.sinks):
+        for sink in self.sinks:
             try:
                 sink.mark(time, text)
             except Exception as error:
-                self._note_failure(index, error)
+                self._note_failure(sink, error)
 
     def close(self) -> None:
         """Close every sink; never raises."""
-        for index, sink in enumerate(self.sinks):
+        for sink in self.sinks:
             try:
                 sink.close()
             except Exception as error:
-                self._note_failure(index, error)
+                self._note_failure(sink, error)
 
-    def _note_failure(self, index: int, error: Exception) -> None:
-        if index not in self._failed:
-            _log.warning("%s failed: %s", type(self.sinks[index]).__name__, error)
-        self._failed.add(index)
+    def _note_failure(self, sink: PoseSink, error: Exception) -> None:
+        if id(sink) not in self._failed:
+            _log.warning("%s failed: %s", type(sink).__name__, error)
+        self._failed.add(id(sink))
 
 
 class PerDancer(PoseSink):

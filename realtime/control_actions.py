@@ -251,7 +251,7 @@ class ControlActions:
         return value
 
     def _turn_to_face(self) -> None:
-        """Mirror the dance; underneath, it faces the other way."""
+        """Turn the dancers to where they shall face: under a mirrored dance, the other way."""
         for dancer in self._dancers:
             dancer.face = -self._face if self._stream.arrangement.mirror else self._face
 

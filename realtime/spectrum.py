@@ -170,7 +170,7 @@ class Spectrum:
             self._floor_limit_db = max(self._floor_limit_db - STEADY_FORGET_DB, FLOOR_MAX_DB)
 
     def _follow(self, level_db: float) -> None:
-        """Lets the loud level follow the frame's, and counts the seconds since there was music."""
+        """Let the loud level follow the frame's, and count the seconds since there was music."""
         floor = min(level_db, self._floor_db + FLOOR_RISE_DB, self._floor_limit_db)
         self._floor_db = max(floor, GATE_DB - FLOOR_MARGIN_DB)  # no lower than matters, or it takes long to rise again
         if level_db > max(GATE_DB, self._floor_db + FLOOR_MARGIN_DB, self._reference_db - GATE_RANGE_DB):

@@ -64,7 +64,7 @@ def provenance(origin: str) -> dict[str, str]:
 
 @command("dancerev-prepare")
 def main(argv: list[str] | None = None) -> int:
-    """Return the command; returns the exit code."""
+    """Run the command line; return the exit code."""
     options = _parser().parse_args(argv)
     if options.format or options.video:
         prepare_flat(options)

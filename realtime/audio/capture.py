@@ -56,7 +56,7 @@ class Capture:
         self.last_call = time.perf_counter()
 
     def callback(self, data: npt.NDArray[Any], frames: int, times: Any, status: Any) -> None:
-        """Return called by PortAudio's own thread for each block."""
+        """Take a block; PortAudio's own thread calls it."""
         now = time.perf_counter()
         age = times.currentTime - times.inputBufferAdcTime
         self._stamp[0, 0] = self._frames
@@ -73,10 +73,14 @@ class Capture:
     def alive(self) -> bool:
         """Whether blocks come."""
         patience = STALLED if self._frames else WAKING
-        return bool(self._stream.active) and time.perf_counter() - self.last_call < patience
+        try:
+            active = bool(self._stream.active)
+        except portaudio().PortAudioError:  # the device is gone
+            return False
+        return active and time.perf_counter() - self.last_call < patience
 
     def close(self) -> None:
-        """Lets the device go, whatever state it is in."""
+        """Let the device go, whatever state it is in."""
         if self._stream is not None:
             self._stream.abort(ignore_errors=True)
             self._stream.close(ignore_errors=True)

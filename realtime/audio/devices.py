@@ -135,7 +135,7 @@ def devices() -> list[Device]:
 
 
 def rescan() -> None:
-    """Lets PortAudio look for devices again, which it does only when it starts; closes every open stream."""
+    """Let PortAudio look for devices again, which it does only when it starts; close every open stream."""
     sounddevice = portaudio()
     with contextlib.suppress(sounddevice.PortAudioError):  # it may not be running, after a failure to start
         sounddevice._terminate()

@@ -101,7 +101,7 @@ class Microphone(Closing):
             time.sleep(min(max(next_block, POLL_SECONDS), deadline - now))
 
     def close(self) -> None:
-        """Lets the device go; does not wait for a system call that hangs."""
+        """Let the device go; do not wait for a system call that hangs."""
         self._closing.set()
         if self._watcher.is_alive():
             self._watcher.join(timeout=2.0)

@@ -88,12 +88,12 @@ class Playback:
             time.sleep(0.001)
 
     def start(self) -> None:
-        """Begins to play; ``PortAudioError`` where it cannot."""
+        """Begin to play; ``PortAudioError`` where it cannot."""
         self._stream.start()
         self._opened = self.last_call = time.perf_counter()
 
     def callback(self, out: npt.NDArray[Any], frames: int, times: Any, status: Any) -> None:
-        """Return called by PortAudio's own thread for each block."""
+        """Fill a block; PortAudio's own thread calls it."""
         now = time.perf_counter()
         ahead = times.outputBufferDacTime - times.currentTime
         self._stamp[0, 0] = self.played
@@ -184,7 +184,7 @@ class MusicFile(Closing):
         return self._past_xruns + (self._playback.xruns if self._playback else 0)
 
     def start(self) -> None:
-        """Begins to play."""
+        """Begin to play."""
         self._reserve.start()
         self._reserve.wait(SAMPLE_RATE, ANSWER_SECONDS)
         if self._device is not None:

@@ -93,7 +93,7 @@ class Timeline:
         return pieces
 
     def _keep_time(self, index: int, heard: float) -> None:
-        """Return the device says that its frame ``index`` was heard at ``heard``."""
+        """Take from the device that its frame ``index`` was heard at ``heard``."""
         place = round((self.clock.position(heard) - self._base) * self._rate) - index
         if self._offset is None:
             self._offset = max(place, self._fed - index)

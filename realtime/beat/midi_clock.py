@@ -83,7 +83,7 @@ class TickLine:
         self._on_line = self._on_line[0] + shift, self._on_line[1]
 
     def restart(self, number: int, time: float, period: float) -> None:
-        """Return a new line, through one point, and no tick on it yet."""
+        """Begin a new line, through one point, with no tick on it yet."""
         self._ticks.clear()
         self._on_line, self.next, self.period = (number, time), number + 1, period
 

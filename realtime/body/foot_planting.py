@@ -50,7 +50,7 @@ class _Spring:
         self.velocity: Vector = _ZERO
 
     def decay(self, seconds: float) -> None:
-        """Lets ``seconds`` pass."""
+        """Let ``seconds`` pass."""
         if self.value is _ZERO:
             return
         fade = math.exp(-_SPRING * seconds)
@@ -130,7 +130,7 @@ class _Foot:
         return self.toe[0] - x, self.toe[1] - y, self.toe[2] - z
 
     def raise_from_floor(self) -> bool:
-        """Lifts the foot as far as it shall be below the floor; whether that was needed."""
+        """Lift the foot as far as it shall be below the floor; return whether that was needed."""
         below = max(_TOE_CLEARANCE - self.toe[1], _ANKLE_CLEARANCE - self.ankle()[1])
         if below <= _NEGLIGIBLE:
             return False

@@ -73,7 +73,7 @@ class PostProcessor:
     """Poses in, poses of a possible body out, one for one and at once."""
 
     def __init__(self, *, limits: bool = True, plant_feet: bool = True, floor: bool = True) -> None:
-        """Chooses the stages; the guard against broken poses and the limit of speed are always on."""
+        """Choose the stages; the guard against broken poses and the limit of speed are always on."""
         self.limits = limits
         self.plant_feet = plant_feet
         self.floor = floor
@@ -151,7 +151,7 @@ def _read(pose: Pose) -> _Frame | None:
 
 
 def limit_joints(rotations: list[Quaternion]) -> None:
-    """Brings unit local rotations back within generous anatomical limits, in place.
+    """Bring unit local rotations back within generous anatomical limits, in place.
 
     Every bone stays within a cone of total rotation about its rest pose, and knees bend one way only. Elbows have no
     such hinge: which way one bends hangs on the twist of the upper arm, which motion capture does not know well

@@ -60,3 +60,15 @@ def test_a_sink_needs_no_more_than_send():
         sink.send_music(None, 0.0, 0.0)
         sink.mark(0.0, "")
     assert (sink.times, sink.name, sink.trouble, sink.lost) == ([2.0], "", None, 0)
+
+
+def test_every_sink_is_logged_once_wherever_it_stands(caplog):
+    first, failing, late = Keeper(), Keeper(fails=range(9)), Keeper(fails=range(9))
+    sinks = Sinks([first, failing])
+    with caplog.at_level(logging.WARNING):
+        sinks.send(rest_pose(0))
+        sinks.sinks.remove(first)
+        sinks.sinks.append(late)  # stands where the first one that failed stood
+        sinks.send(rest_pose(1))
+        sinks.send(rest_pose(2))
+    assert len(caplog.records) == 2

@@ -542,6 +542,19 @@ def test_a_microphone_that_others_hold_leaves_nothing_behind(monkeypatch):
         source.close()
 
 
+def test_a_capture_whose_stream_raises_is_not_alive(monkeypatch):
+    driver_is(monkeypatch, Recorder)
+    held = capture.open_capture(Device(3, "Microphone", "ALSA", 1, 0, 48000))
+    assert held.alive()
+
+    def gone(stream):
+        raise OSError("invalid stream pointer")
+
+    monkeypatch.setattr(Recorder, "active", property(gone))
+    assert not held.alive()
+    held.close()
+
+
 # --- devices
 
 
