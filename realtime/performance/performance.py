@@ -80,8 +80,8 @@ class Surface(Protocol):
 class Performance:
     """Takes requests, parses them by the table, waits for the beat or bar where asked to, and acts.
 
-    A control without an action keeps its value for others to read. A surface or listener that raises is logged once, and
-    harms none of the others.
+    A control without an action keeps its value for others to read. A surface or listener that raises is logged once,
+    and harms none of the others.
 
     Attributes:
         surfaces: polled in every turn, and closed with the performance.
@@ -216,9 +216,9 @@ class Performance:
             step = (control.high - control.low) / (15.0 if raw == "+" else -15.0)
             raw = min(max(float(now or 0.0) + step, control.low), control.high)
         value = control.parse(raw, self._values[control.name])
-        if control.name == "record" and request.surface.startswith(_NETWORK):
-            if PureWindowsPath(str(value)).name != value:  # of both systems' separators, and drives
-                raise InputError("record: over the network a bare file name, without a folder")
+        remote = request.surface.startswith(_NETWORK)
+        if control.name == "record" and remote and PureWindowsPath(str(value)).name != value:  # knows / and \ and C:
+            raise InputError("record: over the network a bare file name, without a folder")
         return control, value
 
     def _do(self, control: Control, value: Value, request: _Request) -> None:
