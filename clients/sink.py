@@ -112,6 +112,16 @@ class PerDancer(PoseSink):
         """Send to the sink of the pose's dancer."""
         self.sinks[pose.dancer].send(pose)
 
+    @property
+    def trouble(self) -> str | None:  # type: ignore[override]  # an attribute of the others
+        """The first trouble of a sink."""
+        return next((sink.trouble for sink in self.sinks if sink.trouble), None)
+
+    @property
+    def lost(self) -> int:  # type: ignore[override]
+        """Poses that the sinks did not take, of all of them together."""
+        return sum(sink.lost for sink in self.sinks)
+
     def send_music(self, beat: BeatState | None, onset: float, energy: float) -> None:
         """Send to the sink of dancer 0."""
         self.sinks[0].send_music(beat, onset, energy)

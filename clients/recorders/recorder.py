@@ -4,7 +4,8 @@ A thread of the recorder's own writes. Whenever the program is killed, the file 
 the dance is lost, or one hundredth of it where that is longer: what is whole is written again every second at first
 and then ever more rarely, so that the disk has the same work throughout. BVH is appended to, and a film is drawn by a
 program of its own, which finishes the file when the show has gone. Beside the file stands its journal, which holds
-every pose, until the recording ends.
+every pose, until the recording ends. VRM animations and VMD are written at the end alone, as each writing needs the
+whole dance in memory: of a killed show they leave the journal, which ``dancerev-convert`` reads.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ Record = npt.NDArray[np.void]
 
 _TURN = 0.25  # seconds in which what was danced goes to the disk
 _WAITING = 1800  # poses that may wait for a disk that hangs: a minute of 30 a second
+_AT_THE_END = (".vrma", ".vmd")  # formats that are made in memory
+_FILM_NICENESS = 10  # of the film's program: drawing must not take the processor from the show
 
 
 class _Output(Protocol):
@@ -70,7 +73,7 @@ class _Whole:
             self._published = True
 
     def close(self) -> None:
-        self._journal.close(delete=self._published)
+        self._journal.close(delete=self._published or not self._journal.count)
 
 
 class _Bvh:
@@ -104,8 +107,14 @@ class _FilmProgram:
     def __init__(self, path: Path, fps: float) -> None:
         command = [sys.executable, "-m", "dancerev.clients.recorders.film", str(path), str(fps)]
         self._program = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # what the terminal sends to the show, or its end, does not end the film
         )
+        with contextlib.suppress(AttributeError, OSError):  # the show's own priority may have been raised
+            os.setpriority(os.PRIO_PROCESS, self._program.pid, _FILM_NICENESS)
         assert self._program.stdin is not None
         self._pipe: IO[bytes] = self._program.stdin
 
@@ -147,7 +156,13 @@ def open_recorder(text: str, fps: float, dancers: int = 1) -> PoseSink:
     path = Path("dance.npz" if text == "start" else text)
     if dancers == 1:
         return Recorder(path, fps)
-    group = PerDancer([Recorder(path.with_stem(f"{path.stem}-dancer{1 + k}"), fps) for k in range(dancers)])
+    with contextlib.ExitStack() as opened:  # one that fails to open ends the others
+        recorders = []
+        for k in range(dancers):
+            recorders.append(Recorder(path.with_stem(f"{path.stem}-dancer{1 + k}"), fps))
+            opened.callback(recorders[-1].close)
+        opened.pop_all()
+    group = PerDancer(recorders)
     group.name = str(path)
     return group
 
@@ -184,6 +199,7 @@ class Recorder(PoseSink):
         suffix = path.suffix.lower()
         kind = _Bvh if suffix == ".bvh" else _FilmProgram if suffix == FILM else _Whole
         self._output: _Output = kind(self.path, fps)
+        self._at_the_end = suffix in _AT_THE_END
         self._fps = fps
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._write, name="recorder")
@@ -240,18 +256,18 @@ class Recorder(PoseSink):
                 self._closing.wait(_TURN)
                 count += self._append()
                 passed = time.monotonic() - began
-                if passed >= due and count:
+                if passed >= due and count and not self._at_the_end:
                     self._output.publish(list(self._marks))
                     due = passed + max(1.0 - _TURN, passed / 100.0)
             self._append()
             self._output.publish(list(self._marks))
-        except (OSError, ValueError) as error:
+        except Exception as error:  # of the disk, of a library, or for want of memory: the show must learn of it
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             self.trouble = f"{self.path}: the recording has stopped ({reason})"
             _log.warning("%s", self.trouble)
         try:
             self._output.close()
-        except OSError as error:
+        except Exception as error:
             self.trouble = self.trouble or f"{self.path}: {error}"
 
     def _append(self) -> int:

@@ -54,6 +54,14 @@ def test_the_first_dancer_takes_the_music_and_the_markers():
     assert sinks[1].calls == ["closed"]
 
 
+def test_the_troubles_and_losses_of_every_dancer_are_seen():
+    sinks = [Recorder(), Recorder(), Recorder()]
+    both = PerDancer(sinks)
+    assert (both.trouble, both.lost) == (None, 0)
+    sinks[0].lost, sinks[1].lost, sinks[1].trouble = 2, 3, "disk full"
+    assert (both.trouble, both.lost) == ("disk full", 5)
+
+
 def test_a_sink_needs_no_more_than_send():
     with Keeper() as sink:
         sink.send(rest_pose(2.0))
