@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import hmac
 import http
 import io
@@ -26,6 +27,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
@@ -58,6 +60,8 @@ _SEND_BUFFER = 65536
 STALLED = 10.0  # seconds after which a viewer that takes nothing is sent away
 _MAX_NOTICES = 64
 _WAITING = 15  # poses of a dancer that wait for a viewer: half a second, for which a busy computer may hold it up
+
+_COLLECTED = 100  # connections after whose end the cycles that they leave behind are collected
 
 _PAGE = Path(__file__).parent / "page"
 _FILES = {
@@ -92,7 +96,8 @@ class WebServer(PoseSink):
     Attributes:
         name: the address of the page, as it is to be opened.
         port: where it listens.
-        lost: frames that viewers were too slow to take, of all of them together.
+        lost: frames that viewers were too slow to take, of all of them together, and poses that the server's own
+            thread was too slow to hand to them.
         token: what every path begins with; empty where only this machine can connect.
     """
 
@@ -122,7 +127,11 @@ class WebServer(PoseSink):
             self._files[_AVATAR] = (_read(avatar), "model/gltf-binary")
         self._dancers, self._controls = dancers, controls
         self._viewers: set[_Viewer] = set()
-        self._open = 0
+        self._open = self._ended = 0
+        # What the show hands over: without a bound, it would grow for ever where there is too much to compute.
+        self._handed: deque[Callable[[], None]] = deque(maxlen=_WAITING * (dancers + 1))
+        self._arrived = asyncio.Event()
+        self._woken = False
         own_name = socket.gethostname().lower()
         self._names = {"localhost", own_name, f"{own_name}.local"}
         self._loop = asyncio.new_event_loop()
@@ -144,12 +153,12 @@ class WebServer(PoseSink):
     def send(self, pose: Pose) -> None:
         """Hand ``pose`` to the viewers; never waits."""
         if self._viewers:
-            self._call(self._publish_pose, pose, time.time() * 1000.0)
+            self._hand_over(partial(self._publish_pose, pose, time.time() * 1000.0))
 
     def send_music(self, beat: BeatState | None, onset: float, energy: float) -> None:
         """Hand what the music does now to the viewers; never waits."""
         if self._viewers:
-            self._call(self._publish_music, pack_music(beat, onset, energy, time.time() * 1000.0))
+            self._hand_over(partial(self._publish_music, pack_music(beat, onset, energy, time.time() * 1000.0)))
 
     @property
     def viewers(self) -> int:
@@ -163,6 +172,14 @@ class WebServer(PoseSink):
         if self._thread.is_alive():
             self._call(self._stopping.set)
             self._thread.join(5.0)
+
+    def _hand_over(self, publish: Callable[[], None]) -> None:
+        """Let the server's thread call ``publish``; of too many that wait, the oldest is lost."""
+        self.lost += len(self._handed) == self._handed.maxlen
+        self._handed.append(publish)
+        if not self._woken:
+            self._woken = True
+            self._call(self._arrived.set)
 
     # --- In the thread of the server ------------------------------------------------------------------------------
 
@@ -191,6 +208,9 @@ class WebServer(PoseSink):
             def connection_lost(self, exc: Exception | None) -> None:
                 server._open -= self.counted
                 super().connection_lost(exc)
+                server._ended += 1
+                if server._ended % _COLLECTED == 0:
+                    gc.collect(0)  # a show collects no garbage, and each connection leaves a cycle
 
         async with serve(
             self._attend,
@@ -206,7 +226,19 @@ class WebServer(PoseSink):
             server_header=None,
             logger=_SILENT,
         ):
+            publishing = asyncio.ensure_future(self._publish_handed())
             await self._stopping.wait()
+            publishing.cancel()
+
+    async def _publish_handed(self) -> None:
+        """Publish what the show hands over, one at a time, so that connections are served in between."""
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            self._woken = False  # before looking: what is handed over from now on wakes us again
+            while self._handed:
+                self._loop.call_soon(self._handed.popleft())
+                await asyncio.sleep(0.0)
 
     def _call(self, function: Callable[..., object], *arguments: object) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: the show ends

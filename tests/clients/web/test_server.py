@@ -1,8 +1,10 @@
 """The server of the page without a browser: who is let in, what is sent, and what slow or hostile visitors change."""
 
 import contextlib
+import gc
 import json
 import socket
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -12,6 +14,7 @@ import pytest
 from control_table import Change, Table
 from vrm_file import joints_of, write_vrm
 from walking import walk
+from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
@@ -321,6 +324,35 @@ def test_a_slow_reader_loses_frames_and_takes_nothing_from_others(server, monkey
     assert server.viewers == 1  # the one that takes nothing was sent away
     slow.close()
     fast.close()
+
+
+def test_what_waits_for_a_server_that_is_held_up_is_bounded_and_the_newest(server):
+    page = viewer(server)
+    held_up = threading.Event()
+    server._call(held_up.wait, 30.0)
+    for n in range(1000):
+        server.send(rest_pose(n / RATE))
+    waiting, lost = len(server._handed), server.lost
+    held_up.set()
+    assert waiting <= 60
+    assert waiting + lost in (999, 1000)  # one may have been taken before it was held up
+    times = []
+    while not times or times[-1] < 999 / RATE - 1e-6:
+        times.append(np.frombuffer(page.recv(timeout=10), dtype=POSE)[0]["time"])
+    page.close()
+
+
+def test_connections_leave_nothing_behind_where_no_garbage_is_collected(server, monkeypatch):
+    monkeypatch.setattr(web_server, "_COLLECTED", 5)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(40):
+            assert get(server.name + "style.css")[0] == 200
+        left = sum(issubclass(type(each), ServerConnection) for each in gc.get_objects())
+    finally:
+        gc.enable()
+    assert left <= 15
 
 
 def test_an_avatar_file_is_served_as_it_is(tmp_path):
