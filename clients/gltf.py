@@ -55,7 +55,7 @@ def read_accessor(document: dict[str, Any], binary: bytes, index: int) -> npt.ND
     kind, width, count = np.dtype(_COMPONENTS[accessor["componentType"]]), _WIDTHS[accessor["type"]], accessor["count"]
     start = view.get("byteOffset", 0) + accessor.get("byteOffset", 0)
     stride = view.get("byteStride", kind.itemsize * width)
-    if start < 0 or stride < 0 or count < 0:
-        raise ValueError("numbers before the start of the file")
+    if start < 0 or count < 0 or stride < kind.itemsize * width:
+        raise ValueError("numbers before the start of the file, or one inside another")
     numbers: npt.NDArray[Any] = np.ndarray((count, width), kind, binary, start, (stride, kind.itemsize))
     return numbers.astype(np.float64)

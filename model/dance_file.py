@@ -179,7 +179,9 @@ def read_dance(path: Path) -> Dance:
     check_frames(path, "rotations", rotations, (len(BONES), 4))
     check_frames(path, "root", root, (3,))
     contacts = arrays.get("contacts", np.zeros((len(root), 2), dtype=bool))
-    if not len(rotations) == len(root) == len(contacts) or contacts.shape[1:] != (2,) or not len(root):
+    if contacts.dtype.kind not in "biuf" or contacts.ndim != 2 or contacts.shape[1] != 2:
+        raise InputError(f"{path}: contacts are no truth values of shape (frames, 2)")
+    if not len(rotations) == len(root) == len(contacts) or not len(root):
         raise InputError(f"{path}: rotations, root and contacts are not of one length above 0")
     lengths = np.linalg.norm(rotations, axis=-1, keepdims=True)
     if lengths.min() < 1e-6:
@@ -189,14 +191,24 @@ def read_dance(path: Path) -> Dance:
     if len(offsets) != len(BONES):
         raise InputError(f"{path}: offsets are not of {len(BONES)} joints")
     beats = arrays.get("beats", np.zeros(0)).reshape(-1)
-    marks = zip(arrays.get("marks", np.zeros(0)).tolist(), arrays.get("mark_texts", np.zeros(0)).tolist(), strict=False)
+    bpm = arrays.get("bpm", np.zeros(()))
+    if bpm.shape != () or bpm.dtype.kind not in "iuf" or not 0.0 <= float(bpm) < math.inf:
+        raise InputError(f"{path}: bpm is not a number of 0 or more")
     return Dance(
         frame_rate(path, arrays["fps"]),
         (rotations / lengths).astype(np.float32),
         root.astype(np.float32),
         contacts.astype(bool),
         beats[np.isfinite(beats)] if beats.dtype.kind in "iuf" else np.zeros(0),
-        float(arrays["bpm"]) if "bpm" in arrays and arrays["bpm"].shape == () else 0.0,
-        tuple((float(time), str(text)) for time, text in marks),
+        float(bpm),
+        _marks(path, arrays),
         offsets.astype(np.float32),
     )
+
+
+def _marks(path: Path, arrays: dict[str, Array]) -> tuple[tuple[float, str], ...]:
+    """Return (seconds, text) of the markers; ``InputError`` where they are anything else."""
+    marks, texts = arrays.get("marks", np.zeros(0)), arrays.get("mark_texts", np.zeros(0, dtype=str))
+    if marks.dtype.kind not in "iuf" or texts.dtype.kind != "U" or marks.ndim != 1 or marks.shape != texts.shape:
+        raise InputError(f"{path}: marks and mark_texts are not numbers, each with a text")
+    return tuple(zip(marks.astype(float).tolist(), texts.tolist(), strict=True))

@@ -230,14 +230,22 @@ def _run(arguments: argparse.Namespace, song: Path) -> tuple[int, float]:
     ):
         stream = DanceStream(dancer, arguments.fps)
         _dance_into(journal, song, stream, _note, progress)
-        dance = journal.dance()
-        if arguments.format == "openpose":
-            write_openpose(out, body25.project(dance.rotations, dance.root))
-        elif out.suffix.lower() == FILM:
-            write_whole(out, lambda partial: _film(partial, dance, song, progress))
-        else:
-            write_whole(out, lambda partial: WRITERS[out.suffix.lower()](partial, dance))
-        return len(dance), dance.bpm
+        return _write(arguments, journal.dance(), song, progress)
+
+
+def _write(arguments: argparse.Namespace, dance: dance_file.Dance, song: Path, progress: Progress) -> tuple[int, float]:
+    """Write the file; the number of poses and the tempo.
+
+    Nothing of ``dance`` outlives the call: it maps the journal, which Windows does not delete while it is mapped.
+    """
+    out: Path = arguments.out
+    if arguments.format == "openpose":
+        write_openpose(out, body25.project(dance.rotations, dance.root))
+    elif out.suffix.lower() == FILM:
+        write_whole(out, lambda partial: _film(partial, dance, song, progress))
+    else:
+        write_whole(out, lambda partial: WRITERS[out.suffix.lower()](partial, dance))
+    return len(dance), dance.bpm
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from types import ModuleType
 from typing import Any
 
@@ -25,7 +26,8 @@ class StepGuard:
         self._options.log_severity_level = 4
         self._began: tuple[float, float] | None = None  # wall and processor time of the step that runs
         self._given_up = False
-        threading.Thread(target=self._watch, name="step guard", daemon=True).start()
+        # The thread must not keep the session alive: it ends when the guard is gone.
+        threading.Thread(target=_watch, args=(weakref.ref(self),), name="step guard", daemon=True).start()
 
     def run(self, binding: Any) -> None:
         """Run one step.
@@ -47,13 +49,19 @@ class StepGuard:
         finally:
             self._began = None
 
-    def _watch(self) -> None:
-        while True:
-            time.sleep(_LOOK)
-            began = self._began
-            if began is None:
-                continue
-            waited, worked = time.perf_counter() - began[0], time.process_time() - began[1]
-            if (worked > MOST_SECONDS or waited > MOST_WAITING) and self._began is began:
-                self._given_up = True
-                self._options.terminate = True
+    def give_up_late_step(self) -> None:
+        """End the step that runs, where it takes too long."""
+        began = self._began
+        if began is None:
+            return
+        waited, worked = time.perf_counter() - began[0], time.process_time() - began[1]
+        if (worked > MOST_SECONDS or waited > MOST_WAITING) and self._began is began:
+            self._given_up = True
+            self._options.terminate = True
+
+
+def _watch(guarded: weakref.ref[StepGuard]) -> None:
+    while (guard := guarded()) is not None:
+        guard.give_up_late_step()
+        del guard
+        time.sleep(_LOOK)

@@ -240,6 +240,8 @@ class MusicFile(Closing):
         self.ended = self._reserve.ended
         if self._reserve.starved:
             self.note = f"{self._path} does not come fast enough from where it is stored: silence in its place"
+        if self.ended and self._reserve.error is not None:
+            self.note = f"{self._path}: the music ends early ({self._reserve.error})"
         return samples
 
     def _watch(self) -> None:

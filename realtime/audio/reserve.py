@@ -18,6 +18,7 @@ class Reserve:
 
     Attributes:
         starved: whether zeros were handed out last.
+        error: what ended the blocks too early, or None.
     """
 
     def __init__(self, blocks: Iterator[Array], capacity: int, shape: tuple[int, ...] = (), skip: int = 0) -> None:
@@ -37,6 +38,7 @@ class Reserve:
         self._due = skip  # rows still to be left out of what comes
         self._complete = self._closed = False
         self.starved = False
+        self.error: Exception | None = None
         self._thread = threading.Thread(target=self._fill, name="decoder", daemon=True)
 
     def start(self) -> None:
@@ -86,6 +88,16 @@ class Reserve:
             self._thread.join(0.5)
 
     def _fill(self) -> None:
+        try:
+            self._take_blocks()
+        except Exception as error:  # whatever a decoder raises, the rows that are held are the last ones
+            self.error = error
+        finally:
+            with self._lock:
+                self._complete = True
+                self._lock.notify_all()
+
+    def _take_blocks(self) -> None:
         for block in self._blocks:
             with self._lock:
                 left_out = min(self._due, len(block))
@@ -97,6 +109,3 @@ class Reserve:
                 self._lock.wait_for(lambda: self._closed or self._count < self._capacity)
                 if self._closed:
                     return
-        with self._lock:
-            self._complete = True
-            self._lock.notify_all()

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+import weakref
 
 import av
 import numpy as np
@@ -69,6 +70,25 @@ def test_a_terminal_that_lacks_the_letters_of_a_name_is_no_failure(song, tmp_pat
     assert run.returncode == 0, run.stderr
     assert (tmp_path / "ダンス.npz").exists()
     assert b"91 poses" in run.stdout
+
+
+def test_the_journal_is_not_mapped_when_it_is_deleted(song, tmp_path, monkeypatch):
+    """Windows deletes no file that is mapped."""
+    dances, alive = [], []
+
+    class Watched(generating.Journal):
+        def dance(self, marks=()):
+            dance = super().dance(marks)
+            dances.append(weakref.ref(dance))
+            return dance
+
+        def close(self, delete=True):
+            alive.extend(dance() is not None for dance in dances)
+            super().close(delete)
+
+    monkeypatch.setattr(generating, "Journal", Watched)
+    assert main([str(song), "-o", str(tmp_path / "dance.bvh")]) == 0
+    assert alive == [False]
 
 
 def test_silence_has_no_beat(tmp_path, capsys):

@@ -12,6 +12,7 @@ from mmd_model import pose as posed_model
 from vrm_file import write_vrm
 
 from dancerev.clients.avatar import read_vrm
+from dancerev.clients.gltf import read_accessor
 from dancerev.clients.recorders.film import Film, write_film
 from dancerev.clients.recorders.formats import READERS, SUFFIXES, save
 from dancerev.errors import InputError
@@ -217,6 +218,41 @@ def test_arrays_that_unpack_to_more_than_a_day_are_refused(tmp_path, monkeypatch
     np.savez_compressed(tmp_path / "bomb.npz", rotations=np.zeros(10_000))
     with pytest.raises(InputError, match="unpacks to"):
         READERS[".npz"](tmp_path / "bomb.npz")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("bpm", "fast"),
+        ("bpm", [120.0]),
+        ("bpm", np.nan),
+        ("marks", [["1", "2"]]),
+        ("marks", [[1.0], [2.0]]),
+        ("marks", ["soon"]),
+        ("marks", 1.0),
+        ("mark_texts", ["more", "texts", "than", "marks"]),
+        ("contacts", [["left", "right"]]),
+        ("contacts", True),
+    ],
+)
+def test_an_array_of_another_kind_is_refused_in_one_line(dance, tmp_path, capsys, name, value):
+    save(dance, tmp_path / "good.npz")
+    with np.load(tmp_path / "good.npz") as good:
+        np.savez(tmp_path / "bad.npz", **(dict(good) | {name: np.array(value)}))
+    assert main([str(tmp_path / "bad.npz"), str(tmp_path / "out.bvh")]) == 2
+    error = capsys.readouterr().err
+    assert name in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("stride", [0, 3, -4])
+def test_numbers_that_overlap_are_refused(stride):
+    document = {
+        "accessors": [{"bufferView": 0, "componentType": 5126, "type": "SCALAR", "count": 2**40}],
+        "bufferViews": [{"byteStride": stride}],
+    }
+    with pytest.raises(ValueError, match="inside another"):
+        read_accessor(document, bytes(16), 0)
 
 
 def test_a_dance_is_converted_for_an_avatar(dance, tmp_path):

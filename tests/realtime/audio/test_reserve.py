@@ -62,3 +62,17 @@ def test_it_holds_no_more_than_asked():
     assert reserve.take(50).shape == (50, 2)
     reserve.close()
     assert len(read) <= 12
+
+
+def test_a_decoder_that_fails_ends_the_rows_and_says_why():
+    def broken():
+        yield rows(30)
+        raise RuntimeError("the file is torn")
+
+    reserve = Reserve(broken(), 1000)
+    reserve.start()
+    reserve.wait(1000, 5.0)
+    np.testing.assert_array_equal(reserve.take(100), rows(30))
+    assert reserve.ended
+    assert not reserve.starved
+    assert str(reserve.error) == "the file is torn"
