@@ -49,19 +49,31 @@ class LinkSession:
         """How many other programs take part."""
         return int(self._link.numPeers())
 
-    def beat_at(self, moment: float) -> tuple[float, float]:
-        """Beats since a bar of the session began, 0 … 4, at ``moment`` (``perf_counter`` seconds), and the BPM."""
-        state = self._link.captureSessionState()
-        return float(state.phaseAtTime(self._micros(moment), BEATS_PER_BAR)), float(state.tempo())
+    @property
+    def bpm(self) -> float:
+        """Tempo of the session, in beats a minute."""
+        return float(self._link.captureSessionState().tempo())
 
-    def set(self, moment: float, beats: float | None = None, bpm: float | None = None) -> None:
+    def beat_at(self, moment: float, bar: float = BEATS_PER_BAR) -> tuple[float, float]:
+        """Return the beats since a bar began at ``moment``, and the BPM.
+
+        Args:
+            moment: ``perf_counter`` seconds.
+            bar: beats of the session in a bar, Link's quantum; the result is from 0 to it.
+        """
+        state = self._link.captureSessionState()
+        return float(state.phaseAtTime(self._micros(moment), bar)), float(state.tempo())
+
+    def set(
+        self, moment: float, beats: float | None = None, bpm: float | None = None, bar: float = BEATS_PER_BAR
+    ) -> None:
         """Make ``moment`` so many beats into a bar, or the tempo ``bpm``, or both, for everyone in the session."""
         state = self._link.captureSessionState()
         micros = self._micros(moment)
         if bpm is not None:
             state.setTempo(bpm, micros)
         if beats is not None:
-            state.forceBeatAtTime(beats, micros, BEATS_PER_BAR)
+            state.forceBeatAtTime(beats, micros, bar)
         self._link.commitSessionState(state)
 
     def close(self) -> None:
@@ -93,8 +105,9 @@ class LinkTracker(BeatTracker):
 
     def update(self, block: SpectralBlock) -> BeatState:
         """Return the state of the session's beat at the end of the block."""
-        beats, bpm = self._session.beat_at(self._heard_at(block.time))
-        scale = self._octave(bpm)
+        bar = self._bar()
+        beats, bpm = self._session.beat_at(self._heard_at(block.time), bar)
+        scale = BEATS_PER_BAR / bar
         beats, confidence = beats * scale, 1.0 if self._session.peers else ALONE
         whole = math.floor(beats)
         return BeatState(
@@ -112,19 +125,20 @@ class LinkTracker(BeatTracker):
         if tapped is not None:
             beat, period = tapped
             moment = self._heard_at(beat)
-            self._session.set(moment, float(round(self._session.beat_at(moment)[0])), 60.0 / period)
+            bar = self._bar()
+            self._session.set(moment, float(round(self._session.beat_at(moment, bar)[0])), 60.0 / period, bar)
 
     def set_downbeat(self, time: float) -> None:
         """Make the beat nearest to ``time`` (seconds of audio) begin a bar."""
-        moment = self._heard_at(time)
-        beats, _ = self._session.beat_at(moment)
-        self._session.set(moment, beats - round(beats))
+        moment, bar = self._heard_at(time), self._bar()
+        beats, _ = self._session.beat_at(moment, bar)
+        self._session.set(moment, beats - round(beats), bar=bar)
 
     def scale_tempo(self, factor: float) -> bool:
         """Halve (0.5) or double (2) the tempo of the dancer; return False if it is out of range."""
         if factor not in (0.5, 2.0):
             raise ValueError(f"the tempo can be halved (0.5) or doubled (2), not scaled by {factor:g}")
-        _, bpm = self._session.beat_at(time.perf_counter())
+        bpm = self._session.bpm
         if not self._range[0] <= bpm * self._octave(bpm) * factor <= self._range[1]:
             return False
         self._scale = self._octave(bpm) * factor
@@ -132,9 +146,9 @@ class LinkTracker(BeatTracker):
 
     def nudge(self, seconds: float) -> None:
         """Move the beats of the session later by ``seconds``."""
-        moment = time.perf_counter()
-        beats, bpm = self._session.beat_at(moment)
-        self._session.set(moment, beats - seconds * bpm / 60.0)
+        moment, bar = time.perf_counter(), self._bar()
+        beats, bpm = self._session.beat_at(moment, bar)
+        self._session.set(moment, beats - seconds * bpm / 60.0, bar=bar)
 
     def attach(self, heard_at: Callable[[float], float]) -> None:
         """Follow the clock of the show."""
@@ -143,6 +157,10 @@ class LinkTracker(BeatTracker):
     def close(self) -> None:
         """Leave the session."""
         self._session.close()
+
+    def _bar(self) -> float:
+        """Return the beats of the session that a bar of the dancer's has: more or fewer than 4 at another octave."""
+        return BEATS_PER_BAR / self._octave(self._session.bpm)
 
     def _octave(self, bpm: float) -> float:
         """Return what the session's tempo is multiplied by to be within the range."""
@@ -172,16 +190,16 @@ class LinkSender(PoseSink):
         """Take no poses."""
 
     def send_music(self, beat: BeatState | None, onset: float, energy: float) -> None:
-        """Let the session have the beat where it differs, if we are sure of it."""
+        """Let the session have the beat where it differs, if we are sure of it; the bar too, if it is Link's of 4."""
         if beat is None or beat.confidence < SURE:
             return
         moment = self._heard_at(beat.time)
-        ours = float(beat.beat_in_bar % BEATS_PER_BAR) + beat.phase
         theirs, bpm = self._session.beat_at(moment)
-        error = math.remainder(ours - theirs, BEATS_PER_BAR) * beat.period
+        cycle = BEATS_PER_BAR if beat.beats_per_bar == BEATS_PER_BAR else 1
+        error = math.remainder(beat.beat_in_bar + beat.phase - theirs, cycle)
         tempo_differs = abs(beat.bpm / bpm - 1.0) > MOST_TEMPO_ERROR
-        if tempo_differs or abs(error) > MOST_PHASE_ERROR:
-            self._session.set(moment, ours, beat.bpm if tempo_differs else None)
+        if tempo_differs or abs(error) * beat.period > MOST_PHASE_ERROR:
+            self._session.set(moment, theirs + error, beat.bpm if tempo_differs else None)
 
     def close(self) -> None:
         """Leave the session."""

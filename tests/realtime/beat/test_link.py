@@ -97,6 +97,50 @@ def test_alone_the_performer_sets_the_beat():
     tracker.close()
 
 
+@pytest.mark.parametrize(("bpm", "factor"), [(214.0, 1.0), (120.0, 0.5), (100.0, 1.0), (70.0, 2.0), (30.0, 1.0)])
+def test_a_bar_has_four_beats_at_every_octave(bpm, factor):
+    tracker = LinkTracker(60.0, 190.0, LinkSession(bpm))
+    began = time.perf_counter()
+    tracker.attach(lambda seconds: began + seconds)
+    assert factor == 1.0 or tracker.scale_tempo(factor)
+    tracker.set_downbeat(0.0)
+    period = tracker.update(SimpleNamespace(time=0.0)).period
+    origin = tracker.update(SimpleNamespace(time=0.0))
+    assert abs(math.remainder(origin.beat_in_bar + origin.phase, 4)) < 0.01
+    beats = [tracker.update(SimpleNamespace(time=(k + 0.5) * period)).beat_in_bar for k in range(12)]
+    assert beats == [0, 1, 2, 3] * 3
+    tracker.close()
+
+
+class Session:
+    """A session of the sender's tempo that counts what is set."""
+
+    bpm, shift = 120.0, 0.0
+
+    def __init__(self):
+        self.sets = 0
+
+    def beat_at(self, moment, bar=BEATS_PER_BAR):
+        return (moment * self.bpm / 60.0 + self.shift) % bar, self.bpm
+
+    def set(self, moment, beats=None, bpm=None, bar=BEATS_PER_BAR):
+        self.sets += 1
+        self.shift += beats - self.beat_at(moment)[0]
+
+
+@pytest.mark.parametrize("beats_per_bar", [2, 3, 4, 6])
+def test_a_bar_of_any_length_leaves_a_session_that_agrees_alone(beats_per_bar):
+    session = Session()
+    session.shift = 0.3
+    sender = LinkSender(lambda seconds: seconds, session)
+    for k in range(480):
+        beats = k / 8
+        state = BeatState(k / 16, beats % 1.0, 0.5, 1.0, int(beats) % beats_per_bar, beats_per_bar, 1.0)
+        sender.send_music(state, 0.0, 0.0)
+        assert abs(math.remainder(session.beat_at(state.time)[0] - beats, 4 if beats_per_bar == 4 else 1)) < 0.02
+    assert session.sets == 1
+
+
 def test_it_is_an_engine():
     tracker = make_tracker("link")
     assert isinstance(tracker, LinkTracker)
