@@ -1,4 +1,4 @@
-"""MIDI input: messages with the moment they came, from a port that may be pulled out and plugged in again.
+"""MIDI input: messages with the moment they came, and answers, by a port that may be pulled out and plugged in again.
 
 mido and python-rtmidi do it, which only the extra ``dancerev[midi]`` brings.
 """
@@ -33,8 +33,12 @@ class MidiInput:
         name: the port's full name, as the system gives it now.
     """
 
-    def __init__(self, wanted: str | None = None) -> None:
+    def __init__(self, wanted: str | None = None, answers: bool = False) -> None:
         """Listen to the port whose name has ``wanted`` in it, or to the first.
+
+        Args:
+            wanted: part of the name; None for the first.
+            answers: open the output of the same device too, where there is one, for :meth:`send`.
 
         Raises:
             InputError: MIDI is not installed or does not work here, or there is no such port.
@@ -43,6 +47,8 @@ class MidiInput:
         self._messages: deque[tuple[Any, float]] = deque(maxlen=WAITING)
         self._last = time.perf_counter()
         self._closing = threading.Event()
+        self._answers = answers
+        self._output: Any | None = None
         try:
             self._port = self._open()
         except OSError as error:
@@ -55,13 +61,25 @@ class MidiInput:
         while self._messages:
             yield self._messages.popleft()
 
+    def send(self, message: Any) -> None:
+        """Send mido's ``message`` to the device; do nothing while it has no output.
+
+        Raises:
+            OSError, ValueError: it was pulled out just now.
+        """
+        output = self._output
+        if output is not None:
+            output.send(message)
+
     def close(self) -> None:
         """Stop listening."""
         self._closing.set()
         self._watcher.join(2.0)
 
     def _open(self) -> Any:
-        return _mido().open_input(self.name, callback=self._hear)
+        port = _mido().open_input(self.name, callback=self._hear)
+        self._output = _open_output(self.name) if self._answers else None
+        return port
 
     def _hear(self, message: Any) -> None:
         self._last = time.perf_counter()
@@ -88,9 +106,11 @@ class MidiInput:
         self._release()
 
     def _release(self) -> None:
-        port, self._port = self._port, None
-        if port is not None:
-            port.close()
+        ports = self._port, self._output
+        self._port = self._output = None
+        for port in ports:
+            if port is not None:
+                port.close()
 
 
 def port_names() -> list[str]:
@@ -125,7 +145,7 @@ def find_port(wanted: str | None = None) -> str:
     return matches[0]
 
 
-def open_output(name: str) -> Any | None:
+def _open_output(name: str) -> Any | None:
     """Open the MIDI output of the same device as the input ``name``; None where there is none.
 
     Returns:

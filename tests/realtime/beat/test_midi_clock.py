@@ -311,6 +311,44 @@ def test_a_port_that_was_pulled_out_is_opened_again(ports, monkeypatch):
     assert ports.opened[2].closed
 
 
+def test_the_output_for_answers_comes_back_with_its_input_and_is_closed(ports, monkeypatch):
+    import mido
+
+    outputs = []
+
+    class Output:
+        def __init__(self, name):
+            self.name, self.sent, self.closed = name, [], False
+            self.send = self.sent.append
+            outputs.append(self)
+
+        def close(self):
+            self.closed = True
+
+    def until(wanted):
+        end = time.perf_counter() + 5.0
+        while not wanted() and time.perf_counter() < end:
+            time.sleep(0.005)
+        assert wanted()
+
+    monkeypatch.setattr(mido, "get_output_names", lambda: FakePort.there)
+    monkeypatch.setattr(mido, "open_output", Output)
+    monkeypatch.setattr(midi, "QUIET", 0.02)
+    monkeypatch.setattr(midi, "LOOK", 0.01)
+    port = MidiInput("drum", answers=True)
+    port.send("before")
+    ports.there = ["Other"]
+    until(lambda: outputs[0].closed)
+    port.send("meanwhile")
+    ports.there = ["Other", "Drum Machine:Clock 24:0"]
+    until(lambda: len(outputs) == 2)
+    port.send("after")
+    port.close()
+    assert [output.sent for output in outputs] == [["before"], ["after"]]
+    assert outputs[1].name == "Drum Machine:Clock 24:0"
+    assert outputs[1].closed
+
+
 @pytest.mark.parametrize("command", [listen, live])
 def test_a_wrong_port_is_answered_in_one_line(command, ports, silence, capsys):
     arguments = ["--input", silence, "--mute", "--midi-port", "organ"]
