@@ -69,6 +69,11 @@ class ControlActions:
         """Return the values at the start of those controls that the dancers bring with them."""
         return {"style": self._first_style, "radius": self._radius, "phrase": self._dancers[0].phrase}
 
+    @property
+    def recording(self) -> str | None:
+        """Name of the file that is recorded to now."""
+        return None if self._recorder is None else self._recorder.name
+
     def actions(self) -> dict[str, Action]:
         """Name of a control → what it does."""
         table: dict[str, Callable[..., Value]] = {

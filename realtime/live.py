@@ -6,9 +6,11 @@ import contextlib
 import gc
 import itertools
 import json
+import math
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -27,7 +29,7 @@ from .audio.devices import quiet_libraries
 from .audio.sources import list_devices, open_source
 from .beat.engines import make_tracker
 from .beat.link import LinkSender
-from .beat.midi_input import MidiInput, list_ports, open_output
+from .beat.midi_input import MidiInput, list_ports
 from .body.hands_and_face import HandsAndFace
 from .control_actions import ControlActions
 from .dance_model import ANY_STYLE, DanceModel
@@ -83,6 +85,7 @@ def _senders(config: ShowConfig) -> list[list[PoseSink]]:
 
 
 NO_PREVIEW = "no display: no preview"
+_SAME_SIGNAL = 1.0  # seconds
 
 
 def _preview(config: ShowConfig) -> list[PoseSink]:
@@ -109,10 +112,24 @@ def _undisturbed() -> Iterator[None]:
 
 
 def _stop_on_signals(show: Show) -> None:
-    """End the show, with all that has to be finished, on Ctrl-C, on a closed terminal and on a shutdown."""
+    """End the show, with all that has to be finished, on Ctrl-C, on a closed terminal and on a shutdown.
+
+    A signal that comes over a second after the first ends the program at once, as finishing may hang. Those that come
+    sooner are the same: ``timeout`` and shells send theirs to the program and again to its group.
+    """
+    first = math.inf
+
+    def stop(number: int, _: object) -> None:
+        nonlocal first
+        first = min(first, time.perf_counter())
+        if time.perf_counter() - first > _SAME_SIGNAL:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        show.stop()
+
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGBREAK"):
         if (number := getattr(signal, name, None)) is not None and signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, lambda *_: show.stop())
+            signal.signal(number, stop)
 
 
 def _make_stream(config: ShowConfig, model: DanceModel) -> DanceStream:
@@ -151,10 +168,8 @@ def _add_surfaces(config: ShowConfig, performance: Performance, actions: Control
     if config.control is not None:
         performance.surfaces.append(OscControl(performance, *config.control, config.control_reply))
     if config.midi_control is not None:
-        port = MidiInput(config.midi_control)
-        output = open_output(port.name)
-        answer = output.send if output is not None else None
-        performance.surfaces.append(MidiControl(performance, port, config.midi_map, status.note, answer))
+        port = MidiInput(config.midi_control, answers=True)
+        performance.surfaces.append(MidiControl(performance, port, config.midi_map, status.note, port.send))
     performance.surfaces.append(Keys(performance, status.note))
 
 
@@ -215,6 +230,8 @@ def run(config: ShowConfig) -> None:
 
         with _undisturbed():
             show.run(each_turn)
+        if actions.recording:
+            status.note(f"finishing {actions.recording}")
     if config.stats:
         lost = sum(sender.lost for sender in itertools.chain(*senders))
         config.stats.write_text(json.dumps(show.statistics() | {"poses_lost": lost}, indent=1) + "\n")

@@ -12,6 +12,7 @@ import sys
 import termios
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -23,6 +24,7 @@ from websockets.sync.client import connect
 
 from dancerev.model.hands_and_face import FINGERS
 from dancerev.model.skeleton import BONES
+from dancerev.realtime.live import _stop_on_signals
 
 
 @pytest.fixture
@@ -307,6 +309,24 @@ def test_a_receiver_that_gets_no_poses_is_told(tmp_path):
     assert err.count("\n") == 1
     assert err.startswith("note: fe80::1%lo:9 gets no poses: ")
     assert json.loads(stats.read_text())["poses_lost"] > 5
+
+
+def test_a_later_signal_ends_the_program_at_once(monkeypatch):
+    """Two of the same moment are one, as ``timeout`` sends them."""
+    handlers, raised, stops = {}, [], []
+    now = time.perf_counter()
+    monkeypatch.setattr(signal, "signal", handlers.__setitem__)
+    monkeypatch.setattr(signal, "getsignal", lambda number: signal.SIG_DFL)
+    monkeypatch.setattr(signal, "raise_signal", raised.append)
+    monkeypatch.setattr(time, "perf_counter", lambda: now)
+    _stop_on_signals(SimpleNamespace(stop=lambda: stops.append(now)))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        handlers[number](number, None)
+    assert (len(stops), raised) == (2, [])
+    now += 2.0
+    handlers[signal.SIGTERM](signal.SIGTERM, None)
+    assert raised == [signal.SIGTERM]
+    assert handlers[signal.SIGTERM] is signal.SIG_DFL
 
 
 def test_the_live_path_loads_no_torch():

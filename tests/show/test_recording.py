@@ -15,6 +15,7 @@ def test_what_the_receivers_get_is_in_the_file(tmp_path, name):
     show = live(*SILENT, "--duration", 3, "--record", tmp_path / name)
     _, errors = show.communicate(timeout=60)
     assert show.returncode == 0, errors
+    assert f"finishing {tmp_path / name}" in errors
     dance = read(tmp_path / name)
     assert dance.fps == 30.0
     assert len(dance) == pytest.approx(90, abs=6)
