@@ -8,8 +8,10 @@ import functools
 import io
 import math
 import os
+import signal
 import sys
 import textwrap
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from importlib import metadata
 from typing import NoReturn, ParamSpec
@@ -62,6 +64,7 @@ class ArgumentParser(argparse.ArgumentParser):
             prog=prog,
             description=text[:1].upper() + text[1:],
             formatter_class=functools.partial(argparse.HelpFormatter, max_help_position=36),
+            allow_abbrev=False,
         )
         self._common = set(common)
         if common:
@@ -142,6 +145,26 @@ def command(prog: str) -> Callable[[Callable[Parameters, int]], Callable[Paramet
         return ended
 
     return decorate
+
+
+@contextlib.contextmanager
+def deferred_interrupt() -> Iterator[None]:
+    """Keep a Ctrl-C until the body has ended, then raise it.
+
+    An import that is interrupted may lose the interrupt, or turn it into an error of its own.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    came: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if came:
+        raise KeyboardInterrupt
 
 
 @contextlib.contextmanager

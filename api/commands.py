@@ -7,7 +7,7 @@ import importlib
 import sys
 from dataclasses import dataclass
 
-from .command_line import print_error
+from .command_line import deferred_interrupt, print_error
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,9 @@ def run(name: str) -> int:
     """Import the command ``name``, call its ``main`` and return the exit code."""
     command = COMMANDS[name]
     try:
-        return int(importlib.import_module(command.module).main())
+        with deferred_interrupt():
+            module = importlib.import_module(command.module)
+        return int(module.main())
     except ModuleNotFoundError as error:
         if command.extra is None or (error.name or "").startswith("dancerev"):
             raise

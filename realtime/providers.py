@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+from dancerev.command_line import deferred_interrupt
+
 PROVIDERS = ("auto", "cpu", "cuda", "tensorrt")
 """What may be asked for. ``auto`` is the CPU: one step is done there before a graphics card has answered."""
 
@@ -49,7 +51,8 @@ def import_onnxruntime() -> ModuleType:
     about providers that do not load, which :class:`~dancerev.realtime.dance_model.DanceModel` notes itself.
     """
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read when it is loaded
-    import onnxruntime
+    with deferred_interrupt():
+        import onnxruntime
 
     with contextlib.suppress(Exception):  # a build without telemetry
         onnxruntime.disable_telemetry_events()

@@ -375,6 +375,8 @@ def _split_styles(text: str) -> list[str]:
 def _control_address(text: str | None) -> tuple[str, int] | None:
     if text is None:
         return None
+    if not text.isdigit() and not (":" in text and text.rpartition(":")[2].isdigit()):
+        raise InputError(f"--control: {text!r} has no port; expected PORT or HOST:PORT")
     try:
         return parse_target(f"127.0.0.1:{text}" if text.isdigit() else text)
     except ReceiverError as error:

@@ -196,7 +196,7 @@ _ROWS = (
     Control("marker", "text", "set a marker, and start cues that wait for it", "", momentary=True),
     Control("learn", "text", "the next MIDI note or knob gets this control", "", momentary=True),
     Control("panic", "trigger", "a safe pose at once, and every control as at the start", key=(("p", None),)),
-    Control("quit", "trigger", "end the show", key=(("q", None),)),
+    Control("quit", "trigger", "end the show; the key has to be pressed twice", key=(("q", None),)),
 )
 
 CONTROLS: dict[str, Control] = {row.name: row for row in _ROWS}

@@ -1,11 +1,12 @@
 """How commands end: a user's mistake is one line, a bug keeps its traceback."""
 
 import io
+import signal
 import sys
 
 import pytest
 
-from dancerev.command_line import command
+from dancerev.command_line import command, deferred_interrupt
 from dancerev.errors import DancerevError, ModelError
 
 
@@ -50,3 +51,17 @@ def test_text_that_the_terminal_lacks_is_escaped(monkeypatch):
 def test_a_closed_stderr_changes_no_exit_code(monkeypatch):
     monkeypatch.setattr(sys, "stderr", None)
     assert ending(ModelError("no"))() == 2
+
+
+def test_an_interrupt_waits_for_the_end_of_the_body():
+    done = []
+
+    def interrupted():
+        with deferred_interrupt():
+            signal.raise_signal(signal.SIGINT)
+            done.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert done
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
