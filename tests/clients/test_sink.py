@@ -70,8 +70,12 @@ def test_a_sink_needs_no_more_than_send():
     assert (sink.times, sink.name, sink.trouble, sink.lost) == ([2.0], "", None, 0)
 
 
+class LateKeeper(Keeper):
+    pass
+
+
 def test_every_sink_is_logged_once_wherever_it_stands(caplog):
-    first, failing, late = Keeper(), Keeper(fails=range(9)), Keeper(fails=range(9))
+    first, failing, late = Keeper(), Keeper(fails=range(9)), LateKeeper(fails=range(9))
     sinks = Sinks([first, failing])
     with caplog.at_level(logging.WARNING):
         sinks.send(rest_pose(0))
@@ -79,4 +83,4 @@ def test_every_sink_is_logged_once_wherever_it_stands(caplog):
         sinks.sinks.append(late)  # stands where the first one that failed stood
         sinks.send(rest_pose(1))
         sinks.send(rest_pose(2))
-    assert len(caplog.records) == 2
+    assert [record.message.split()[0] for record in caplog.records] == ["Keeper", "LateKeeper"]
