@@ -59,7 +59,8 @@ def test_static_shapes_are_the_same_dance(exported, tmp_path):
     rng = np.random.default_rng(0)
     models = DanceModel(str(tmp_path / "two.onnx"), dancers=2), DanceModel(str(exported), dancers=2)
     for _ in range(5):
-        given = rng.random(26), np.zeros(2), rng.normal(size=2), rng.gumbel(size=models[0].codes)
+        places = rng.normal(size=2), rng.normal(size=2)  # of the stage's centre and of the audience
+        given = rng.random(26), np.zeros(2), *places, 0.3, 0.5, rng.gumbel(size=models[0].codes)
         np.testing.assert_allclose(models[0].step(*given), models[1].step(*given), atol=1e-6)
     with pytest.raises(ModelError, match="for 2 dancers, not 3"):
         with_dancers(onnx.load(tmp_path / "two.onnx"), 3)

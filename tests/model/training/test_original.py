@@ -183,7 +183,8 @@ def test_generation_tells_what_is_wrong_in_one_line(tmp_path, capsys):
     assert capsys.readouterr().err.count("\n") == 1
     config = {"features": 4, "pose": 4, "width": 8, "heads": 1, "hidden": 4}
     weights = {f"network.{n}": w for n, w in OriginalNetwork(OriginalConfig(**config)).state_dict().items()}
-    torch.save({"state_dict": weights, "hyper_parameters": {"original": config}}, tmp_path / "other.ckpt")
+    kept = {"original": config, "feature_version": FEATURE_VERSION}
+    torch.save({"state_dict": weights, "hyper_parameters": kept}, tmp_path / "other.ckpt")
     assert load_original(tmp_path / "other.ckpt").config.hidden == 4
     assert generate_original.main([str(tmp_path / "other.ckpt"), "--music", str(tmp_path), "-o", str(tmp_path)]) == 2
     error = capsys.readouterr().err
