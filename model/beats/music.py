@@ -1,7 +1,8 @@
-"""Music from which the ear learns the beat: grooves played by people and programmed patterns, arranged at random.
+"""Music to train the beat network on: grooves played by people and programmed patterns, arranged at random.
 
 Unlike the dancer's music (:mod:`dancerev.model.corpus.songs`) it is made for variety: tempi of 55 … 215 BPM, sampled
-and synthesised drums, bands with and without them, bars of three, tempi that drift or step, rooms, noise and levels.
+and synthesised drums, bands with and without them, bars of three, tempi that drift or step. Noise, rooms and levels
+are added to the spectra in training (:mod:`~dancerev.model.beats.augment`).
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.signal import butter, fftconvolve, sosfilt
+from scipy.signal import butter, sosfilt
 
 from dancerev.errors import CorpusError
 from dancerev.realtime.audio.clock import SAMPLE_RATE
 
-from ..corpus.render_music import Groove, arrange, colour, noise, read_groove, synthesise
-from ..corpus.songs import split_of
+from ..corpus.render_music import Groove, arrange, colour, read_groove, synthesise
+from .spectra import split_of
 
 Array = npt.NDArray[Any]
 Note = tuple[float, float, int, int, int]  # beat, length in beats, channel, key, velocity
@@ -28,7 +29,7 @@ SLOWEST, FASTEST = 55.0, 215.0
 DRUMS = 9
 _AS_PLAYED = 0.6  # share of the grooves at the tempo of their drummer, which tells a style's tempo from its double
 _STRETCH = 0.4  # octaves by which the tempo of the others may be changed
-_NOMINAL = 120.0  # BPM of the MIDI files, in which times are seconds
+_NOMINAL = 120.0  # BPM of the MIDI files that are written
 
 
 @dataclass(frozen=True)
@@ -304,7 +305,7 @@ def _riffs(
     return programs, notes
 
 
-def _tempo_map(rng: np.random.Generator, bpm: float, beats: int, beats_per_bar: int) -> Array:
+def tempo_map(rng: np.random.Generator, bpm: float, beats: int, beats_per_bar: int) -> Array:
     """(beats + 1,) seconds at which each beat falls: mostly steady, now and then drifting or with a step of tempo."""
     period = np.full(beats, 60.0 / bpm)
     kind = rng.random()
@@ -342,7 +343,7 @@ def read_source(archive: Path, soundfont: Path, split: str, without: frozenset[s
     Args:
         archive: the zip file.
         soundfont: a General MIDI bank (SF2).
-        split: ``train`` or ``test``.
+        split: one of SPLITS.
         without: grooves to leave out, by their paths inside the data set.
 
     Raises:
@@ -426,32 +427,16 @@ def compose(source: Source, seconds: float, seed: int, place: float) -> Labelled
         band = [(start + rng.normal() * 0.004, *rest) for start, *rest in band]  # type: ignore[misc]
     if without_drums:
         drums = []
-    fall = _tempo_map(rng, bpm, beats, per_bar)
-    index = np.arange(beats + 1)
-
-    def in_seconds(notes: list[Note]) -> list[Note]:
-        if not notes:
-            return []
-        start = np.array([note[0] for note in notes])
-        stop = start + np.array([note[1] for note in notes])
-        begun, ended = np.interp(start, index, fall), np.interp(stop, index, fall)
-        before = np.minimum(start, 0.0) * fall[1]
-        return [
-            (float(a + early), max(float(b - a), 0.03), channel, key, velocity)
-            for a, b, early, (_, _, channel, key, velocity) in zip(begun, ended, before, notes, strict=True)
-        ]
-
+    fall = tempo_map(rng, bpm, beats, per_bar)
     lead = float(rng.choice([0.0, rng.uniform(0.0, 0.5), rng.uniform(0.0, 3.0)]))
     lead = max(lead, 0.05)
-    drums, band = in_seconds(drums), in_seconds(band)
+    drums, band = in_seconds(drums, fall), in_seconds(band, fall)
     machine = bool(drums) and rng.random() < (0.3 if played else 0.6)
     midi = band if machine else band + drums
     length = float(fall[-1])
     audio = np.zeros(int((length + lead + 0.5) * SAMPLE_RATE))
     if midi:
-        twice = _NOMINAL / 60.0  # beats per second
-        at = [(twice * (start + lead), twice * duration, *rest) for start, duration, *rest in midi]
-        sound = synthesise(_NOMINAL, programs, at, source.soundfont)
+        sound = synthesise_seconds(programs, midi, lead, source.soundfont)
         count = min(len(sound), len(audio))
         audio[:count] += sound[:count] / max(np.abs(sound).max(), 1e-6)
     if machine:
@@ -460,7 +445,29 @@ def compose(source: Source, seconds: float, seed: int, place: float) -> Labelled
         later = [(start + lead, *rest) for start, *rest in drums]
         sound = _drum_machine(later, length + lead, rng)[: len(audio)]  # type: ignore[arg-type]
         audio[: len(sound)] += rng.uniform(0.3, 1.5) * sound / max(np.abs(sound).max(), 1e-6)
-    return LabelledMusic(_spoil(audio, rng), fall[:-1] + lead, np.arange(beats) % per_bar == 0)
+    return LabelledMusic(master(audio, rng), fall[:-1] + lead, np.arange(beats) % per_bar == 0)
+
+
+def in_seconds(notes: list[Note], fall: Array) -> list[Note]:
+    """Return notes whose start and length are in seconds, of such in beats that fall at ``fall`` (beats + 1,)."""
+    if not notes:
+        return []
+    index = np.arange(len(fall))
+    start = np.array([note[0] for note in notes])
+    stop = start + np.array([note[1] for note in notes])
+    begun = np.interp(start, index, fall) + np.minimum(start, 0.0) * fall[1]
+    length = np.maximum(np.interp(stop, index, fall) - np.interp(start, index, fall), 0.03)
+    return [
+        (float(begin), float(long), channel, key, velocity)
+        for begin, long, (_, _, channel, key, velocity) in zip(begun, length, notes, strict=True)
+    ]
+
+
+def synthesise_seconds(programs: dict[int, int], notes: list[Note], lead: float, soundfont: Path) -> Array:
+    """Render notes whose times are in seconds, all later by ``lead`` seconds: (samples,) at SAMPLE_RATE."""
+    beats = _NOMINAL / 60.0  # per second
+    at = [(beats * (start + lead), beats * length, *rest) for start, length, *rest in notes]
+    return synthesise(_NOMINAL, programs, at, soundfont)  # type: ignore[arg-type]
 
 
 def _pumping(kicks: list[float], count: int, rng: np.random.Generator) -> Array:
@@ -474,21 +481,10 @@ def _pumping(kicks: list[float], count: int, rng: np.random.Generator) -> Array:
     return gain
 
 
-def _spoil(audio: Array, rng: np.random.Generator) -> npt.NDArray[np.float32]:
-    """Loudness, room, equaliser, noise and level as a microphone may meet them; the direct sound keeps its time."""
+def master(audio: Array, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """Return the music as it may be published: limited or not, equalised, at some level. Onsets keep their time."""
     audio = audio / max(np.abs(audio).max(), 1e-6)
     if rng.random() < 0.5:
-        drive = rng.uniform(1.0, 6.0)
-        audio = np.tanh(drive * audio)
+        audio = np.tanh(rng.uniform(1.0, 6.0) * audio)
     audio = colour(audio, rng)
-    if rng.random() < 0.25:
-        decay = rng.uniform(0.2, 0.7)
-        tail = np.arange(int(decay * SAMPLE_RATE))
-        response = rng.normal(size=len(tail)) * np.exp(-6.9 * tail / len(tail))
-        response *= rng.uniform(0.3, 1.2) / np.sqrt(np.sum(response**2))
-        audio = audio + fftconvolve(audio, response)[: len(audio)]
-    level = np.sqrt(np.mean(audio**2))
-    loudness = rng.uniform(-25.0, -8.0) if rng.random() < 0.3 else rng.uniform(-70.0, -25.0)
-    audio = audio + level * 10.0 ** (loudness / 20.0) * noise(len(audio), rng)
-    audio *= 10.0 ** (rng.uniform(-35.0, 0.0) / 20.0) / max(np.abs(audio).max(), 1e-6)
-    return audio.astype(np.float32)
+    return (audio * 10.0 ** (rng.uniform(-30.0, 0.0) / 20.0) / max(np.abs(audio).max(), 1e-6)).astype(np.float32)

@@ -1,19 +1,16 @@
-"""Trains the network that hears the beat: ``python -m dancerev.model.beats.train GROOVES.zip -o beat_network.npz``.
+"""Train the beat network: ``python -m dancerev.model.beats.train SPECTRA -o beat_network.npz``.
 
-It listens to rendered music whose beats are known (:mod:`~dancerev.model.beats.music`) through the front end of the
-live ear, so that on stage it hears nothing it was not trained on. The music is made once and kept in ``--folder``.
-It learns first what a beat sounds like, step by step, and then, through the tracker itself, what the tracker has to
-hear to follow the beat (:mod:`~dancerev.model.beats.loss`).
+``SPECTRA`` is what ``dancerev.model.beats.prepare`` wrote. The network is trained first by cross-entropy, time step by
+time step, and then through the bar pointer (:mod:`~dancerev.model.beats.loss`), for the tracker to follow the beat.
 """
 
 from __future__ import annotations
 
-import json
+import copy
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,122 +18,26 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from dancerev.command_line import ArgumentParser, command
-from dancerev.errors import CorpusError
+from dancerev.errors import InputError
 from dancerev.realtime.beat.bar_pointer import BarSpace
-from dancerev.realtime.beat.beat_network import CLASSES, DELAY, INPUTS, RATE, network_input
+from dancerev.realtime.beat.beat_network import CLASSES, INPUTS, RATE
 from dancerev.realtime.beat.tracker import MAX_BPM, MIN_BPM
-from dancerev.realtime.spectrum import FRAME_SAMPLES, Spectrum
 
-from ..corpus.parallel import in_parallel
-from ..corpus.songs import digest
-from .loss import TensorSpace, Truth, batch_of, tracking_loss, truth_of
-from .music import Source, compose, read_source
+from .augment import WINDOW, Augmentation, Batch, draw_pieces, join, mixed, network_inputs, plain_window, window
+from .loss import TensorSpace, tracking_loss
+from .spectra import Piece, load_pieces
 
 Array = npt.NDArray[Any]
 
-SOUNDFONT = Path("/usr/share/sounds/sf2/FluidR3_GM.sf2")
-PIECE_SECONDS = 45.0
-EVEN = 720  # pieces over which tempi are spread evenly; then it begins anew
-HELD_OUT, HELD_OUT_SEED = 60, 900_000
-BATCH, WINDOW = 8, 20.0  # windows, and seconds of each
 LEARNING_RATE, TRACKING_RATE = 5e-3, 2e-3
-CROSS_ENTROPY = 3.0  # its weight beside the tracking loss, so that what the network says stays a probability
-SPEEDS = (0.88, 1.14)  # at which a window is played, steps left out or repeated
-LABEL_WIDTH = 0.025  # seconds from a beat at which a step is no longer called one
-
-
-@dataclass(frozen=True)
-class Heard:
-    """What is heard of a piece: ``inputs`` (T, INPUTS) float16; ``beats`` (N,) seconds; ``downbeats`` (N,) bool."""
-
-    inputs: Array
-    beats: Array
-    downbeats: Array
-
-
-@dataclass(frozen=True)
-class Window:
-    """A stretch of a piece: ``inputs`` (T, INPUTS) and ``labels`` (T, len(CLASSES)) float32; ``truth`` if asked for."""
-
-    inputs: Array
-    labels: Array
-    truth: Truth | None
-
-
-def hear(samples: npt.NDArray[np.float32]) -> Array:
-    """(T, INPUTS) float16: the network's input at RATE, as the live ear makes it."""
-    spectrum = Spectrum()
-    blocks = [
-        network_input(spectrum.process(samples[start : start + FRAME_SAMPLES]).mel)
-        for start in range(0, len(samples) - FRAME_SAMPLES + 1, FRAME_SAMPLES)
-    ]
-    return np.concatenate(blocks).astype(np.float16)
-
-
-def label(beats: Array, downbeats: Array, steps: int) -> Array:
-    """Return (steps, len(CLASSES)) float32: the share of each class, a triangle about DELAY after each beat.
-
-    Args:
-        beats: (N,) seconds.
-        downbeats: (N,) bool.
-        steps: how many of 1 / RATE seconds; step k is complete at (k + 1) / RATE.
-    """
-    labels = np.zeros((steps, len(CLASSES)), dtype=np.float32)
-    for kind, which in ((1, ~downbeats), (2, downbeats)):
-        for beat in beats[which] + DELAY:
-            near = np.arange(int(beat * RATE) - 4, int(beat * RATE) + 4)
-            near = near[(near >= 0) & (near < steps)]
-            share = 1.0 - np.abs((near + 1) / RATE - beat) / LABEL_WIDTH
-            labels[near, kind] = np.maximum(labels[near, kind], share)
-    labels[:, 0] = 1.0 - labels[:, 1:].sum(axis=1)
-    return labels
-
-
-def make_music(folder: Path, source: Source, clips: int, first_seed: int, workers: int) -> list[Heard]:
-    """So many pieces, heard; those that lie in ``folder`` already are read.
-
-    Raises:
-        CorpusError: what lies there was made of something else.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    even = min(clips, EVEN)
-    _claim(folder, digest(_content(source), source.soundfont, even))
-    jobs = [(first_seed + index, (index % even + 0.5) / even) for index in range(clips)]
-    missing = [job for job in jobs if not (folder / f"{job[0]:06d}.npz").exists()]
-    for _ in in_parallel(partial(_make_piece, folder, source), missing, workers, "music"):
-        pass
-    pieces = []
-    for seed, _ in jobs:
-        with np.load(folder / f"{seed:06d}.npz") as data:
-            pieces.append(Heard(data["inputs"], data["beats"], data["downbeats"]))
-    return pieces
-
-
-def _content(source: Source) -> list[tuple[float, str, bytes, int]]:
-    return [(tempo, style, groove.notes.tobytes(), groove.beats) for tempo, style, groove in source.grooves]
-
-
-def _claim(folder: Path, made_of: str) -> None:
-    """Note in ``folder`` what its music is made of; refuse one whose music was made of something else."""
-    note = folder / "made_of.txt"
-    before = note.read_text(encoding="utf-8").strip() if note.exists() else ""
-    if before != made_of and (before or any(folder.glob("*.npz"))):
-        raise CorpusError(
-            f"{folder}: its music was made of other grooves (archive, --without), with another soundfont or for other "
-            "--clips; name another --folder, or delete this one"
-        )
-    note.write_text(f"{made_of}\n", encoding="utf-8")
-
-
-def _make_piece(folder: Path, source: Source, job: tuple[int, float]) -> None:
-    seed, place = job
-    music = compose(source, PIECE_SECONDS, seed, place)
-    partial_file = folder / f"{seed:06d}.partial"
-    with partial_file.open("wb") as file:
-        np.savez(file, inputs=hear(music.audio), beats=music.beats, downbeats=music.downbeats)
-    partial_file.replace(folder / f"{seed:06d}.npz")
+AVERAGING, TRACKING_AVERAGING = 0.99, 0.97
+"""Decay per batch of the mean of the weights over the second half of the training, which is what is kept."""
+CROSS_ENTROPY = 3.0
+"""Its weight beside the tracking loss, so that the network's output stays a probability."""
+REPORT_EVERY = 100  # batches
 
 
 class BeatNet(nn.Module):
@@ -148,17 +49,20 @@ class BeatNet(nn.Module):
         channels: of every layer.
         taps: of every convolution.
         layers: of which each looks twice as far back as the one before.
-        dropout: share of what a layer says that is left out in training.
+        dropout: share of a layer's output that is left out in training.
+        normalised: with batch normalisation. Weights that were exported contain theirs and have none.
     """
 
-    def __init__(self, channels: int = 128, taps: int = 4, layers: int = 9, dropout: float = 0.12) -> None:
+    def __init__(
+        self, channels: int = 128, taps: int = 4, layers: int = 9, dropout: float = 0.15, normalised: bool = True
+    ) -> None:
         super().__init__()
         self.taps = taps
         self.dilations = [2**layer for layer in range(layers)]
-        self.scale = nn.BatchNorm1d(INPUTS, affine=False)
+        self.scale: nn.Module = nn.BatchNorm1d(INPUTS, affine=False) if normalised else nn.Identity()
         self.input = nn.Conv1d(INPUTS, channels, 1)
         self.layers = nn.ModuleList(nn.Conv1d(channels, channels, taps, dilation=step) for step in self.dilations)
-        self.norms = nn.ModuleList(nn.BatchNorm1d(channels) for _ in self.dilations)
+        self.norms = nn.ModuleList(nn.BatchNorm1d(channels) if normalised else nn.Identity() for _ in self.dilations)
         self.mixes = nn.ModuleList(nn.Conv1d(channels, channels, 1) for _ in self.dilations)
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Conv1d(channels, len(CLASSES), 1)
@@ -181,7 +85,8 @@ class BeatNet(nn.Module):
 @torch.no_grad()
 def export(net: BeatNet, path: Path) -> None:
     """Write what :class:`~dancerev.realtime.beat.beat_network.BeatNetwork` reads."""
-    gain, shift = _normalisation(net.scale)
+    net = copy.deepcopy(net).cpu()
+    gain, shift = _normalisation(net.scale, INPUTS)
     weight, bias = _matrix(net.input)
     content: dict[str, Any] = {
         "taps": np.int64(net.taps),
@@ -192,15 +97,52 @@ def export(net: BeatNet, path: Path) -> None:
     content["output_weight"], content["output_bias"] = _matrix(net.output)
     for index, (layer, norm, mix) in enumerate(zip(net.layers, net.norms, net.mixes, strict=True)):
         weight, bias = _matrix(layer)
-        gain, shift = _normalisation(norm)
+        gain, shift = _normalisation(norm, len(bias))
         content[f"weight_{index}"], content[f"bias_{index}"] = weight * gain, bias * gain + shift
         content[f"mix_{index}"], content[f"mix_bias_{index}"] = _matrix(mix)
     arrays: dict[str, Any] = {name: np.asarray(value) for name, value in content.items()}
-    np.savez(path, **arrays)
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as file:
+        np.savez(file, **arrays)
+    partial.replace(path)
 
 
-def _normalisation(norm: nn.Module) -> tuple[Tensor, Tensor]:
+@torch.no_grad()
+def load(path: Path) -> BeatNet:
+    """Read weights that :func:`export` wrote, to train on from them.
+
+    Raises:
+        OSError: the file cannot be read.
+        InputError: it holds other content.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            content = {name: data[name] for name in data.files}
+        channels, taps = content["input_weight"].shape[1], int(content["taps"])
+        net = BeatNet(channels, taps, len(content["dilations"]), normalised=False)
+        _set(net.input, content["input_weight"], content["input_bias"])
+        _set(net.output, content["output_weight"], content["output_bias"])
+        for index, (layer, mix) in enumerate(zip(net.layers, net.mixes, strict=True)):
+            _set(layer, content[f"weight_{index}"], content[f"bias_{index}"])
+            _set(mix, content[f"mix_{index}"], content[f"mix_bias_{index}"])
+    except (ValueError, KeyError, IndexError, TypeError, RuntimeError, EOFError, zipfile.BadZipFile):
+        raise InputError(f"{path}: expected weights that dancerev.model.beats.train wrote") from None
+    return net
+
+
+def _set(layer: nn.Module, weight: Array, bias: Array) -> None:
+    """Set a convolution's weights from a (taps · in, out) matrix and (out,) biases."""
+    assert isinstance(layer, nn.Conv1d)
+    assert layer.bias is not None
+    matrix = torch.from_numpy(weight).float().reshape(layer.kernel_size[0], layer.in_channels, layer.out_channels)
+    layer.weight.copy_(matrix.permute(2, 1, 0))
+    layer.bias.copy_(torch.from_numpy(bias))
+
+
+def _normalisation(norm: nn.Module, channels: int) -> tuple[Tensor, Tensor]:
     """(channels,) factor and (channels,) summand that a trained batch normalisation amounts to."""
+    if isinstance(norm, nn.Identity):
+        return torch.ones(channels), torch.zeros(channels)
     assert isinstance(norm, nn.BatchNorm1d)
     assert norm.running_mean is not None
     assert norm.running_var is not None
@@ -218,169 +160,143 @@ def _matrix(layer: nn.Module) -> tuple[Tensor, Tensor]:
     return layer.weight.permute(2, 1, 0).reshape(-1, layer.out_channels), layer.bias
 
 
-def loss_of(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy with shared labels, nats per step: at its minimum the network gives true probabilities."""
-    return -(labels * torch.log_softmax(logits, dim=2)).sum(dim=2).mean()
+def cross_entropy(logits: Tensor, batch: Batch) -> Tensor:
+    """Compute the cross-entropy with shared labels, nats per time step: at its minimum the probabilities are true.
+
+    Where the bar is not known, a beat counts whether it is called a downbeat or not.
+    """
+    log_probability = torch.log_softmax(logits.float(), dim=2)
+    none, other, down = (batch.labels * log_probability).unbind(dim=2)
+    either = batch.labels[..., 1:].sum(dim=2) * torch.logsumexp(log_probability[..., 1:], dim=2)
+    loss = -(none + torch.where(batch.truth.metre > 0, other + down, either))
+    return (loss * batch.weight).sum() / batch.weight.sum().clamp(min=1.0)
+
+
+def loss_of(net: BeatNet, batch: Batch, power: Tensor, space: TensorSpace | None) -> Tensor:
+    """Compute the loss of a batch whose music has the mel ``power`` (B, T, MELS); with ``space``, the tracker's too."""
+    device = power.device.type
+    with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+        logits = net(network_inputs(power))
+    loss = cross_entropy(logits, batch)
+    if space is None:
+        return loss
+    return CROSS_ENTROPY * loss + tracking_loss(space, logits.float(), batch.truth)
+
+
+class Windows(torch.utils.data.IterableDataset[list[Batch]]):
+    """Random training windows for ever, ``size`` at a time.
+
+    Args:
+        pieces: what to train on.
+        size: windows per batch.
+        steps: time steps of a window.
+        seed: of all choices; each process of a data loader has its own.
+    """
+
+    def __init__(self, pieces: list[Piece], size: int, steps: int, seed: int) -> None:
+        self._pieces, self._size, self._steps, self._seed = pieces, size, steps, seed
+
+    def __iter__(self) -> Iterator[list[Batch]]:
+        """Return the iterator of one process."""
+        process = torch.utils.data.get_worker_info()
+        rng = np.random.default_rng([self._seed, process.id if process else 0])
+        draw = draw_pieces(self._pieces, rng)
+        while True:
+            yield [window(draw, self._steps, rng) for _ in range(self._size)]
 
 
 def train(
-    pieces: list[Heard],
-    held_out: list[Heard],
     net: BeatNet,
-    epochs: int,
-    seed: int,
-    bfloat16: bool = False,
+    windows: Iterator[list[Batch]],
+    batches: int,
+    augmentation: Augmentation,
+    device: torch.device,
     space: TensorSpace | None = None,
-) -> None:
-    """Trains ``net`` on windows of the pieces, each epoch as many as cover all of them once.
+) -> BeatNet:
+    """Train ``net`` in place and return the mean of its weights over the second half of the training.
 
     Args:
-        pieces: what to learn from.
-        held_out: what the loss is told of after each epoch.
-        net: changed in place.
-        epochs: times through the music.
-        seed: of windows and order.
-        bfloat16: reckon in it where that does no harm: twice as fast on a processor that can.
-        space: train through the tracker, with these states; without them, by cross-entropy alone.
+        net: on the device.
+        windows: what to train on.
+        batches: how many of them.
+        augmentation: of the same device.
+        device: on which to compute.
+        space: train through the bar pointer, with these states; without them, by cross-entropy alone.
     """
-    if epochs == 0:
-        return
-    rng = np.random.default_rng(seed)
-    rate = LEARNING_RATE if space is None else TRACKING_RATE
-    optimiser = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=1e-3)
-    steps = int(WINDOW * RATE)
-    batches = int(sum(len(piece.inputs) / steps for piece in pieces) / BATCH)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=epochs * batches, pct_start=0.2)
-    begun = time.monotonic()
-    for epoch in range(epochs):
+    if batches == 0:
+        return net
+    rate, decay = (LEARNING_RATE, AVERAGING) if space is None else (TRACKING_RATE, TRACKING_AVERAGING)
+    optimiser = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=1e-2 if space is None else 1e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, rate, total_steps=batches + 1, pct_start=0.05, cycle_momentum=False
+    )
+    mean = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)  # type: ignore[no-untyped-call]
+    begun, total, counted = time.monotonic(), 0.0, 0
+    for index in range(batches):
         net.train()
-        total = 0.0
-        order = _shuffled(len(pieces), rng)
-        for _ in range(batches):
-            windows = [_window(pieces[next(order)], steps, rng, space) for _ in range(BATCH)]
-            loss = _loss(net, windows, space, bfloat16)
-            optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-            optimiser.step()
-            schedule.step()
-            total += loss.item()
-        told = f"epoch {epoch + 1}/{epochs}  loss {total / batches:.4f}  held out {evaluate(net, held_out, space):.4f}"
-        print(f"{told}  {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
-
-
-def _shuffled(count: int, rng: np.random.Generator) -> Iterator[int]:
-    """0 … count − 1 in random order, again and again."""
-    while True:
-        yield from rng.permutation(count).tolist()
-
-
-def _loss(net: BeatNet, windows: list[Window], space: TensorSpace | None, bfloat16: bool = False) -> Tensor:
-    inputs = torch.from_numpy(np.stack([window.inputs for window in windows]))
-    labels = torch.from_numpy(np.stack([window.labels for window in windows]))
-    with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-        logits = net(inputs)
-    loss = loss_of(logits.float(), labels)
-    if space is None:
-        return loss
-    truths = [window.truth for window in windows if window.truth is not None]
-    return CROSS_ENTROPY * loss + tracking_loss(space, logits.float(), batch_of(truths, logits.device))
-
-
-def _window(piece: Heard, steps: int, rng: np.random.Generator, space: TensorSpace | None) -> Window:
-    """Return a stretch from a random place of the piece, a little faster or slower, and varied."""
-    bpm = 60.0 / float(np.median(np.diff(piece.beats)))
-    speed = float(np.clip(rng.uniform(*SPEEDS), 1.01 * MIN_BPM / bpm, 0.99 * MAX_BPM / bpm))
-    span = min(int(steps * speed), len(piece.inputs) - 1)
-    start = int(rng.integers(0, len(piece.inputs) - span))
-    index = start + np.minimum((np.arange(steps) * speed).astype(np.int64), span)
-    labels = label(piece.beats, piece.downbeats, len(piece.inputs))[index]
-    inputs = _vary(piece.inputs[index].astype(np.float32), rng)
-    beats = (piece.beats - start / RATE) / speed
-    return Window(inputs, labels, truth_of(beats, piece.downbeats, steps) if space else None)
-
-
-def _vary(inputs: Array, rng: np.random.Generator) -> Array:
-    """Return the same music through another equaliser, a little higher or lower, at times without some bands."""
-    bands = inputs.reshape(len(inputs), 2, -1)
-    if rng.random() < 0.5:
-        shift = int(rng.integers(-2, 3))
-        index = np.clip(np.arange(bands.shape[2]) + shift, 0, bands.shape[2] - 1)
-        bands = bands[:, :, index]
-    tilt = np.interp(np.arange(bands.shape[2]), np.linspace(0, bands.shape[2] - 1, 5), rng.normal(scale=0.3, size=5))
-    level = np.maximum(bands[:, 0] + tilt * (bands[:, 0] > 0.2), 0.0)
-    bands = np.stack([level, bands[:, 1] * rng.uniform(0.7, 1.3)], axis=1)
-    if rng.random() < 0.4:
-        width = int(rng.integers(3, 14))
-        first = int(rng.integers(0, bands.shape[2] - width))
-        bands[:, :, first : first + width] = 0.0
-    return bands.reshape(inputs.shape).astype(np.float32)
+        batch = join(next(windows), device)
+        loss = loss_of(net, batch, augmentation(batch), space)
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimiser.step()
+        schedule.step()
+        if index >= batches // 2:
+            mean.update_parameters(net)
+        total, counted = total + loss.item(), counted + 1
+        if counted == REPORT_EVERY or index == batches - 1:
+            seconds = time.monotonic() - begun
+            print(f"{index + 1}/{batches}  loss {total / counted:.4f}  {seconds:.0f} s", file=sys.stderr, flush=True)
+            total, counted = 0.0, 0
+    averaged = copy.deepcopy(net)
+    averaged.load_state_dict(mean.module.state_dict())
+    return averaged
 
 
 @torch.no_grad()
-def evaluate(net: BeatNet, pieces: list[Heard], space: TensorSpace | None = None) -> float:
-    """Mean loss over the pieces, whole or, with ``space``, through the tracker over their first WINDOW seconds."""
+def evaluate(net: BeatNet, pieces: list[Piece], device: torch.device, space: TensorSpace | None = None) -> float:
+    """Compute the mean loss over the first WINDOW seconds of each piece, without augmentation."""
     net.eval()
     losses = []
     for piece in pieces:
-        steps = len(piece.inputs) if space is None else min(int(WINDOW * RATE), len(piece.inputs))
-        labels = label(piece.beats, piece.downbeats, len(piece.inputs))[:steps]
-        truth = truth_of(piece.beats, piece.downbeats, steps) if space else None
-        losses.append(float(_loss(net, [Window(piece.inputs[:steps].astype(np.float32), labels, truth)], space)))
+        batch = join([plain_window(piece, 0.0, 1.0, int(WINDOW * RATE))], device)
+        losses.append(float(loss_of(net, batch, mixed(batch), space)))
     return float(np.mean(losses))
 
 
 @command("dancerev.model.beats.train")
 def main(argv: list[str] | None = None) -> int:
-    """Command line; returns the exit code."""
+    """Run the command and return its exit code."""
     parser = ArgumentParser(prog="dancerev.model.beats.train", description=__doc__.split("\n")[0])
-    parser.add_argument("archive", type=Path, metavar="GROOVES.zip", help="the Groove MIDI Dataset (MIDI only)")
+    parser.add_argument("spectra", type=Path, metavar="SPECTRA", help="what dancerev.model.beats.prepare wrote")
     parser.add_argument("-o", "--output", type=Path, required=True, help="weights to write (.npz)")
-    parser.add_argument("--folder", type=Path, default=Path("beat_music"), help="where the music heard is kept")
-    parser.add_argument("--without", type=Path, help="leave out the grooves of the .beats.json files in this folder")
-    parser.add_argument("--soundfont", type=Path, default=SOUNDFONT, help=f"default {SOUNDFONT}")
-    parser.add_argument("--clips", type=int, default=5 * EVEN, help=f"pieces to learn from, {PIECE_SECONDS:g} s each")
-    parser.add_argument("--epochs", type=int, default=12, help="by cross-entropy")
-    parser.add_argument("--tracking-epochs", type=int, default=5, help="and then through the tracker")
-    parser.add_argument("--bfloat16", action="store_true", help="train in it: twice as fast where the processor can")
-    parser.add_argument("--workers", type=int, default=1, help="processes that make music")
+    parser.add_argument("--from", dest="weights", type=Path, metavar="WEIGHTS", help="train on from these (.npz)")
+    parser.add_argument("--batches", type=int, default=1500, help="by cross-entropy (default 1500)")
+    parser.add_argument("--tracking-batches", type=int, default=400, help="through the bar pointer (default 400)")
+    parser.add_argument("--batch-size", type=int, default=96, help="windows of 20 s (default 96); 8 do on a CPU")
+    parser.add_argument("--device", default="cpu", help="as PyTorch names it, such as cuda (default cpu)")
+    parser.add_argument("--workers", type=int, default=0, help="further processes that make windows (default 0)")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args(argv)
-    without = grooves_of(arguments.without) if arguments.without else frozenset()
-    learnt = read_source(arguments.archive, arguments.soundfont, "train", without)
-    kept = read_source(arguments.archive, arguments.soundfont, "test", without)
-    pieces = make_music(arguments.folder / "train", learnt, arguments.clips, 0, arguments.workers)
-    held_out = make_music(arguments.folder / "test", kept, HELD_OUT, HELD_OUT_SEED, arguments.workers)
+    if min(arguments.batches, arguments.tracking_batches, arguments.workers) < 0 or arguments.batch_size < 1:
+        raise InputError("batches and workers must be 0 or more, and --batch-size 1 or more")
+    try:
+        device = torch.device(arguments.device)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError):
+        raise InputError(f"--device {arguments.device}: PyTorch has no such device here") from None
     torch.manual_seed(arguments.seed)
-    net, space = BeatNet(), TensorSpace(BarSpace(MIN_BPM, MAX_BPM), torch.device("cpu"))
-    train(pieces, held_out, net, arguments.epochs, arguments.seed, arguments.bfloat16)
-    train(pieces, held_out, net, arguments.tracking_epochs, arguments.seed, arguments.bfloat16, space)
-    export(net.eval(), arguments.output)
+    net = (load(arguments.weights) if arguments.weights else BeatNet()).to(device)
+    pieces, held_out = (load_pieces(arguments.spectra, split) for split in ("train", "validation"))
+    dataset = Windows(pieces, arguments.batch_size, int(WINDOW * RATE), arguments.seed)
+    loader = torch.utils.data.DataLoader(dataset, batch_size=None, num_workers=arguments.workers)
+    windows, augmentation = iter(loader), Augmentation(device, arguments.seed)
+    space = TensorSpace(BarSpace(MIN_BPM, MAX_BPM), device)
+    for batches, states in ((arguments.batches, None), (arguments.tracking_batches, space)):
+        net = train(net, windows, batches, augmentation, device, states)
+        export(net.eval(), arguments.output)
+        print(f"validation loss {evaluate(net, held_out, device, states):.4f}", file=sys.stderr, flush=True)
     return 0
-
-
-def grooves_of(folder: Path) -> frozenset[str]:
-    """Return the grooves, by their paths inside the data set, of which the music in and under ``folder`` was made.
-
-    Music that is no groove may lie among it and names no source.
-
-    Raises:
-        CorpusError: none of the music names its source, or a file is damaged.
-    """
-    files = sorted(folder.rglob("*.beats.json"))
-    if not files:
-        raise CorpusError(f"{folder}: no .beats.json in it")
-    grooves = set()
-    for file in files:
-        try:
-            source = json.loads(file.read_text(encoding="utf-8")).get("source")
-        except (ValueError, AttributeError):
-            raise CorpusError(f"{file}: damaged, expected JSON with the source of the music") from None
-        if source:
-            grooves.add(str(source))
-    if not grooves:
-        raise CorpusError(f"{folder}: none of its .beats.json names a source, so there is nothing to leave out")
-    return frozenset(grooves)
 
 
 if __name__ == "__main__":

@@ -239,26 +239,25 @@ def synthesise(
 ) -> Array:
     """Render notes (beat, length in beats, channel, key, velocity) with FluidSynth: (samples,) at SAMPLE_RATE."""
     with tempfile.TemporaryDirectory() as folder:
-        midi, wav = Path(folder, "piece.mid"), Path(folder, "piece.wav")
+        midi = Path(folder, "piece.mid")
         _write_midi(midi, bpm, programs, notes)
-        command = [
-            "fluidsynth",
-            "-niq",
-            "-g",
-            "0.5",
-            "-r",
-            str(SAMPLE_RATE),
-            "-F",
-            str(wav),
-            "-T",
-            "wav",
-            str(soundfont),
-            str(midi),
-        ]
+        return play_midi(midi, soundfont)
+
+
+def play_midi(midi: Path, soundfont: Path) -> Array:
+    """Render a MIDI file with FluidSynth: (samples,) at SAMPLE_RATE.
+
+    Raises:
+        OSError: FluidSynth is not installed or fails.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        wav = Path(folder, "piece.wav")
+        sound = ["-r", str(SAMPLE_RATE), "-F", str(wav), "-T", "wav"]
+        command = ["fluidsynth", "-niq", "-g", "0.5", *sound, str(soundfont), str(midi)]
         try:
             subprocess.run(command, check=True, capture_output=True)
         except FileNotFoundError:
-            raise OSError("fluidsynth is not installed; it renders the grooves") from None
+            raise OSError("fluidsynth is not installed; it renders the music") from None
         except subprocess.CalledProcessError as error:
             raise OSError(f"fluidsynth failed: {error.stderr.decode(errors='replace').strip()[:200]}") from None
         with wave.open(str(wav)) as file:

@@ -1,8 +1,8 @@
 """How likely it is that a beat or a downbeat falls now, by a small learned network: the bar pointer's observation.
 
 A temporal convolutional network (Bai, Kolter & Koltun, 2018), made causal for the stage: Davies & Böck (EUSIPCO 2019)
-find beats with one as well as with recurrent networks. Plain NumPy; ``dancerev.model.beats.train`` trained the weights
-in ``beat_network.npz``, and beat_network.md says on what.
+find beats with one as well as with recurrent networks. Plain NumPy; ``dancerev.model.beats.train`` trains such weights,
+and beat_network.md says how those in ``beat_network.npz`` were trained.
 """
 
 from __future__ import annotations

@@ -1,28 +1,18 @@
-"""The network that hears the beat: what is trained is what runs on stage, and it is told the beats that sound."""
-
-import shutil
-from dataclasses import replace
-from itertools import pairwise
-from pathlib import Path
+"""The beat network: what is trained is what runs in the show."""
 
 import numpy as np
 import pytest
 import torch
 
-from dancerev.model.beats import train as train_beat
+from dancerev.model.beats.augment import Augmentation, join, plain_window
 from dancerev.model.beats.loss import TensorSpace
-from dancerev.model.beats.music import FASTEST, SLOWEST, Source, compose
-from dancerev.model.beats.train import BeatNet, Heard, evaluate, export, grooves_of, hear, label, main, train
-from dancerev.model.corpus.render_music import Groove
-from dancerev.realtime.audio.clock import SAMPLE_RATE
+from dancerev.model.beats.spectra import Piece, save_piece
+from dancerev.model.beats.train import BeatNet, Windows, cross_entropy, evaluate, export, load, main, train
 from dancerev.realtime.beat.bar_pointer import BarSpace
-from dancerev.realtime.beat.beat_network import CLASSES, DELAY, RATE, STEPS, BeatNetwork, network_input
-from dancerev.realtime.spectrum import HOPS, LAG, MELS
+from dancerev.realtime.beat.beat_network import CLASSES, RATE, STEPS, WEIGHTS, BeatNetwork, network_input
+from dancerev.realtime.spectrum import HOP_RATE, HOPS, LAG, MELS
 
-SOUNDFONT = Path("/usr/share/sounds/sf2/FluidR3_GM.sf2")
-rendering = pytest.mark.skipif(
-    shutil.which("fluidsynth") is None or not SOUNDFONT.exists(), reason="needs fluidsynth and fluid-soundfont-gm"
-)
+CPU = torch.device("cpu")
 
 
 def spectra(blocks, seed=0):
@@ -45,7 +35,7 @@ def exercised():
     return net.eval()
 
 
-def test_on_stage_it_says_what_it_says_in_training(tmp_path):
+def test_in_the_show_it_computes_what_it_computes_in_training(tmp_path):
     net = exercised()
     export(net, tmp_path / "net.npz")
     live, blocks = BeatNetwork(tmp_path / "net.npz"), spectra(150)
@@ -58,7 +48,7 @@ def test_on_stage_it_says_what_it_says_in_training(tmp_path):
     assert trained.std(axis=0).min() > 1e-3
 
 
-def test_it_never_hears_the_future():
+def test_it_never_uses_the_future():
     net = exercised()
     inputs = torch.rand(1, 200, 2 * MELS)
     other = inputs.clone()
@@ -69,122 +59,97 @@ def test_it_never_hears_the_future():
     assert (first[120:] - second[120:]).abs().max() > 1e-3
 
 
-def test_labels_are_triangles_late_by_the_delay():
-    beats, downbeats = np.array([0.5, 1.0, 1.5]), np.array([True, False, False])
-    labels = label(beats, downbeats, 2 * RATE)
-    times = (np.arange(2 * RATE) + 1) / RATE
-    np.testing.assert_allclose(labels.sum(axis=1), 1.0, atol=1e-6)
-    for kind, which in ((1, ~downbeats), (2, downbeats)):
-        marked = labels[:, kind] > 0.0
-        assert all(np.min(np.abs(beats[which] + DELAY - time)) < 0.025 for time in times[marked])
-        assert (labels[:, kind] > 0.6).sum() == which.sum()
-        np.testing.assert_allclose(labels[:, kind].max(), 1.0, atol=1e-6)
+def clicks(bpm, seconds=25.0, known_bars=True):
+    """A piece of short pulses on its beats over faint noise."""
+    beats = np.arange(0.3, seconds - 0.5, 60.0 / bpm)
+    mel = np.random.default_rng(int(bpm)).integers(0, 12, (int(seconds * HOP_RATE), MELS)).astype(np.uint8)
+    for beat in beats:
+        mel[int(np.ceil(beat * HOP_RATE)) :][:3] = 130
+    return Piece("real", mel, beats, (np.arange(len(beats)) % 4 == 0) & known_bars)
 
 
 @pytest.mark.parametrize("through_tracker", [False, True])
-def test_training_learns_clicks_and_repeats_itself(through_tracker, monkeypatch):
-    monkeypatch.setattr(train_beat, "WINDOW", 6.0 if through_tracker else 20.0)
-    rng = np.random.default_rng(0)
-    pieces = []
-    for _ in range(4):
-        samples = rng.normal(scale=1e-3, size=25 * SAMPLE_RATE).astype(np.float32)
-        beats = np.arange(0.3, 24.5, rng.uniform(0.4, 0.7))
-        for beat in beats:
-            start = int(beat * SAMPLE_RATE)
-            samples[start : start + 480] += rng.normal(scale=0.3, size=480).astype(np.float32)
-        inputs = hear(samples)
-        pieces.append(Heard(inputs, beats, np.arange(len(beats)) % 4 == 0))
-    space = TensorSpace(BarSpace(80.0, 160.0), torch.device("cpu")) if through_tracker else None
+def test_training_lowers_the_loss_and_repeats_itself(through_tracker):
+    pieces = [clicks(bpm) for bpm in (90, 105, 120, 135)]
+    space = TensorSpace(BarSpace(80.0, 150.0), CPU) if through_tracker else None
     losses = []
     for _ in range(2):
         torch.manual_seed(0)
         net = BeatNet(channels=8, taps=2, layers=2, dropout=0.0)
-        before = evaluate(net, pieces, space)
-        train(pieces[:3] * 6, pieces[3:], net, epochs=3 if through_tracker else 8, seed=0, space=space)
-        losses.append(evaluate(net, pieces, space))
+        before = evaluate(net, pieces[3:], CPU)
+        windows = iter(Windows(pieces[:3], 4, (4 if through_tracker else 8) * RATE, 0))
+        net = train(net, windows, 24 if through_tracker else 50, Augmentation(CPU, 0), CPU, space)
+        losses.append(evaluate(net, pieces[3:], CPU))
     assert losses[0] < 0.9 * before
     assert losses[0] == losses[1]
 
 
-@rendering
-def test_music_has_its_beats_where_it_says():
-    """Drums on every beat and nothing else: the onsets are at the beats, whatever the tempo does."""
-    notes = np.array([[beat, 0.2, 36.0, 110.0] for beat in range(16)])
-    source = Source(((110.0, "rock", Groove(notes, 16)),), SOUNDFONT)
-    seen = 0
-    for seed in range(6):
-        music = compose(source, 20.0, seed, (seed + 0.5) / 6)
-        again = compose(source, 20.0, seed, (seed + 0.5) / 6)
-        assert music.audio.tobytes() == again.audio.tobytes()
-        assert music.audio.dtype == np.float32
-        assert np.abs(music.audio).max() <= 1.0
-        assert music.downbeats[0]
-        assert music.downbeats.sum() in (len(music.beats) // 4, len(music.beats) // 3)
-        period = np.array([later - beat for beat, later in pairwise(music.beats)])
-        assert (period > 0.9 * 60.0 / FASTEST).all()
-        assert (period < 1.1 * 60.0 / SLOWEST).all()
-        rise = hear(music.audio)[:, MELS:].astype(np.float32).mean(axis=1)
-        near = [rise[int(beat * RATE) : int(beat * RATE) + 3].max() for beat in music.beats[:-1]]
-        seen += np.median(near) > 3.0 * rise.mean()
-    assert seen >= 4  # some pieces have no drums, or are drowned
+def test_where_the_bar_is_unknown_a_downbeat_is_no_error():
+    windows = [join([plain_window(clicks(120, known_bars=known), 0.0, 1.0, 8 * RATE)], CPU) for known in (True, False)]
+    logits = torch.randn(1, 8 * RATE, len(CLASSES), generator=torch.Generator().manual_seed(0))
+    swapped = logits[..., [0, 2, 1]]
+    known, unknown = ([float(cross_entropy(each, batch)) for each in (logits, swapped)] for batch in windows)
+    assert unknown[0] == pytest.approx(unknown[1], rel=1e-6)
+    assert abs(known[0] - known[1]) > 1e-3
+    assert unknown[0] < known[0]
 
 
-def test_grooves_of_the_test_music_are_named(tmp_path):
-    (tmp_path / "a.beats.json").write_text('{"beats": [0, 1], "source": "drummer1/x.mid"}')
-    assert grooves_of(tmp_path) == {"drummer1/x.mid"}
-    (tmp_path / "demo.beats.json").write_text('{"beats": [0, 1]}')  # music that is no groove
-    assert grooves_of(tmp_path) == {"drummer1/x.mid"}
+@pytest.mark.parametrize("weights", [None, WEIGHTS])
+def test_weights_are_read_as_they_were_written(tmp_path, weights):
+    path = weights or tmp_path / "net.npz"
+    if weights is None:
+        export(exercised(), path)
+    net = load(path).eval()
+    export(net, tmp_path / "again.npz")
+    with np.load(path) as before, np.load(tmp_path / "again.npz") as after:
+        assert set(before.files) == set(after.files)
+        for name in before.files:
+            np.testing.assert_allclose(after[name], before[name], rtol=1e-6, atol=1e-7)
 
 
-@pytest.mark.parametrize(
-    ("text", "message"), [('{"beats": [0, 1]}', "names a source"), ("[]", "damaged"), ("no", "damaged")]
-)
-def test_leaving_out_nothing_is_refused(tmp_path, text, message):
-    (tmp_path / "a.beats.json").write_text(text)
-    with pytest.raises(ValueError, match=message) as caught:
-        grooves_of(tmp_path)
-    assert str(tmp_path) in str(caught.value)
-    assert "\n" not in str(caught.value)
+def test_training_goes_on_from_weights(tmp_path):
+    """A network that was trained, written and read starts no worse, and learns on."""
+    pieces = [clicks(bpm) for bpm in (90, 105, 120)]
+    torch.manual_seed(0)
+    net = BeatNet(channels=8, taps=2, layers=2, dropout=0.0)
+    net = train(net, iter(Windows(pieces, 4, 10 * RATE, 0)), 30, Augmentation(CPU, 0), CPU)
+    export(net.eval(), tmp_path / "net.npz")
+    begun = load(tmp_path / "net.npz")
+    before = evaluate(begun, pieces, CPU)
+    assert before == pytest.approx(evaluate(net, pieces, CPU), rel=1e-4)
+    after = train(begun, iter(Windows(pieces, 4, 10 * RATE, 1)), 60, Augmentation(CPU, 0), CPU)
+    assert evaluate(after, pieces, CPU) < before
 
 
-def test_music_that_was_made_of_something_else_is_not_used_again(tmp_path, monkeypatch):
-    made = []
-
-    def make(folder, source, job):
-        made.append(job)
-        np.savez(folder / f"{job[0]:06d}.npz", inputs=np.zeros(1), beats=np.zeros(1), downbeats=np.zeros(1))
-
-    monkeypatch.setattr(train_beat, "_make_piece", make)
-    for name in ("font.sf2", "copy.sf2"):
-        (tmp_path / name).write_bytes(b"sound")
-    (tmp_path / "other.sf2").write_bytes(b"other sound")
-    rock, jazz = ((110.0, style, Groove(np.full((1, 4), start), 4)) for start, style in enumerate(("rock", "jazz")))
-    kept = tmp_path / "kept"
-    whole = Source((rock, jazz), tmp_path / "font.sf2")
-    assert len(train_beat.make_music(kept, whole, 3, 0, 1)) == 3
-    assert len(train_beat.make_music(kept, replace(whole, soundfont=tmp_path / "copy.sf2"), 3, 0, 1)) == 3
-    assert len(made) == 3  # the second time they lay there
-    for other, clips in (
-        (Source((rock,), whole.soundfont), 3),
-        (replace(whole, soundfont=tmp_path / "other.sf2"), 3),
-        (whole, 4),
-    ):
-        with pytest.raises(ValueError, match="its music was made of other grooves"):
-            train_beat.make_music(kept, other, clips, 0, 1)
-    (kept / "made_of.txt").unlink()  # as an earlier version left it
-    with pytest.raises(ValueError, match="its music was made of other grooves"):
-        train_beat.make_music(kept, whole, 3, 0, 1)
-    assert len(list(kept.glob("*.npz"))) == 3
+def test_the_command_trains_what_the_show_loads(tmp_path):
+    for split in ("train", "validation"):
+        (tmp_path / split).mkdir()
+        save_piece(tmp_path / split / "real__clicks.npz", clicks(110))
+    first, second = tmp_path / "first.npz", tmp_path / "second.npz"
+    few = ["--batches", "1", "--tracking-batches", "0", "--batch-size", "1"]
+    assert main([str(tmp_path), "-o", str(first), *few]) == 0
+    assert main([str(tmp_path), "-o", str(second), "--from", str(first), *few]) == 0
+    for path in (first, second):
+        network = BeatNetwork(path)
+        assert np.isfinite(np.concatenate([network.process(block) for block in spectra(5)])).all()
+    with np.load(first) as one, np.load(second) as other:
+        assert not np.array_equal(one["weight_0"], other["weight_0"])
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(["missing.zip"], "missing.zip"), (["missing.zip", "--without", "nowhere"], "nowhere: no .beats.json")],
+    [
+        (["nowhere"], "nowhere/train: no pieces"),
+        (["nowhere", "--from", "wrong.npz"], "wrong.npz: expected weights"),
+        (["nowhere", "--from", "missing.npz"], "missing.npz"),
+        (["nowhere", "--device", "abacus"], "--device abacus"),
+        (["nowhere", "--batch-size", "0"], "--batch-size"),
+    ],
 )
 def test_a_mistake_is_one_line(tmp_path, capsys, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "font.sf2").write_bytes(b"")
-    assert main([*arguments, "-o", "out.npz", "--soundfont", "font.sf2"]) == 2
+    np.savez("wrong.npz", other=np.zeros(1))
+    assert main([*arguments, "-o", "out.npz"]) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from dancerev.model import pose, skeleton
-from dancerev.model.beats.train import grooves_of
+from dancerev.model.beats.prepare import grooves_of
 from dancerev.model.corpus import aist
 from dancerev.model.corpus.prepare import main
 from dancerev.model.corpus.recorded_pairs import find_pairs
