@@ -54,6 +54,7 @@ def test_a_closed_stderr_changes_no_exit_code(monkeypatch):
 
 
 def test_an_interrupt_waits_for_the_end_of_the_body():
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background has it ignored
     done = []
 
     def interrupted():

@@ -69,6 +69,8 @@ class Performance:
 
 
 def joints(page, dancer=0):
+    """The time of the newest pose and the place of each joint; a body that was just put on has no pose yet."""
+    page.until(f"(() => {{ try {{ dancerev.joints({dancer}); return true; }} catch {{ return false; }} }})()")
     shown = page.run(f"dancerev.joints({dancer})")
     return shown["time"], {name: np.array(place) for name, place in shown["joints"].items()}
 
