@@ -24,6 +24,7 @@ from dancerev.model.pose import FRAME_RATE, POSE_SIZE
 from dancerev.model.skeleton import BONES
 from dancerev.model.step_format import DANCERS, FORMAT_VERSION, INPUTS, METADATA_KEY, POSE_OUTPUT, STATE
 from dancerev.model.styles import DEFAULT_STYLE
+from dancerev.model.whole_file import write_whole
 from dancerev.realtime.dance_model import DanceModel
 
 from .export_flat import bundled_lifter, export_flat, load_flat_network
@@ -117,9 +118,7 @@ def export_step(network: DanceNetwork, path: Path, licence: str = "unspecified")
 def save(model: onnx.ModelProto, path: Path) -> None:
     """Write a checked graph, complete or not at all."""
     onnx.checker.check_model(model)
-    partial = path.with_suffix(".partial")
-    onnx.save(model, partial)
-    partial.replace(path)
+    write_whole(path, lambda partial: onnx.save(model, partial))
 
 
 def verify(network: DanceNetwork, path: Path) -> bool:

@@ -109,6 +109,26 @@ def slerp(a: Array, b: Array, t: npt.ArrayLike) -> Array:
     return normalize(weight_a * a + weight_b * b)
 
 
+def log(quaternion: Array) -> Array:
+    """Return the rotation vectors (..., 3), radians, at most π long, of unit quaternions (..., 4)."""
+    axis, w = quaternion[..., :3], quaternion[..., 3:]
+    sine = np.sqrt(np.add.reduce(axis * axis, axis=-1, keepdims=True))
+    angle = 2.0 * np.arctan2(sine, np.abs(w))
+    scale = np.where(sine > 1e-6, angle / np.maximum(sine, 1e-6), 2.0)
+    return np.asarray(axis * np.copysign(scale, w))  # q and -q are one rotation: the shorter way
+
+
+def exp(vector: Array) -> Array:
+    """Return the unit quaternions (..., 4) of rotation vectors (..., 3), radians; the inverse of :func:`log`."""
+    half = 0.5 * np.sqrt(np.add.reduce(vector * vector, axis=-1, keepdims=True))
+    return np.concatenate([vector * (0.5 * np.sin(half) / np.maximum(half, 1e-12)), np.cos(half)], axis=-1)
+
+
+def unit(vector: Array) -> Array:
+    """Return vectors (..., n) of length 1 in the same direction; those of length 0 stay."""
+    return np.asarray(vector / np.maximum(np.linalg.norm(vector, axis=-1, keepdims=True), 1e-9))
+
+
 def to_matrix(quaternion: Array) -> Array:
     """Rotation matrix (..., 3, 3) of a unit quaternion (..., 4)."""
     x, y, z, w = (quaternion[..., i] for i in range(4))

@@ -18,7 +18,7 @@ from rich.progress import Progress
 
 from dancerev.clients.avatar import read_vrm
 from dancerev.clients.recorders.film import write_film
-from dancerev.clients.recorders.formats import FILM, READERS, WRITERS, check_output, write_whole
+from dancerev.clients.recorders.formats import FILM, READERS, WRITERS, check_output
 from dancerev.command_line import ArgumentParser, command
 from dancerev.errors import InputError
 from dancerev.model import body25
@@ -27,6 +27,7 @@ from dancerev.model.corpus.retarget import retarget
 from dancerev.model.dance_file import Dance
 from dancerev.model.openpose import check_free, read_openpose, write_openpose
 from dancerev.model.skeleton import BONES, REST_OFFSETS
+from dancerev.model.whole_file import write_whole
 
 from .body.lifter import FRAME_RATE as LIFTED_RATE
 from .body.lifter import lift

@@ -11,17 +11,19 @@ import numpy.typing as npt
 
 from dancerev.model.features import AUDIO_FEATURES, BANDS, AcousticFrame
 
+from .audio.clock import SAMPLE_RATE
 from .beat.bar_pointer_tracker import BarPointerTracker
 from .beat.step_counter import StepCounter
 from .beat.tracker import BeatTracker
-from .spectrum import FRAME_SAMPLES, HIGHEST, LAG, LOWEST, MELS, SpectralBlock, Spectrum, mel_centres
+from .spectrum import FRAME_SAMPLES, HIGHEST, LAG, LOWEST, MELS, WINDOW, SpectralBlock, Spectrum, mel_centres
 
 MEL_PER_BAND = MELS // BANDS
-COMPRESSION = 3e3  # amplitude of a mel band is logarithmic down to 35 dB under the loud level, linear below
+ONSET_COMPRESSION = 3e3  # amplitude of a mel band is logarithmic down to 35 dB under the loud level, linear below
 ONSET_SCALE = 1.0  # a rise by so many nepers over 25 ms, meant over the band, is an onset of 1 − 1/e
 LEVEL_RANGE_DB = 60.0
 ENERGY_RANGE_DB = 40.0
 ENERGY_TOP_DB = 6.0  # above the loud level
+_NOISE_BINS = slice(-(-100 * WINDOW // SAMPLE_RATE), 8000 * WINDOW // SAMPLE_RATE + 1)  # 100 Hz to 8 kHz
 
 
 class FeatureExtractor:
@@ -65,7 +67,7 @@ class FeatureExtractor:
 
     def _audio_features(self, block: SpectralBlock) -> npt.NDArray[np.float32]:
         """(len(AUDIO_FEATURES),) float32 in [0, 1]."""
-        compressed = 0.5 * np.log1p(COMPRESSION * block.mel)
+        compressed = 0.5 * np.log1p(ONSET_COMPRESSION * block.mel)
         rise = np.maximum(compressed[LAG:] - compressed[:-LAG], 0.0)
         onset = rise.reshape(-1, BANDS, MEL_PER_BAND).mean(axis=2).max(axis=0)
         mel = block.mel[LAG:].mean(axis=0)
@@ -86,6 +88,6 @@ def _decibels(power: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 def _noisiness(spectrum: npt.NDArray[np.float32]) -> float:
     """Spectral flatness between 100 Hz and 8 kHz, in decibels: −40 dB and less 0 (a tone), 0 dB 1 (white noise)."""
-    power = spectrum[5:342] + np.float32(1e-12)
+    power = spectrum[_NOISE_BINS] + np.float32(1e-12)
     flatness = float(np.log10(power).mean() - np.log10(power.mean()))
     return 1.0 + 10.0 * flatness / 40.0

@@ -16,13 +16,14 @@ from rich.console import Console
 from rich.progress import Progress
 
 from dancerev.clients.recorders.film import SOUND_RATE, write_film
-from dancerev.clients.recorders.formats import FILM, WRITERS, beside, check_output, save, write_whole
+from dancerev.clients.recorders.formats import FILM, WRITERS, check_output, save
 from dancerev.clients.recorders.journal import Journal, record
 from dancerev.command_line import ArgumentParser, command, print_error, seed, whole_number
 from dancerev.errors import InputError
 from dancerev.model import body25, dance_file
 from dancerev.model.openpose import check_free, write_openpose
 from dancerev.model.pose import Pose
+from dancerev.model.whole_file import beside, write_whole
 
 from .audio.clock import SAMPLE_RATE
 from .audio.decode import decode, decode_stereo, duration

@@ -17,12 +17,12 @@ from rich.progress import track
 
 from dancerev.clients.preview.body25_picture import pictures
 from dancerev.clients.recorders.film import SOUND_RATE, Film
-from dancerev.clients.recorders.formats import write_whole
 from dancerev.errors import InputError, ModelError
 from dancerev.model import body25
 from dancerev.model.network import original_features
 from dancerev.model.network.original import OriginalNetwork, load_original
 from dancerev.model.openpose import check_free, write_openpose
+from dancerev.model.whole_file import write_whole
 
 from .audio.decode import decode, decode_stereo
 

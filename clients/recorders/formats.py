@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 from dancerev.errors import InputError
 from dancerev.model.bvh import write_bvh
 from dancerev.model.dance_file import Dance, read_dance, write_dance
+from dancerev.model.whole_file import write_whole
 
 from .journal import read_journal
 from .vmd import read_vmd, write_vmd
@@ -43,28 +43,6 @@ def check_output(path: Path) -> None:
         raise InputError(f"{path.parent}: there is no such folder")
     if not os.access(path.parent, os.W_OK):
         raise InputError(f"{path.parent}: writing there is not permitted")
-
-
-def beside(path: Path, suffix: str = ".partial") -> Path:
-    """Return the path beside ``path`` in which it is prepared, short enough for every file system."""
-    name = os.fsencode(path.name)[: 200 - len(suffix)]
-    return path.with_name(f".{os.fsdecode(name)}{suffix}")
-
-
-def write_whole(path: Path, write: Callable[[Path], None]) -> None:
-    """Let ``write`` write a file beside ``path``, then rename it: whole or not at all; the old one stays until then.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
-    partial = beside(path)
-    try:
-        write(partial)
-        partial.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise
 
 
 def save(dance: Dance, path: Path) -> None:

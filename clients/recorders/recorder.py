@@ -27,9 +27,10 @@ import numpy.typing as npt
 from dancerev.model.bvh import bvh_header, bvh_rows
 from dancerev.model.features import BeatState
 from dancerev.model.pose import Pose
+from dancerev.model.whole_file import beside, write_whole
 
 from ..sink import PerDancer, PoseSink
-from .formats import FILM, WRITERS, beside, check_output, write_whole
+from .formats import FILM, WRITERS, check_output
 from .journal import Journal, record
 
 _log = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
-from dancerev.realtime.beat.beat_network import CLASSES, COMPRESSION, DELAY, RATE, RISE_HOPS
+from dancerev.realtime.beat.beat_network import CLASSES, DELAY, MEL_COMPRESSION, RATE, RISE_HOPS
 from dancerev.realtime.beat.tracker import MAX_BPM, MIN_BPM
 from dancerev.realtime.spectrum import HOP_RATE, MELS
 
@@ -203,7 +203,7 @@ def draw_pieces(pieces: list[Piece], rng: np.random.Generator) -> Iterator[Piece
 
 def network_inputs(power: Tensor) -> Tensor:
     """(B, ROWS · T, MELS) mel power → (B, T, INPUTS), as realtime.beat.beat_network.network_input makes it."""
-    compressed = 0.5 * torch.log1p(COMPRESSION * power)
+    compressed = 0.5 * torch.log1p(MEL_COMPRESSION * power)
     rise = (compressed - pad(compressed, (0, 0, RISE_HOPS, 0))[:, :-RISE_HOPS]).clamp(min=0.0)
     rise[:, :RISE_HOPS] = 0.0
     steps = (len(power), -1, ROWS, MELS)
@@ -217,7 +217,7 @@ def mixed(batch: Batch) -> Tensor:
 
 
 def _power(levels: Tensor) -> Tensor:
-    return torch.expm1(2.0 * levels.float()) / COMPRESSION
+    return torch.expm1(2.0 * levels.float()) / MEL_COMPRESSION
 
 
 class Augmentation:

@@ -253,21 +253,8 @@ def _riffs(
         2: int(rng.choice([4, 6, 11, 12, 24, 25, 27, 45, 46, 80, 81, 82, 84, 87, 98, 104])),
     }
     loud = rng.integers(55, 115, size=3)
-    steps = beats * 4
     notes: list[Note] = []
-    kind = str(
-        rng.choice(["root", "eighths", "off", "random", "sixteenths", "none"], p=[0.2, 0.2, 0.15, 0.25, 0.1, 0.1])
-    )
-    if kind == "none" and pulse:
-        kind = "root"
-    bass = {
-        "root": np.arange(steps) % (4 if rng.random() < 0.5 else steps) == 0,
-        "eighths": np.arange(steps) % 2 == 0,
-        "off": np.arange(steps) % 4 == 2,
-        "sixteenths": np.arange(steps) % 4 != 0,
-        "random": rng.random(steps) < np.tile([0.6, 0.2, 0.4, 0.2], beats),
-        "none": np.zeros(steps, dtype=bool),
-    }[kind]  # fmt: skip
+    bass = _bass_pattern(rng, beats, pulse)
     skank = style in ("one drop", "steppers", "one drop slow", "ska")
     where = rng.choice(["bar", "half", "off", "beat", "charleston", "back"], p=[0.25, 0.15, 0.2, 0.15, 0.15, 0.1])
     chords = {
@@ -303,6 +290,25 @@ def _riffs(
                     accent = 12 if index * every % 1.0 == 0 else 0
                     notes.append((bar * beats + index * every, 0.8 * every, 2, pitch, int(min(loud[2] + accent, 127))))
     return programs, notes
+
+
+def _bass_pattern(rng: np.random.Generator, beats: int, pulse: bool) -> npt.NDArray[np.bool_]:
+    """Return (4 beats,) bool: the sixteenths of a bar on which the bass plays; with ``pulse`` there are some."""
+    steps = beats * 4
+    kind = str(
+        rng.choice(["root", "eighths", "off", "random", "sixteenths", "none"], p=[0.2, 0.2, 0.15, 0.25, 0.1, 0.1])
+    )
+    if kind == "none" and pulse:
+        kind = "root"
+    patterns = {
+        "root": np.arange(steps) % (4 if rng.random() < 0.5 else steps) == 0,
+        "eighths": np.arange(steps) % 2 == 0,
+        "off": np.arange(steps) % 4 == 2,
+        "sixteenths": np.arange(steps) % 4 != 0,
+        "random": rng.random(steps) < np.tile([0.6, 0.2, 0.4, 0.2], beats),
+        "none": np.zeros(steps, dtype=bool),
+    }
+    return patterns[kind]
 
 
 def tempo_map(rng: np.random.Generator, bpm: float, beats: int, beats_per_bar: int) -> Array:
@@ -378,34 +384,11 @@ def compose(source: Source, seconds: float, seed: int, place: float) -> Labelled
         place: [0, 1): where between SLOWEST and FASTEST the tempo of a groove lies, so that many pieces are even.
     """
     rng = np.random.default_rng(seed)
-    per_bar, style, programs = 4, "", {DRUMS: int(rng.choice([0, 0, 0, 8, 16, 24, 25, 26, 32, 40]))}
+    programs = {DRUMS: int(rng.choice([0, 0, 0, 8, 16, 24, 25, 26, 32, 40]))}
     played = rng.random() < 0.55
+    per_bar, style = 4, ""
     if played:
-        bpm = SLOWEST * (FASTEST / SLOWEST) ** place
-        tempi = np.array([tempo for tempo, _, _ in source.grooves])
-        as_played = rng.random() < _AS_PLAYED
-        if as_played:
-            fitting = np.flatnonzero((tempi >= SLOWEST) & (tempi <= FASTEST))
-        else:
-            distance = np.abs(np.log2(bpm / tempi))
-            fitting = np.flatnonzero(distance <= max(_STRETCH, np.sort(distance)[min(20, len(distance) - 1)]))
-        # Half of the grooves are rock; the root makes the rare styles less rare.
-        styles = [source.grooves[index][1] for index in fitting]
-        share = np.array([styles.count(style) ** -0.5 for style in styles])
-        chosen = int(rng.choice(fitting, p=share / share.sum()))
-        groove = source.grooves[chosen][2]
-        if as_played:
-            bpm = float(tempi[chosen]) * 2.0 ** rng.uniform(-0.05, 0.05)
-        bars = max(8, round(seconds * bpm / 240.0))
-        begin = 4 * int(rng.integers(0, groove.beats // 4))
-        # The edges of an electronic kit's hats are not in General MIDI.
-        renamed = {22: 42, 26: 46} if rng.random() < 0.5 else {}
-        drums: list[Note] = [
-            (at, length, DRUMS, renamed.get(int(key), int(key)), int(velocity))
-            for turn in range(-(-(4 * bars + begin) // groove.beats))
-            for start, length, key, velocity in groove.notes.tolist()
-            if -0.1 <= (at := start - begin + groove.beats * turn) < 4 * bars - 0.02
-        ]
+        drums, bpm, bars = _played_drums(source, rng, seconds, place)
     else:
         style = str(rng.choice(_CLUB if rng.random() < 0.25 else list(_STYLES)))
         rhythm = _STYLES[style]
@@ -432,8 +415,54 @@ def compose(source: Source, seconds: float, seed: int, place: float) -> Labelled
     lead = max(lead, 0.05)
     drums, band = in_seconds(drums, fall), in_seconds(band, fall)
     machine = bool(drums) and rng.random() < (0.3 if played else 0.6)
+    audio = _sound(source, rng, programs, drums, band, lead, float(fall[-1]), machine)
+    return LabelledMusic(master(audio, rng), fall[:-1] + lead, np.arange(beats) % per_bar == 0)
+
+
+def _played_drums(
+    source: Source, rng: np.random.Generator, seconds: float, place: float
+) -> tuple[list[Note], float, int]:
+    """Return the notes of a groove that was played, in beats, with its BPM and bars."""
+    bpm = SLOWEST * (FASTEST / SLOWEST) ** place
+    tempi = np.array([tempo for tempo, _, _ in source.grooves])
+    as_played = rng.random() < _AS_PLAYED
+    if as_played:
+        fitting = np.flatnonzero((tempi >= SLOWEST) & (tempi <= FASTEST))
+    else:
+        distance = np.abs(np.log2(bpm / tempi))
+        fitting = np.flatnonzero(distance <= max(_STRETCH, np.sort(distance)[min(20, len(distance) - 1)]))
+    # Half of the grooves are rock; the root makes the rare styles less rare.
+    styles = [source.grooves[index][1] for index in fitting]
+    share = np.array([styles.count(style) ** -0.5 for style in styles])
+    chosen = int(rng.choice(fitting, p=share / share.sum()))
+    groove = source.grooves[chosen][2]
+    if as_played:
+        bpm = float(tempi[chosen]) * 2.0 ** rng.uniform(-0.05, 0.05)
+    bars = max(8, round(seconds * bpm / 240.0))
+    begin = 4 * int(rng.integers(0, groove.beats // 4))
+    # The edges of an electronic kit's hats are not in General MIDI.
+    renamed = {22: 42, 26: 46} if rng.random() < 0.5 else {}
+    drums: list[Note] = [
+        (at, length, DRUMS, renamed.get(int(key), int(key)), int(velocity))
+        for turn in range(-(-(4 * bars + begin) // groove.beats))
+        for start, length, key, velocity in groove.notes.tolist()
+        if -0.1 <= (at := start - begin + groove.beats * turn) < 4 * bars - 0.02
+    ]
+    return drums, bpm, bars
+
+
+def _sound(
+    source: Source,
+    rng: np.random.Generator,
+    programs: dict[int, int],
+    drums: list[Note],
+    band: list[Note],
+    lead: float,
+    length: float,
+    machine: bool,
+) -> Array:
+    """Render notes, in seconds, to (samples,) mono; the drums by a drum ``machine`` or with the band's soundfont."""
     midi = band if machine else band + drums
-    length = float(fall[-1])
     audio = np.zeros(int((length + lead + 0.5) * SAMPLE_RATE))
     if midi:
         sound = synthesise_seconds(programs, midi, lead, source.soundfont)
@@ -445,7 +474,7 @@ def compose(source: Source, seconds: float, seed: int, place: float) -> Labelled
         later = [(start + lead, *rest) for start, *rest in drums]
         sound = _drum_machine(later, length + lead, rng)[: len(audio)]  # type: ignore[arg-type]
         audio[: len(sound)] += rng.uniform(0.3, 1.5) * sound / max(np.abs(sound).max(), 1e-6)
-    return LabelledMusic(master(audio, rng), fall[:-1] + lead, np.arange(beats) % per_bar == 0)
+    return audio
 
 
 def in_seconds(notes: list[Note], fall: Array) -> list[Note]:

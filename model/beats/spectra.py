@@ -14,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from dancerev.errors import CorpusError
-from dancerev.realtime.beat.beat_network import COMPRESSION
+from dancerev.realtime.beat.beat_network import MEL_COMPRESSION
 from dancerev.realtime.spectrum import FRAME_SAMPLES, LAG, MELS, Spectrum
 
 from ..corpus.songs import split_of as song_split
+from ..whole_file import write_npz
 
 Array = npt.NDArray[Any]
 
@@ -58,7 +59,7 @@ def mel_levels(samples: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
     """Return (T, MELS) uint8: the compressed mel spectrum of (n,) samples at 24 kHz, in units of 1 / SCALE."""
     spectrum = Spectrum()
     blocks = [
-        np.log1p(COMPRESSION * spectrum.process(samples[start : start + FRAME_SAMPLES]).mel[LAG:])
+        np.log1p(MEL_COMPRESSION * spectrum.process(samples[start : start + FRAME_SAMPLES]).mel[LAG:])
         for start in range(0, len(samples) - FRAME_SAMPLES + 1, FRAME_SAMPLES)
     ]
     levels = np.concatenate(blocks) if blocks else np.zeros((0, MELS))
@@ -71,10 +72,7 @@ def save_piece(path: Path, piece: Piece) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
-        np.savez_compressed(file, **vars(piece))
-    partial.replace(path)
+    write_npz(path, vars(piece))
 
 
 def load_pieces(folder: Path, split: str) -> list[Piece]:

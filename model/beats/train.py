@@ -26,6 +26,7 @@ from dancerev.realtime.beat.bar_pointer import BarSpace
 from dancerev.realtime.beat.beat_network import CLASSES, INPUTS, RATE
 from dancerev.realtime.beat.tracker import MAX_BPM, MIN_BPM
 
+from ..whole_file import write_npz
 from .augment import WINDOW, Augmentation, Batch, draw_pieces, join, mixed, network_inputs, plain_window, window
 from .loss import TensorSpace, tracking_loss
 from .spectra import Piece, load_pieces
@@ -101,10 +102,7 @@ def export(net: BeatNet, path: Path) -> None:
         content[f"weight_{index}"], content[f"bias_{index}"] = weight * gain, bias * gain + shift
         content[f"mix_{index}"], content[f"mix_bias_{index}"] = _matrix(mix)
     arrays: dict[str, Any] = {name: np.asarray(value) for name, value in content.items()}
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
-        np.savez(file, **arrays)
-    partial.replace(path)
+    write_npz(path, arrays, compressed=False)
 
 
 @torch.no_grad()

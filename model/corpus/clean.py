@@ -14,9 +14,10 @@ import numpy.typing as npt
 from scipy.ndimage import gaussian_filter1d
 
 from .. import rotation
+from ..curves import smoothsteps
 from ..skeleton import BONES, FEET
 from .ik import place_ankles
-from .motion import Motion
+from .motion import Motion, runs
 from .retarget import sole_heights
 
 Array = npt.NDArray[Any]
@@ -91,10 +92,10 @@ def clean_in_time(motion: Motion) -> tuple[list[tuple[float, Motion]], Report]:
 def _repaired(motion: Motion, report: Report) -> list[tuple[float, Motion]]:
     """Start in seconds and motion at :data:`FPS` of the segments between what cannot be mended."""
     motion, broken = mend(motion, report)
-    report.cut = [(round(a / motion.fps, 2), round(b / motion.fps, 2)) for a, b in _runs(broken)]
+    report.cut = [(round(a / motion.fps, 2), round(b / motion.fps, 2)) for a, b in runs(broken)]
     return [
         (start / motion.fps, smoothed(motion.cut(start, stop).resampled(FPS)))
-        for start, stop in _runs(~broken)
+        for start, stop in runs(~broken)
         if (stop - start) / motion.fps >= _SHORTEST
     ]
 
@@ -106,12 +107,6 @@ def _on_floor(segments: list[Motion], report: Report) -> list[Motion]:
     landed = [land(segment) for segment in segments]
     report.floated = sum(seconds for _, seconds in landed)
     return [hold_feet(segment) for segment, _ in landed]
-
-
-def _runs(mask: Array) -> list[tuple[int, int]]:
-    """(start, stop) of the stretches in which ``mask`` (T,) holds."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(int), [0]])))
-    return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def mend(motion: Motion, report: Report) -> tuple[Motion, Array]:
@@ -140,7 +135,7 @@ def mend(motion: Motion, report: Report) -> tuple[Motion, Array]:
                 continue
             t = np.linspace(0.0, 1.0, b - a + 1)
             rotations[a : b + 1, bone] = rotation.slerp(
-                rotations[a, bone][None], rotations[b, bone][None], t * t * (3.0 - 2.0 * t)
+                rotations[a, bone][None], rotations[b, bone][None], smoothsteps(t)
             )
             report.mended[name] = report.mended.get(name, 0) + b - a - 1
     jumps = np.linalg.norm(np.diff(root, axis=0), axis=-1) * motion.fps > _ROOT_SPEED_LIMIT
@@ -201,7 +196,7 @@ def without_pauses(motion: Motion) -> Motion:
     margin = round(_PAUSE_MARGIN * motion.fps)
     rate = np.ones(len(motion))
     first, last = 0, len(motion)
-    for start, stop in _runs(still):
+    for start, stop in runs(still):
         if start == 0:
             first = max(stop - margin, 0)
         elif stop == len(motion):
@@ -269,7 +264,7 @@ def land(motion: Motion) -> tuple[Motion, float]:
     fall = gaussian_filter1d(motion.root[:, 1], 0.05 * motion.fps, order=2, mode="nearest") * motion.fps**2
     lower = np.maximum(height, 0.0)
     floated = 0
-    for start, stop in _runs(height > _FLOATING):
+    for start, stop in runs(height > _FLOATING):
         if np.median(fall[start:stop]) < -_GRAVITY / 2.0:
             lower[start:stop] = 0.0
         else:
@@ -286,10 +281,10 @@ def find_contacts(motion: Motion) -> Array:
     speeds = np.stack([_speed(positions[:, [pair[end] for pair in FEET]], motion.fps) for end in (0, 1)])
     planted = low & (speeds.min(axis=0) < _CONTACT_SPEED)
     for foot in range(2):
-        for start, stop in _runs(~planted[:, foot]):
+        for start, stop in runs(~planted[:, foot]):
             if stop - start <= 0.05 * motion.fps and start > 0 and stop < len(motion) and low[start:stop, foot].all():
                 planted[start:stop, foot] = True
-        for start, stop in _runs(planted[:, foot]):
+        for start, stop in runs(planted[:, foot]):
             if stop - start < _CONTACT_SECONDS * motion.fps:
                 planted[start:stop, foot] = False
     return np.asarray(planted)
@@ -329,7 +324,7 @@ def hold_feet(motion: Motion) -> Motion:
 def _plants(ends: Array, planted: Array) -> list[tuple[int, int]]:
     """(start, stop) of plants, split where both ends (T, 2, 3) of the foot have drifted away from where it began."""
     plants = []
-    for start, stop in _runs(planted):
+    for start, stop in runs(planted):
         begin = start
         for frame in range(start, stop):
             drift = np.linalg.norm(ends[frame][:, [0, 2]] - ends[begin][:, [0, 2]], axis=-1).min()
@@ -346,17 +341,12 @@ def _blend_corrections(anchors: list[tuple[int, int, Array]], frames: int, blend
     weight = np.zeros(frames)
     for start, stop, shift in anchors:
         result[start:stop], weight[start:stop] = shift, 1.0
-    for start, stop in _runs(weight == 0.0):
+    for start, stop in runs(weight == 0.0):
         before = result[start - 1] if start > 0 else np.zeros(3)
         after = result[stop] if stop < frames else np.zeros(3)
         place = np.arange(1, stop - start + 1)
         length = min(blend, stop - start + 1)
-        fade_out = _smoothstep(1.0 - place / length)
-        fade_in = _smoothstep(1.0 - (stop - start + 1 - place) / length)
+        fade_out = smoothsteps(1.0 - place / length)
+        fade_in = smoothsteps(1.0 - (stop - start + 1 - place) / length)
         result[start:stop] = fade_out[:, None] * before + fade_in[:, None] * after
     return result
-
-
-def _smoothstep(t: Array) -> Array:
-    t = np.clip(t, 0.0, 1.0)
-    return np.asarray(t * t * (3.0 - 2.0 * t))

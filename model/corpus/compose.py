@@ -18,6 +18,7 @@ import numpy.typing as npt
 from scipy.interpolate import PchipInterpolator
 
 from .. import pose, rotation
+from ..curves import smoothsteps
 from ..kinematic_beats import alignment, joint_speed, kinematic_beats
 from ..skeleton import ANKLE_HEIGHT, BONES, FEET, INDEX, REST_OFFSETS, TOE_HEIGHT, forward_kinematics
 from .ik import place_ankles
@@ -436,15 +437,10 @@ def _turned(points: Array, angle: float) -> Array:
     return np.stack([cosine * x + sine * z, cosine * z - sine * x], axis=-1)
 
 
-def _smooth(t: Array) -> Array:
-    t = np.clip(t, 0.0, 1.0)
-    return np.asarray(t * t * (3.0 - 2.0 * t))
-
-
 def _pass_over(before: Body, after: Body) -> Body:
     """From one body to the other over their common length; the feet step across, one after the other."""
     t = (np.arange(len(before)) + 1.0) / (len(before) + 1.0)
-    weight = _smooth(t)
+    weight = smoothsteps(t)
     rotations = _steady_slerp(before.rotations, after.rotations, weight[:, None])
     root = before.root + weight[:, None] * (after.root - before.root)
     old, old_turn = forward_kinematics(before.rotations, before.root)
@@ -457,7 +453,7 @@ def _pass_over(before: Body, after: Body) -> Body:
     leading = int(before.contacts[: len(t) // 2 + 1, 0].mean() > before.contacts[: len(t) // 2 + 1, 1].mean())
     for foot, (ankle, _) in enumerate(FEET):
         start = 0.05 if foot == leading else 0.5
-        step = _smooth((t - start) / 0.45)
+        step = smoothsteps((t - start) / 0.45)
         distance = float(np.linalg.norm((new[:, ankle] - old[:, ankle])[len(t) // 2, [0, 2]]))
         lift = min(_LIFT, 0.5 * distance) * 4.0 * step * (1.0 - step)
         ankles[:, foot] = _swing(hips[:, foot], old[:, ankle], new[:, ankle], step[:, None])

@@ -24,6 +24,7 @@ from ..pose import FRAME_RATE, POSE_SIZE
 from ..rotation import yaw_of
 from ..skeleton import forward_kinematics
 from .compose import FPS, Body, Repertoire, compose
+from .motion import runs
 from .parallel import in_parallel
 from .shards import DanceSequence, save_shard
 from .song import Song, followed, with_middles
@@ -189,15 +190,10 @@ def vigour(body: Body, silences: list[tuple[float, float]]) -> Array:
 def usable(good: Array) -> list[tuple[int, int]]:
     """(start, stop) of the stretches of frames in which the tracker follows, or is lost for a moment only."""
     kept = good.copy()
-    for start, stop in _runs(~good):
+    for start, stop in runs(~good):
         if stop - start <= _LOST * FRAME_RATE:
             kept[start:stop] = True
-    return [(start, stop) for start, stop in _runs(kept) if stop - start >= _SHORTEST_SEQUENCE * FRAME_RATE]
-
-
-def _runs(mask: Array) -> list[tuple[int, int]]:
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(int), [0]])))
-    return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+    return [(start, stop) for start, stop in runs(kept) if stop - start >= _SHORTEST_SEQUENCE * FRAME_RATE]
 
 
 def fit(body: Body, song: Song, rng: np.random.Generator) -> tuple[float, float]:

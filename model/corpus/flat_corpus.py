@@ -16,6 +16,7 @@ import numpy.typing as npt
 from dancerev.errors import CorpusError
 
 from ..features import FEATURE_SIZE, FEATURE_VERSION
+from ..whole_file import write_npz
 from .shards import MANIFEST
 
 Array = npt.NDArray[np.float32]
@@ -71,19 +72,16 @@ def save_flat(folder: Path, splits: dict[str, list[FlatSequence]], manifest: dic
     (folder / MANIFEST).unlink(missing_ok=True)
     for split, sequences in splits.items():
         path = folder / f"flat_{split}.npz"
-        partial = path.with_suffix(".partial")
-        with partial.open("wb") as file:
-            np.savez_compressed(
-                file,
-                features=np.concatenate([s.features for s in sequences] or [np.zeros((0, 438), np.float32)]),
-                pose=np.concatenate([s.pose for s in sequences] or [np.zeros((0, 50), np.float32)]),
-                live=np.concatenate([s.live for s in sequences] or [np.zeros((0, FEATURE_SIZE), np.float32)]),
-                live_lengths=np.array([len(s.live) for s in sequences], dtype=np.int64),
-                lengths=np.array([len(s.pose) for s in sequences], dtype=np.int64),
-                song=np.array([s.song for s in sequences], dtype=str),
-                style=np.array([s.style for s in sequences], dtype=str),
-            )
-        partial.replace(path)
+        arrays = {
+            "features": np.concatenate([s.features for s in sequences] or [np.zeros((0, 438), np.float32)]),
+            "pose": np.concatenate([s.pose for s in sequences] or [np.zeros((0, 50), np.float32)]),
+            "live": np.concatenate([s.live for s in sequences] or [np.zeros((0, FEATURE_SIZE), np.float32)]),
+            "live_lengths": np.array([len(s.live) for s in sequences], dtype=np.int64),
+            "lengths": np.array([len(s.pose) for s in sequences], dtype=np.int64),
+            "song": np.array([s.song for s in sequences], dtype=str),
+            "style": np.array([s.style for s in sequences], dtype=str),
+        }
+        write_npz(path, arrays)
     styles = sorted({s.style for sequences in splits.values() for s in sequences})
     content = {
         "format": FORMAT,

@@ -38,7 +38,7 @@ def place_ankles(rotations: Array, root: Array, ankles: Array, feet: Array | Non
         towards = reach / np.maximum(length, 1e-9)
         length = np.clip(length, abs(thigh - shin) + 1e-3, 0.999 * (thigh + shin))
         # First the whole leg is swung towards the target, then the knee is opened or closed in its own plane.
-        swing = rotation.between(_unit(ankle - hip), towards)
+        swing = rotation.between(rotation.unit(ankle - hip), towards)
         swung = rotation.multiply(swing, globals_[..., upper, :])
         bend = rotation.rotate(swing, knee - hip)
         forward = rotation.rotate(swung, np.array([0.0, 0.0, 1.0]))
@@ -49,10 +49,10 @@ def place_ankles(rotations: Array, root: Array, ankles: Array, feet: Array | Non
         aside = np.sqrt(np.maximum(thigh**2 - along**2, 0.0))
         new_knee = hip + along * towards + aside * pole
         new_ankle = hip + length * towards
-        new_upper = rotation.multiply(rotation.between(_unit(bend), _unit(new_knee - hip)), swung)
+        new_upper = rotation.multiply(rotation.between(rotation.unit(bend), rotation.unit(new_knee - hip)), swung)
         shin_now = rotation.rotate(swing, ankle - knee)
         new_lower = rotation.multiply(
-            rotation.between(_unit(shin_now), _unit(new_ankle - new_knee)),
+            rotation.between(rotation.unit(shin_now), rotation.unit(new_ankle - new_knee)),
             rotation.multiply(swing, globals_[..., lower, :]),
         )
         new_foot = globals_[..., foot, :] if feet is None else feet[..., side, :]
@@ -61,10 +61,6 @@ def place_ankles(rotations: Array, root: Array, ankles: Array, feet: Array | Non
         result[..., lower, :] = rotation.multiply(rotation.conjugate(new_upper), new_lower)
         result[..., foot, :] = rotation.multiply(rotation.conjugate(new_lower), new_foot)
     return rotation.normalize(result)
-
-
-def _unit(vector: Array) -> Array:
-    return vector / np.maximum(np.linalg.norm(vector, axis=-1, keepdims=True), 1e-9)
 
 
 def _along(vector: Array, direction: Array) -> Array:

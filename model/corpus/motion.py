@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import rotation, skeleton
+from ..curves import catmull_rom
 
 Array = npt.NDArray[Any]
 
@@ -70,7 +71,7 @@ class Motion:
         second = np.minimum(first + 1, len(self) - 1)
         t = place - first
         rotations = rotation.slerp(self.rotations[first], self.rotations[second], t[:, None])
-        root = _catmull_rom(self.root, first, t)
+        root = catmull_rom(self.root, first, t)
         return rotations, root, self.contacts[np.rint(place).astype(int)]
 
     def resampled(self, fps: float) -> Motion:
@@ -79,8 +80,7 @@ class Motion:
         return Motion(*self.at(np.arange(count) / fps), fps)
 
 
-def _catmull_rom(values: Array, first: Array, t: Array) -> Array:
-    last = len(values) - 1
-    p0, p1, p2, p3 = (values[np.clip(first + i, 0, last)] for i in (-1, 0, 1, 2))
-    t = t[:, None]
-    return p1 + 0.5 * t * (p2 - p0 + t * (2 * p0 - 5 * p1 + 4 * p2 - p3 + t * (3 * (p1 - p2) + p3 - p0)))
+def runs(mask: Array) -> list[tuple[int, int]]:
+    """Return (start, stop) of the stretches in which ``mask`` (T,) bool holds."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(int), [0]])))
+    return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]

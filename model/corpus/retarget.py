@@ -156,10 +156,6 @@ def _ancestors(parents: tuple[int, ...], joint: int) -> list[int]:
     return above
 
 
-def _unit(vector: Array) -> Array:
-    return vector / np.maximum(np.linalg.norm(vector, axis=-1, keepdims=True), 1e-9)
-
-
 def _facing(positions: Array, rig: Rig) -> Array:
     """(...) heading in radians of the pelvis, from its hip joints; Y is up."""
     lateral = positions[..., rig.joints["LeftUpperLeg"], :] - positions[..., rig.joints["RightUpperLeg"], :]
@@ -168,7 +164,9 @@ def _facing(positions: Array, rig: Rig) -> Array:
 
 def _reference_error(positions: Array, rig: Rig) -> Array:
     """(...) how far poses are from standing upright with straight limbs, radians summed over the limbs."""
-    lateral = _unit(positions[..., rig.joints["LeftUpperLeg"], :] - positions[..., rig.joints["RightUpperLeg"], :])
+    lateral = rotation.unit(
+        positions[..., rig.joints["LeftUpperLeg"], :] - positions[..., rig.joints["RightUpperLeg"], :]
+    )
     up = np.array([0.0, 1.0, 0.0])
     error = _angle(positions[..., rig.joints["Neck"], :] - positions[..., rig.joints["Hips"], :], up)
     error = error + np.abs(np.arcsin(np.clip(lateral[..., 1], -1, 1)))
@@ -180,20 +178,20 @@ def _reference_error(positions: Array, rig: Rig) -> Array:
         )
         error = error + _angle(knee - hip, -up) + _angle(ankle - knee, -up) + _angle(hand - elbow, elbow - arm)
         # Arms anywhere between sideways and down.
-        error = error + np.abs(np.arcsin(np.clip(np.sum(_unit(elbow - arm) * forward, axis=-1), -1, 1)))
-        error = error + np.maximum(0.0, -np.sum(_unit(elbow - arm) * sign * lateral, axis=-1))
-        error = error + np.maximum(0.0, np.sum(_unit(elbow - arm) * up, axis=-1))
+        error = error + np.abs(np.arcsin(np.clip(np.sum(rotation.unit(elbow - arm) * forward, axis=-1), -1, 1)))
+        error = error + np.maximum(0.0, -np.sum(rotation.unit(elbow - arm) * sign * lateral, axis=-1))
+        error = error + np.maximum(0.0, np.sum(rotation.unit(elbow - arm) * up, axis=-1))
     return np.asarray(error)
 
 
 def _angle(a: Array, b: Array) -> Array:
-    return np.asarray(np.arccos(np.clip(np.sum(_unit(a) * _unit(b), axis=-1), -1.0, 1.0)))
+    return np.asarray(np.arccos(np.clip(np.sum(rotation.unit(a) * rotation.unit(b), axis=-1), -1.0, 1.0)))
 
 
 def _upright(positions: Array, rig: Rig) -> Array:
     """Quaternion that turns the file's own up axis onto +Y."""
     feet = (positions[:, rig.joints["LeftFoot"]] + positions[:, rig.joints["RightFoot"]]) / 2
-    up = _unit(positions[:, rig.joints["Neck"]] - feet).mean(axis=0)
+    up = rotation.unit(positions[:, rig.joints["Neck"]] - feet).mean(axis=0)
     axis = np.zeros(3)
     axis[np.argmax(np.abs(up))] = np.sign(up[np.argmax(np.abs(up))])
     return rotation.between(axis, np.array([0.0, 1.0, 0.0]))
@@ -210,7 +208,7 @@ def source_directions(bvh: Bvh) -> dict[str, Array]:
         for a, b in (("UpperArm", "LowerArm"), ("LowerArm", "Hand"), ("UpperLeg", "LowerLeg"), ("LowerLeg", "Foot"))
     ]
     return {
-        a: _unit(positions[:, rig.joints[b]] - positions[:, rig.joints[a]])
+        a: rotation.unit(positions[:, rig.joints[b]] - positions[:, rig.joints[a]])
         for a, b in pairs
         if a in rig.joints and b in rig.joints
     }
@@ -261,8 +259,8 @@ def _read_off(rig: Rig, positions: Array, globals_: Array) -> dict[str, Array]:
                 direction = positions[rig.tips[side + "Hand"]] - start
             else:
                 direction = start - positions[rig.joints[side + "LowerArm"]]
-            rest = _unit(REST_OFFSETS[INDEX[side + child]].astype(float))
-            aligned = rotation.between(rotation.rotate(facing, rest), _unit(direction))
+            rest = rotation.unit(REST_OFFSETS[INDEX[side + child]].astype(float))
+            aligned = rotation.between(rotation.rotate(facing, rest), rotation.unit(direction))
             poses[side + bone] = rotation.multiply(aligned, facing)
         pointing = facing
         if side + "Toes" in rig.tips:
@@ -309,7 +307,7 @@ def _learn(rig: Rig, positions: Array, globals_: Array) -> dict[str, Array]:
             ("UpperLeg", "LowerLeg", "Foot", np.array([1.0, 0.0, 0.0])),
         ):
             start, middle, last = (positions[:, rig.joints[side + bone]] for bone in (upper, lower, end))
-            hinge = np.cross(_unit(middle - start), _unit(last - middle))
+            hinge = np.cross(rotation.unit(middle - start), rotation.unit(last - middle))
             for bone, child, direction in ((upper, lower, middle - start), (lower, end, last - middle)):
                 back = rotation.conjugate(globals_[:, rig.joints[side + bone]])
                 constants[side + bone] = _frame_to_frame(
@@ -357,7 +355,7 @@ def _learn_foot(rig: Rig, side: str, positions: Array, globals_: Array) -> dict[
         if toe is None:
             shin = place[still] - positions[still, rig.joints[side + "LowerLeg"]]
             toe = np.cross(np.cross(shin, up), up) * -1.0
-        ahead = rotation.rotate(back, _unit(toe)).mean(axis=0)
+        ahead = rotation.rotate(back, rotation.unit(toe)).mean(axis=0)
         constants[side + bone] = _frame_to_frame(up, np.array([0.0, 0.0, 1.0]), sole_up, ahead)
     return constants
 
@@ -372,8 +370,8 @@ def _frame_to_frame(first: Array, second: Array, new_first: Array, new_second: A
     """Quaternion (4,) that turns ``first`` onto ``new_first`` and ``second`` as near to ``new_second`` as it can."""
 
     def frame(a: Array, b: Array) -> Array:
-        a = _unit(a)
-        b = _unit(b - np.dot(a, b) * a)
+        a = rotation.unit(a)
+        b = rotation.unit(b - np.dot(a, b) * a)
         return np.stack([a, b, np.cross(a, b)], axis=1)
 
     return rotation.from_matrix(frame(new_first, new_second) @ frame(first, second).T)

@@ -20,6 +20,7 @@ from dancerev.errors import CorpusError
 
 from ..features import FEATURE_SIZE, FEATURE_VERSION
 from ..pose import POSE_SIZE
+from ..whole_file import write_npz
 
 MANIFEST = "manifest.json"
 
@@ -80,25 +81,22 @@ class Corpus:
 
 def save_shard(path: Path, sequences: list[DanceSequence]) -> None:
     """Write one shard, complete or not at all."""
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
-        np.savez_compressed(
-            file,
-            features=np.concatenate([s.features for s in sequences]).astype(np.float16),
-            pose=np.concatenate([s.pose for s in sequences]).astype(np.float32),
-            place=np.concatenate([s.place for s in sequences]).astype(np.float32),
-            heading=np.concatenate([s.heading for s in sequences]).astype(np.float32),
-            speed=np.concatenate([s.speed for s in sequences]).astype(np.float32),
-            phrase=np.array([s.phrase for s in sequences], dtype=np.float32),
-            beats=np.concatenate([s.beats for s in sequences]).astype(np.float32),
-            lengths=np.array([len(s.pose) for s in sequences]),
-            beat_counts=np.array([len(s.beats) for s in sequences]),
-            style=np.array([s.style for s in sequences]),
-            take=np.array([s.take for s in sequences]),
-            mirrored=np.array([s.mirrored for s in sequences]),
-            tempo=np.array([s.tempo for s in sequences]),
-        )
-    partial.replace(path)
+    arrays = {
+        "features": np.concatenate([s.features for s in sequences]).astype(np.float16),
+        "pose": np.concatenate([s.pose for s in sequences]).astype(np.float32),
+        "place": np.concatenate([s.place for s in sequences]).astype(np.float32),
+        "heading": np.concatenate([s.heading for s in sequences]).astype(np.float32),
+        "speed": np.concatenate([s.speed for s in sequences]).astype(np.float32),
+        "phrase": np.array([s.phrase for s in sequences], dtype=np.float32),
+        "beats": np.concatenate([s.beats for s in sequences]).astype(np.float32),
+        "lengths": np.array([len(s.pose) for s in sequences]),
+        "beat_counts": np.array([len(s.beats) for s in sequences]),
+        "style": np.array([s.style for s in sequences]),
+        "take": np.array([s.take for s in sequences]),
+        "mirrored": np.array([s.mirrored for s in sequences]),
+        "tempo": np.array([s.tempo for s in sequences]),
+    }
+    write_npz(path, arrays)
 
 
 def load_shard(path: Path) -> list[DanceSequence]:

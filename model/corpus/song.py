@@ -13,6 +13,7 @@ from dancerev.realtime.audio.clock import SAMPLE_RATE
 
 from ..features import FEATURE_SIZE, STEP_COS, STEP_SIN, TEMPO, network_input
 from ..pose import FRAME_RATE
+from ..whole_file import write_npz
 
 Array = npt.NDArray[Any]
 
@@ -81,10 +82,7 @@ def hear(samples: npt.NDArray[np.float32]) -> tuple[Array, Array, Array]:
 
 def save_song(path: Path, song: Song) -> None:
     """Write a song, complete or not at all."""
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
-        np.savez_compressed(file, **vars(song))
-    partial.replace(path)
+    write_npz(path, vars(song))
 
 
 def load_song(path: Path) -> Song:

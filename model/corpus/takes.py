@@ -19,6 +19,7 @@ from dancerev.errors import CorpusError
 from .. import rotation
 from ..bvh import Bvh, parse_bvh
 from ..skeleton import INDEX, forward_kinematics
+from ..whole_file import write_npz
 from .clean import FPS, clean
 from .motion import Motion
 from .motion_beats import Pulse, fit_pulse
@@ -271,10 +272,7 @@ def unpack(arrays: dict[str, Array], count: int) -> list[Motion]:
 
 def save(path: Path, arrays: dict[str, Any]) -> None:
     """Write an ``.npz``, complete or not at all."""
-    unfinished = path.with_suffix(".partial")
-    with unfinished.open("wb") as file:
-        np.savez_compressed(file, **arrays)
-    unfinished.replace(path)
+    write_npz(path, arrays)
 
 
 def save_real(takes: list[Take], styles: list[str], path: Path) -> None:

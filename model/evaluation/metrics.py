@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..curves import catmull_rom
 from ..kinematic_beats import (
     beat_alignment,
     chance_alignment,
@@ -220,21 +221,12 @@ def evaluate_dance(
     steps = kinematic_beats(positions, fps)
     speed = joint_speed(positions, fps)
     dancing = speed[music_plays((np.arange(len(speed)) + 0.5) / fps, silences)]
-    result = {}
+    result: dict[str, float] = {}
+    lags, similar = self_similarity(positions, fps)
     if beats is not None:
-        inside = np.asarray(beats, dtype=np.float64)
-        inside = inside[(inside >= 0.0) & (inside <= seconds)]
-        result["bas"] = beat_alignment(steps, inside)
-        result["bas_chance"] = chance_alignment(steps, inside, seconds)
-        result["bas_motion"] = motion_to_music_alignment(steps, inside)
+        result |= _beat_metrics(steps, np.asarray(beats, dtype=np.float64), seconds, lags, similar)
     if contacts is not None:
         result["contact_slip"] = contact_slip(positions, np.asarray(contacts), fps)
-    lags, similar = self_similarity(positions, fps)
-    if beats is not None and len(inside) > 1:
-        period = float(np.median(np.diff(dance_levels(inside)[0])))
-        for count in (8, 16, 32):
-            known = count * period <= lags[-1]
-            result[f"repeats_{count}"] = float(np.interp(count * period, lags, similar)) if known else float("nan")
     away, longest_away = turned_away(positions, fps)
     result |= {
         "motion_beats": len(steps) / seconds,
@@ -250,6 +242,22 @@ def evaluate_dance(
         "floor_penetration": floor_penetration(positions),
         "repetition": float(similar[lags >= 2.0].max(initial=-1.0)),
     }
+    return result
+
+
+def _beat_metrics(steps: Array, beats: Array, seconds: float, lags: Array, similar: Array) -> dict[str, float]:
+    """Compare the kinematic beats ``steps`` of a dance of ``seconds`` with the music's, and the dance with itself."""
+    inside = beats[(beats >= 0.0) & (beats <= seconds)]
+    result = {
+        "bas": beat_alignment(steps, inside),
+        "bas_chance": chance_alignment(steps, inside, seconds),
+        "bas_motion": motion_to_music_alignment(steps, inside),
+    }
+    if len(inside) > 1:
+        period = float(np.median(np.diff(dance_levels(inside)[0])))
+        for count in (8, 16, 32):
+            known = count * period <= lags[-1]
+            result[f"repeats_{count}"] = float(np.interp(count * period, lags, similar)) if known else float("nan")
     return result
 
 
@@ -302,11 +310,7 @@ def resample(positions: Array, fps: float, to: float) -> Array:
     last = len(positions) - 1
     place = np.arange(int(np.floor(last * to / fps + 1e-6)) + 1) * fps / to
     first = np.clip(place.astype(int), 0, last - 1)
-    t = (place - first)[:, None, None]
-    before, start, end, after = (positions[np.clip(first + i, 0, last)] for i in (-1, 0, 1, 2))
-    in_, out = 0.5 * (end - before), 0.5 * (after - start)
-    step = end - start
-    return start + t * (in_ + t * (3.0 * step - 2.0 * in_ - out + t * (in_ + out - 2.0 * step)))
+    return catmull_rom(positions, first, place - first)
 
 
 def kinetic_features(joints: Array, fps: float = 60.0) -> Array:

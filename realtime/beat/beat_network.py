@@ -28,7 +28,7 @@ DELAY = 2 / RATE
 CLASSES = ("no beat", "beat", "downbeat")
 INPUTS = 2 * MELS
 
-COMPRESSION = 1e3  # amplitude of a mel band is logarithmic down to 30 dB under the loud level, linear below
+MEL_COMPRESSION = 1e3  # amplitude of a mel band is logarithmic down to 30 dB under the loud level, linear below
 RISE_HOPS = 2  # over which a rise of power is taken
 
 
@@ -38,7 +38,7 @@ def network_input(mel: FloatArray) -> FloatArray:
     Args:
         mel: (LAG + HOPS, MELS) as in :class:`~dancerev.realtime.spectrum.SpectralBlock`.
     """
-    compressed = 0.5 * np.log1p(COMPRESSION * mel)
+    compressed = 0.5 * np.log1p(MEL_COMPRESSION * mel)
     rise = np.maximum(compressed[LAG:] - compressed[LAG - RISE_HOPS : -RISE_HOPS], 0.0)
     level = compressed[LAG:].reshape(STEPS, -1, MELS).mean(axis=1)
     return np.concatenate([level, rise.reshape(STEPS, -1, MELS).max(axis=1)], axis=1).astype(np.float32)

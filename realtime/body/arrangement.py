@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dancerev.model import rotation
+from dancerev.model.curves import smoothstep
 from dancerev.model.pose import FRAME_RATE, Pose, PoseDecoder, rest_pose
 from dancerev.model.skeleton import BONES, INDEX
 
@@ -102,7 +103,7 @@ class _Transition:
 
     def apply(self, wanted: Pose) -> Pose:
         """Return the pose to show instead of ``wanted``."""
-        share = self._left * self._left * (3.0 - 2.0 * self._left)
+        share = smoothstep(self._left)
         turned = rotation.slerp(np.broadcast_to(rotation.IDENTITY, self._turned.shape), self._turned, share)
         return replace(
             wanted,

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 
+from dancerev.model.curves import smoothstep
 from dancerev.model.skeleton import ANKLE_HEIGHT, TOE_HEIGHT
 
 from .scalar_kinematics import OFFSETS, Body, Leg, Quaternion, Vector, conjugate, exp, log, multiply, rotate, yaw
@@ -141,8 +142,7 @@ class _Foot:
         """Toe joint and rotation of the planted foot, the heel raised as it comes in."""
         level = math.hypot(toe[0] - ankle[0], toe[2] - ankle[2])
         pitch = math.atan2(ankle[1] - toe[1], level) - _FLAT
-        raised = min(max((pitch - _HEEL_DOWN) / (_HEEL_UP - _HEEL_DOWN), 0.0), 1.0)
-        pitch *= raised * raised * (3.0 - 2.0 * raised)
+        pitch *= smoothstep((pitch - _HEEL_DOWN) / (_HEEL_UP - _HEEL_DOWN))
         rotation = multiply(yaw(self.lock[2]), (math.sin(pitch / 2.0), 0.0, 0.0, math.cos(pitch / 2.0)))
         return (self.lock[0], TOE_HEIGHT, self.lock[1]), rotation
 

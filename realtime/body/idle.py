@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dancerev.model import rotation
+from dancerev.model.curves import smoothstep
 from dancerev.model.pose import FRAME_RATE, Pose, rest_pose
 from dancerev.model.skeleton import BONES, INDEX
 
@@ -80,7 +81,7 @@ class Idle:
             return pose
         side, ahead, look, nod = (d.step(_STEP) for d in (self._side, self._ahead, self._look, self._nod))
         breath = self._breathe()
-        w = _eased(self._weight)
+        w = smoothstep(self._weight)
         rotations, root = self._at_ease(pose, heading)
 
         def turn(bone: str, pitch: float = 0.0, yaw: float = 0.0, roll: float = 0.0) -> None:
@@ -107,9 +108,9 @@ class Idle:
 
     def _at_ease(self, pose: Pose, heading: float) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Rotations (22, 4) and root (3,) of the pose on its way to the stance; the left leg goes first."""
-        weight = np.full(len(BONES), _eased(self._weight), dtype=np.float32)
-        weight[_LEGS[0]] = _eased(min(1.5 * self._weight, 1.0))
-        weight[_LEGS[1]] = _eased(max(1.5 * self._weight - 0.5, 0.0))
+        weight = np.full(len(BONES), smoothstep(self._weight), dtype=np.float32)
+        weight[_LEGS[0]] = smoothstep(min(1.5 * self._weight, 1.0))
+        weight[_LEGS[1]] = smoothstep(max(1.5 * self._weight - 0.5, 0.0))
         rest = _REST.rotations.copy()
         rest[0] = rotation.from_yaw(np.float32(heading))
         root = pose.root.copy()
@@ -123,10 +124,6 @@ class Idle:
             self._breath -= 1.0
             self._breath_rate = 1.0 / float(self._rng.uniform(3.2, 5.2))
         return math.sin(math.tau * self._breath)
-
-
-def _eased(t: float) -> float:
-    return t * t * (3.0 - 2.0 * t)
 
 
 def _small_turn(pitch: float, yaw: float, roll: float) -> Quaternion:

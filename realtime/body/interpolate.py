@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dancerev.model import rotation
 from dancerev.model.pose import Pose
 from dancerev.model.skeleton import BONES
 
@@ -71,7 +72,7 @@ class PoseInterpolator:
 
         product = last.rotations.take(_PRODUCT_INDEX, axis=1) * _PRODUCT_SIGN  # (22, 4, 4): p ↦ last·p
         step = np.empty_like(self._velocity)
-        step[:-1] = _log(np.matmul(product.transpose(0, 2, 1), pose.rotations[:, :, None])[:, :, 0])
+        step[:-1] = rotation.log(np.matmul(product.transpose(0, 2, 1), pose.rotations[:, :, None])[:, :, 0])
         step[-1] = pose.root - last.root
         poses = []
         if between:
@@ -79,7 +80,7 @@ class PoseInterpolator:
             slope = _at_most(self._velocity * np.float32(duration), step)
             # The cubic Hermite basis, with the end slope equal to the step.
             way = t * t * (2.0 - t) * step + t * (1.0 - t) ** 2 * slope
-            rotations = np.matmul(product, _exp(way[:, :-1])[..., None])[..., 0]
+            rotations = np.matmul(product, rotation.exp(way[:, :-1])[..., None])[..., 0]
             roots = last.root + way[:, -1]
             contacts = last.contacts + t[:, 0] * (pose.contacts - last.contacts)
             poses = [Pose(*parts, pose.dancer) for parts in zip(between, rotations, roots, contacts, strict=True)]
@@ -88,21 +89,6 @@ class PoseInterpolator:
         self._last = pose
         self._velocity = step / np.float32(duration)
         return poses
-
-
-def _log(quaternion: Array) -> Array:
-    """Rotation vectors (N, 3) in radians, at most π long, of unit quaternions (N, 4)."""
-    axis, w = quaternion[:, :3], quaternion[:, 3:]
-    sine = np.sqrt(_squared(axis))
-    angle = 2.0 * np.arctan2(sine, np.abs(w))
-    scale = np.where(sine > 1e-6, angle / np.maximum(sine, 1e-6), 2.0)
-    return axis * np.copysign(scale, w)  # q and -q are one rotation: the shorter way
-
-
-def _exp(vector: Array) -> Array:
-    """Return unit quaternions (..., 4) of rotation vectors (..., 3) in radians."""
-    half = 0.5 * np.sqrt(_squared(vector))
-    return np.concatenate([vector * (0.5 * np.sin(half) / np.maximum(half, 1e-12)), np.cos(half)], axis=-1)
 
 
 def _at_most(slope: Array, step: Array) -> Array:
