@@ -20,7 +20,7 @@ from dancerev.model.features import FEATURE_NAMES, FEATURE_VERSION
 from dancerev.model.network.checkpoint import load_checkpoint
 from dancerev.model.network.config import VIGOUR_INPUTS
 from dancerev.model.network.dance_network import Conditions, DanceNetwork, State
-from dancerev.model.pose import FRAME_RATE, POSE_SIZE
+from dancerev.model.pose import FRAME_RATE, POSE_SIZE, rest_vector
 from dancerev.model.skeleton import BONES
 from dancerev.model.step_format import DANCERS, FORMAT_VERSION, INPUTS, METADATA_KEY, POSE_OUTPUT, STATE
 from dancerev.model.styles import DEFAULT_STYLE
@@ -28,7 +28,7 @@ from dancerev.model.whole_file import write_whole
 from dancerev.realtime.dance_model import DanceModel
 
 from .export_flat import bundled_lifter, export_flat, load_flat_network
-from .parity import PROOF_FRAMES, StepSession, prove, rest_vector
+from .parity import PROOF_FRAMES, StepSession, prove
 from .precision import PRECISIONS, in_precision, precision_of, print_comparison, read_model
 from .tensorrt_engine import build_engines
 
@@ -48,7 +48,7 @@ class _Step(nn.Module):
 
 def _dancers_axes(network: DanceNetwork) -> list[int]:
     """For every input of the step, the axis along which the dancers are."""
-    one, two = (network.initial_state(rest_vector().repeat(dancers, 1)) for dancers in (1, 2))
+    one, two = (network.initial_state(torch.from_numpy(rest_vector())[None].repeat(dancers, 1)) for dancers in (1, 2))
     axes = [
         next(axis for axis in range(a.dim()) if a.shape[axis] != b.shape[axis]) for a, b in zip(one, two, strict=True)
     ]
@@ -63,7 +63,7 @@ def export_step(network: DanceNetwork, path: Path, licence: str = "unspecified")
     """
     config = network.config
     batch = 2  # an example of one would be taken for a constant
-    state = network.initial_state(rest_vector().repeat(batch, 1))
+    state = network.initial_state(torch.from_numpy(rest_vector())[None].repeat(batch, 1))
     given = (
         torch.zeros(batch, len(FEATURE_NAMES)),
         torch.full((batch, len(config.styles)), 1.0 / len(config.styles)),

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from dancerev.errors import ModelError
+from dancerev.model import rotation
 from dancerev.model.body25 import FIRST_POSE, HEIGHT, JOINTS, MID_HIP, WIDTH
 from dancerev.model.features import FEATURE_NAMES, FEATURE_SIZE, FEATURE_VERSION
 from dancerev.model.network import lifter as lifting
@@ -126,8 +127,8 @@ def pose_vector(lifted: Tensor, moved: Tensor, yaw_before: Tensor) -> tuple[Tens
     yaw = torch.atan2(hips[:, 0, 2] - hips[:, 2, 0], hips[:, 0, 0] + hips[:, 2, 2])[:, None]
     turn = torch.atan2(torch.sin(yaw - yaw_before), torch.cos(yaw - yaw_before))
     sine, cosine = torch.sin(yaw)[..., None], torch.cos(yaw)[..., None]
-    x, y, z = hips[:, 0:1], hips[:, 1:2], hips[:, 2:3]
-    upright = torch.cat([cosine * x - sine * z, y, sine * x + cosine * z], dim=1)
+    x, z = rotation.turn_floor(hips[:, 0:1], hips[:, 2:3], -sine, cosine)
+    upright = torch.cat([x, hips[:, 1:2], z], dim=1)
     turned = torch.cat([upright[:, None], rotations[:, 1:]], dim=1)
     columns = torch.cat([turned[..., 0], turned[..., 1]], dim=-1).flatten(1)
     travel = torch.cat([torch.cos(yaw_before) * moved, torch.sin(yaw_before) * moved], dim=-1)

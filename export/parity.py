@@ -22,7 +22,7 @@ from dancerev.model.corpus.song import hear
 from dancerev.model.features import BEAT, FEATURE_SIZE
 from dancerev.model.network.dance_network import Conditions, DanceNetwork, State
 from dancerev.model.network.free_run import gumbel
-from dancerev.model.pose import FRAME_RATE, POSE_SIZE, encode, rest_pose
+from dancerev.model.pose import FRAME_RATE, POSE_SIZE, rest_vector
 from dancerev.model.step_format import DANCERS, INPUTS, POSE_OUTPUT, STATE, state_names
 from dancerev.realtime.audio.decode import decode
 from dancerev.realtime.audio.sources import demo_path
@@ -38,12 +38,6 @@ FREE_RUNNING_LIMIT = 1e-3
 
 PROOF_FRAMES = 9000
 """Frames of the whole proof: ten minutes, half to random features and half to the demo track."""
-
-
-def rest_vector() -> Tensor:
-    """(1, POSE_SIZE) the pose vector of the stance in which a dance begins."""
-    rest = rest_pose()
-    return torch.from_numpy(encode(rest.rotations[None], rest.root[None], rest.contacts[None]))
 
 
 def random_features(frames: int, seed: int = 0) -> Array:
@@ -181,7 +175,7 @@ def free_running(network: DanceNetwork, path: Path, features: Array, dancers: in
     session = StepSession(path, dancers)
     generator = torch.Generator().manual_seed(seed)
     conditions = _conditions(network, features, dancers, generator)
-    state = network.initial_state(rest_vector().repeat(dancers, 1))
+    state = network.initial_state(torch.from_numpy(rest_vector())[None].repeat(dancers, 1))
     theirs = as_arrays(STATE, state)
     worst = 0.0
     for t in range(len(features)):

@@ -27,12 +27,12 @@ from rich.table import Table
 from dancerev.command_line import progress
 from dancerev.errors import ModelError
 from dancerev.model import rotation
-from dancerev.model.pose import FRAME_RATE, HEIGHT, ROTATIONS
+from dancerev.model.pose import FRAME_RATE, HEIGHT, ROTATIONS, rest_vector
 from dancerev.model.skeleton import BONES, forward_kinematics
 from dancerev.model.step_format import INPUTS, METADATA_KEY
 from dancerev.realtime.dance_model import DanceModel, model_path
 
-from .parity import Array, StepSession, demo_features, rest_vector
+from .parity import Array, StepSession, demo_features
 
 PRECISIONS = ("fp32", "fp16", "int8")
 
@@ -176,7 +176,7 @@ def difference(reference: Path, other: Path, features: Array, seed: int = 0) -> 
     table = _code_table(theirs)
     rng = np.random.default_rng(seed)
     style = np.full_like(theirs.zeros["style"], 1.0 / theirs.zeros["style"].shape[1])
-    state = {name: theirs.zeros[name] for name in theirs.state} | {"pose": rest_vector().numpy()}
+    state = {name: theirs.zeros[name] for name in theirs.state} | {"pose": rest_vector()[None]}
     own = dict(state)
     poses, others, other_draws = [], [], 0
     for heard in features:

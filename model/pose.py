@@ -112,6 +112,12 @@ def encode(rotations: Array, root: Array, contacts: Array) -> npt.NDArray[np.flo
     return vectors
 
 
+def rest_vector() -> npt.NDArray[np.float32]:
+    """Return the pose vector (POSE_SIZE,) of :func:`rest_pose`, the stance in which a dance begins."""
+    rest = rest_pose()
+    return encode(rest.rotations[None], rest.root[None], rest.contacts[None])[0]
+
+
 class PoseDecoder:
     """Pose vectors back to poses, one by one; the inverse of :func:`encode` given the first frame's place."""
 
@@ -123,7 +129,7 @@ class PoseDecoder:
         """Return the pose (POSE_SIZE,) → :class:`Pose`, moving on from where the last one stood."""
         turn, ahead_x, ahead_z, height = vector[: HEIGHT.stop].tolist()
         sine, cosine = math.sin(self.heading), math.cos(self.heading)
-        self.place += (cosine * ahead_x + sine * ahead_z, cosine * ahead_z - sine * ahead_x)
+        self.place += rotation.turn_floor(ahead_x, ahead_z, sine, cosine)
         self.heading = math.remainder(self.heading + turn, math.tau)
         rotations = rotation.from_6d(vector[ROTATIONS].reshape(len(BONES), 6)).astype(np.float32, copy=False)
         # The hips' rotation followed by the heading's, a turn about +Y.
@@ -138,4 +144,4 @@ class PoseDecoder:
         """(2,) metres: the stage centre (x, z) as the dancer sees it, in the facing frame."""
         sine, cosine = math.sin(self.heading), math.cos(self.heading)
         x, z = (-self.place).tolist()
-        return np.array([cosine * x - sine * z, sine * x + cosine * z], dtype=np.float32)
+        return np.array(rotation.turn_floor(x, z, -sine, cosine), dtype=np.float32)

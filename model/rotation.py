@@ -109,6 +109,14 @@ def slerp(a: Array, b: Array, t: npt.ArrayLike) -> Array:
     return normalize(weight_a * a + weight_b * b)
 
 
+def turn_floor(x: Any, z: Any, sine: Any, cosine: Any) -> tuple[Any, Any]:
+    """Turn (x, z) about +Y by the angle of which ``sine`` and ``cosine`` are; from +Z towards +X.
+
+    Takes floats, arrays and tensors alike. With ``-sine`` it turns back.
+    """
+    return cosine * x + sine * z, cosine * z - sine * x
+
+
 def log(quaternion: Array) -> Array:
     """Return the rotation vectors (..., 3), radians, at most π long, of unit quaternions (..., 4)."""
     axis, w = quaternion[..., :3], quaternion[..., 3:]

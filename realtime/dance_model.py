@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from dancerev.errors import ModelError
 from dancerev.model.features import FEATURE_NAMES, FEATURE_VERSION
-from dancerev.model.pose import FRAME_RATE, POSE_SIZE, encode, rest_pose
+from dancerev.model.pose import FRAME_RATE, POSE_SIZE, rest_vector
 from dancerev.model.skeleton import BONES
 from dancerev.model.step_format import (
     CONTROLS,
@@ -175,8 +175,7 @@ class DanceModel:
     def reset(self, stance: npt.NDArray[np.float32] | None = None) -> None:
         """Nothing heard, nothing danced, and the last pose is ``stance`` (dancers, POSE_SIZE); by default, at rest."""
         if stance is None:
-            rest = rest_pose()
-            stance = encode(rest.rotations[None], rest.root[None], rest.contacts[None])
+            stance = rest_vector()[None]
         for name, zero in self._zeros.items():
             self._state[self._turn][name].update_inplace(zero + stance if name == "pose" else zero)
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from dancerev.errors import ModelError
 from dancerev.model.features import ACTIVITY, ENERGY, STEP_SIN, AcousticFrame, network_input
-from dancerev.model.pose import FRAME_RATE, POSE_SIZE, Pose, PoseDecoder, encode, rest_pose
+from dancerev.model.pose import FRAME_RATE, POSE_SIZE, Pose, PoseDecoder, rest_pose, rest_vector
 
 from .body.arrangement import SPACING, Arrangement
 from .body.idle import Idle
@@ -93,8 +93,7 @@ class Dancer:
         self.decoder = PoseDecoder()
         self._idle = Idle(np.random.default_rng([seed, 2]))
         self.post_processor = PostProcessor()
-        rest = rest_pose()
-        self.last: npt.NDArray[np.float32] = encode(rest.rotations[None], rest.root[None], rest.contacts[None])[0]
+        self.last: npt.NDArray[np.float32] = rest_vector()
 
     def opening_poses(self) -> list[Pose]:
         """Return the stance in which the dance begins: the poses until the network's first, for times 0 and 1/15 s."""
@@ -138,7 +137,7 @@ class Dancer:
     def restart(self) -> None:
         """Stand at the centre at rest, whatever was before."""
         self.decoder, self.post_processor = PoseDecoder(), PostProcessor()
-        self.last[:] = encode(*(part[None] for part in (rest_pose().rotations, rest_pose().root, np.ones(2))))[0]
+        self.last[:] = rest_vector()
 
     def _draw(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """(codes,) the noise that decides what to dance next.

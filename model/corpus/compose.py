@@ -433,8 +433,7 @@ def _wrapped(angle: Array) -> Array:
 def _turned(points: Array, angle: float) -> Array:
     """Points (..., 2) of the floor, x and z, turned by ``angle`` radians about the centre."""
     sine, cosine = np.sin(angle), np.cos(angle)
-    x, z = points[..., 0], points[..., 1]
-    return np.stack([cosine * x + sine * z, cosine * z - sine * x], axis=-1)
+    return np.stack(rotation.turn_floor(points[..., 0], points[..., 1], sine, cosine), axis=-1)
 
 
 def _pass_over(before: Body, after: Body) -> Body:

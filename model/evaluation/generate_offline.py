@@ -30,7 +30,7 @@ from ..network.checkpoint import load_checkpoint
 from ..network.dance_network import DanceNetwork
 from ..network.free_run import free_run
 from ..network.original import OriginalNetwork, load_original
-from ..pose import FRAME_RATE, POSE_SIZE, Pose, PoseDecoder, encode, rest_pose
+from ..pose import FRAME_RATE, POSE_SIZE, Pose, PoseDecoder, rest_pose, rest_vector
 
 Array = npt.NDArray[Any]
 
@@ -39,9 +39,7 @@ _NAME = "dancerev.model.evaluation.generate_offline"
 
 def begin_pose(network: OriginalNetwork) -> Tensor:
     """(POSE_SIZE,) normalised: the pose that every dance begins with, the rest pose."""
-    rest = rest_pose()
-    vector = encode(rest.rotations[None], rest.root[None], rest.contacts[None])[0]
-    return network.normalize_pose(torch.from_numpy(vector).to(network.pose_mean.device))
+    return network.normalize_pose(torch.from_numpy(rest_vector()).to(network.pose_mean.device))
 
 
 def dance(network: OriginalNetwork, features: Array, seed: int = 0) -> list[list[Pose]]:

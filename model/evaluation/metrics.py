@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .. import rotation
 from ..curves import catmull_rom
 from ..kinematic_beats import (
     beat_alignment,
@@ -185,8 +186,8 @@ def _facing_frame(positions: Array) -> Array:
     length = np.maximum(np.hypot(across[:, 0], across[:, 2]), 1e-9)
     cosine, sine = (across[:, 0] / length)[:, None], (across[:, 2] / length)[:, None]
     local = positions - positions[:, :1]
-    x, y, z = local[..., 0], local[..., 1], local[..., 2]
-    return np.stack([cosine * x + sine * z, y, cosine * z - sine * x], axis=-1)
+    x, z = rotation.turn_floor(local[..., 0], local[..., 2], sine, cosine)
+    return np.stack([x, local[..., 1], z], axis=-1)
 
 
 def evaluate_dance(

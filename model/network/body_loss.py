@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .. import rotation
 from ..pose import CONTACTS, HEIGHT, ROTATIONS, TRAVEL, TURN
 from ..skeleton import ANCESTOR_ROUNDS, ANKLE_HEIGHT, BONES, CHAIN, FEET, PARENTS, REST_OFFSETS, TOE_HEIGHT
 
@@ -46,7 +47,8 @@ def displacement(joints_before: Tensor, joints_after: Tensor, vectors: Tensor) -
     """
     sine, cosine = torch.sin(vectors[..., TURN]), torch.cos(vectors[..., TURN])
     x, y, z = joints_after.unbind(-1)
-    moved = torch.stack([cosine * x + sine * z, y, cosine * z - sine * x], dim=-1)
+    x, z = rotation.turn_floor(x, z, sine, cosine)
+    moved = torch.stack([x, y, z], dim=-1)
     travel = vectors[..., TRAVEL]
     step = torch.stack([travel[..., 0], torch.zeros_like(travel[..., 0]), travel[..., 1]], dim=-1)
     return moved + step[..., None, :] - joints_before

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 
 from .. import rotation
-from ..pose import HEIGHT, ROTATIONS, TRAVEL, TURN, encode, rest_pose
+from ..pose import HEIGHT, ROTATIONS, TRAVEL, TURN, rest_vector
 from ..skeleton import BONES
 from .dance_network import Conditions, DanceNetwork
 
@@ -43,9 +43,7 @@ def free_run(
     generator = torch.Generator().manual_seed(seed)
     device = network.feature_mean.device
     batch, frames = features.shape[:2]
-    rest = rest_pose()
-    stance = encode(rest.rotations[None], rest.root[None], rest.contacts[None])
-    state = network.initial_state(torch.from_numpy(stance).repeat(batch, 1).to(device))
+    state = network.initial_state(torch.from_numpy(rest_vector()).repeat(batch, 1).to(device))
     music, styles = torch.as_tensor(features, device=device), torch.as_tensor(style, device=device)
     # What looks ahead cannot be run frame by frame: it hears all of the music first.
     ahead = network.encoder(network.normalize_features(music)) if network.config.look_ahead else None
@@ -84,5 +82,4 @@ def gumbel(batch: int, codes: int, generator: torch.Generator) -> torch.Tensor:
 def _turned(vector: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
     """(B, 2) vectors (x, z) turned by (B,) radians about +Y."""
     sine, cosine = torch.sin(angle), torch.cos(angle)
-    x, z = vector.unbind(-1)
-    return torch.stack([cosine * x + sine * z, cosine * z - sine * x], dim=-1)
+    return torch.stack(rotation.turn_floor(vector[:, 0], vector[:, 1], sine, cosine), dim=-1)

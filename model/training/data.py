@@ -13,6 +13,7 @@ from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from dancerev.errors import CorpusError
 
+from .. import rotation
 from ..corpus.shards import Corpus, DanceSequence
 from ..features import FEATURE_SIZE
 from ..network.dance_network import Conditions
@@ -106,8 +107,7 @@ class CorpusTensors:
 def in_facing_frame(vector: Array, heading: Array) -> Array:
     """(T, 2) vectors x and z of the world, as a dancer of ``heading`` (T,) radians sees them."""
     sine, cosine = np.sin(heading), np.cos(heading)
-    x, z = vector[:, 0], vector[:, 1]
-    return np.stack([cosine * x - sine * z, sine * x + cosine * z], axis=-1)
+    return np.stack(rotation.turn_floor(vector[:, 0], vector[:, 1], -sine, cosine), axis=-1)
 
 
 def audience_of(heading: Array) -> Array:

@@ -101,9 +101,8 @@ class Idle:
             turn(f"{name}UpperArm", pitch=0.4 * swing, yaw=-sign * 0.3 * swing, roll=sign * 0.015 * breath)
             turn(f"{name}LowerArm", yaw=-sign * abs(swing))
         sine, cosine = math.sin(heading), math.cos(heading)
-        shift = np.array(
-            [w * (cosine * side + sine * ahead), -w * _SLACK, w * (cosine * ahead - sine * side)], dtype=np.float32
-        )
+        x, z = rotation.turn_floor(side, ahead, sine, cosine)
+        shift = np.array([w * x, -w * _SLACK, w * z], dtype=np.float32)
         return replace(pose, rotations=rotations, root=root + shift, contacts=np.maximum(pose.contacts, float(w > 0.9)))
 
     def _at_ease(self, pose: Pose, heading: float) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dancerev.model.pose import CONTACTS, FRAME_RATE, HEIGHT, ROTATIONS, TRAVEL, TURN, PoseDecoder, encode, rest_pose
+from dancerev.model import rotation
+from dancerev.model.pose import CONTACTS, FRAME_RATE, HEIGHT, ROTATIONS, TRAVEL, TURN, PoseDecoder, rest_vector
 
 Array = npt.NDArray[Any]
 
@@ -38,8 +39,7 @@ class StageBounds:
     def __init__(self, radius: float = 2.5) -> None:
         """Make a stage of ``radius`` metres; within 60 % of it nothing is changed."""
         self.resize(radius)
-        rest = rest_pose()
-        self._good: Array = encode(rest.rotations[None], rest.root[None], rest.contacts[None])[0]
+        self._good: Array = rest_vector()
 
     def resize(self, radius: float) -> None:
         """Make the stage one of ``radius`` metres; a dancer outside is led back."""
@@ -81,7 +81,7 @@ class StageBounds:
 
         x, z = (float(value) for value in decoder.place)
         sine, cosine = math.sin(decoder.heading), math.cos(decoder.heading)
-        step_x, step_z = cosine * ahead_x + sine * ahead_z, cosine * ahead_z - sine * ahead_x
+        step_x, step_z = rotation.turn_floor(ahead_x, ahead_z, sine, cosine)
         distance = math.hypot(x, z)
         nearness = min(max((distance - self.inner) / (self.radius - self.inner), 0.0), 1.0)
         if nearness > 0.0:
@@ -100,7 +100,7 @@ class StageBounds:
             scale = limit / reached
             step_x, step_z = (x + step_x) * scale - x, (z + step_z) * scale - z
         vector[TURN] = turn
-        vector[TRAVEL] = cosine * step_x - sine * step_z, cosine * step_z + sine * step_x
+        vector[TRAVEL] = rotation.turn_floor(step_x, step_z, -sine, cosine)
         return vector
 
     def _turn_back(self, heading: float, face: float | None) -> float:

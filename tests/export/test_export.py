@@ -13,9 +13,9 @@ import torch
 from dancerev.errors import ModelError
 from dancerev.export import export
 from dancerev.export.export import main
-from dancerev.export.parity import rest_vector
 from dancerev.model.features import FEATURE_SIZE, FEATURE_VERSION
 from dancerev.model.network.dance_network import Conditions, DanceNetwork
+from dancerev.model.pose import rest_vector
 from dancerev.model.step_format import METADATA_KEY
 from dancerev.realtime.dance_model import DanceModel
 
@@ -36,7 +36,7 @@ def test_the_session_runs_the_same_steps(network, exported):
         ours = model.step(*given, noise)
         with torch.no_grad():
             if state is None:
-                state = network.initial_state(rest_vector())
+                state = network.initial_state(torch.from_numpy(rest_vector())[None])
             conditions = Conditions(*(torch.from_numpy(x)[None] for x in given))
             theirs, state = network.step(conditions, torch.from_numpy(noise)[None], state)
         np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-5)

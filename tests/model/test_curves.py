@@ -49,3 +49,13 @@ def test_what_fails_leaves_the_old_file(tmp_path):
         write_whole(path, fail)
     assert np.load(path)["x"].tolist() == [0, 1, 2]
     assert [file.name for file in tmp_path.iterdir()] == ["a.npz"]
+
+
+def test_the_floor_turns_as_the_rotation_about_the_vertical_does():
+    rng = np.random.default_rng(2)
+    points, angles = rng.normal(size=(20, 3)), rng.uniform(-4.0, 4.0, 20)
+    turned = rotation.rotate(rotation.from_yaw(angles), points)
+    x, z = rotation.turn_floor(points[:, 0], points[:, 2], np.sin(angles), np.cos(angles))
+    np.testing.assert_allclose(np.stack([x, z], axis=1), turned[:, [0, 2]], atol=1e-9)
+    back = rotation.turn_floor(x, z, -np.sin(angles), np.cos(angles))
+    np.testing.assert_allclose(np.stack(back, axis=1), points[:, [0, 2]], atol=1e-9)
