@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dancerev.model.corpus.song import hear
+from dancerev.model.corpus.song import extract_features
 from dancerev.model.features import BEAT, FEATURE_SIZE
 from dancerev.model.network.dance_network import Conditions, DanceNetwork, State
 from dancerev.model.network.free_run import gumbel
@@ -50,7 +50,7 @@ def random_features(frames: int, seed: int = 0) -> Array:
 def demo_features(frames: int) -> Array:
     """(frames, FEATURE_SIZE) of the demo track, heard by the live feature extractor, from the start again and again."""
     samples = np.concatenate(list(decode(demo_path())))
-    features = hear(samples)[0].astype(np.float32)
+    features = extract_features(samples)[0].astype(np.float32)
     return np.resize(features, (frames, FEATURE_SIZE))
 
 

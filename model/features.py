@@ -1,4 +1,4 @@
-"""What the dancer hears: the definition of the acoustic features, frozen under a version number.
+"""The definition of the acoustic features, frozen under a version number.
 
 Every number is causal and comes at exactly :data:`~dancerev.model.pose.FRAME_RATE` Hz. Frame k is complete
 when the audio up to time k / FRAME_RATE has arrived (k = 1, 2, …); its ``time`` is that instant.
@@ -110,7 +110,7 @@ class BeatState:
 
 @dataclass(frozen=True, slots=True)
 class AcousticFrame:
-    """What was heard up to ``time`` (seconds of audio): ``audio`` (len(AUDIO_FEATURES),) float32 and the beat."""
+    """The music up to ``time`` (seconds of audio): ``audio`` (len(AUDIO_FEATURES),) float32 and the beat."""
 
     time: float
     audio: npt.NDArray[np.float32]
@@ -134,5 +134,5 @@ def beat_features(beat: BeatState, time: float) -> npt.NDArray[np.float32]:
 
 
 def network_input(frame: AcousticFrame, time: float) -> npt.NDArray[np.float32]:
-    """(FEATURE_SIZE,) float32: what the network hears when it makes the pose for ``time`` (seconds)."""
+    """(FEATURE_SIZE,) float32: the network's input for the pose for ``time`` (seconds)."""
     return np.concatenate([frame.audio, beat_features(frame.beat, time)])

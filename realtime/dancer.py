@@ -106,7 +106,7 @@ class Dancer:
         noise = self._draw(features)
         style = _within(self.style, 0.0, 1.0) if self.style.any() else self._walk.style
         vigour = math.log2(_number(self.vigour, *_VIGOUR, 1.0))
-        vigour += _number(self.energy_follow, 0.0, 1.0, 0.0) * self._energy.hear(features)
+        vigour += _number(self.energy_follow, 0.0, 1.0, 0.0) * self._energy.follow(features)
         # In silence as small as can be: the body is taken to rest, and what is asked of the network need not be large.
         vigour = self.model.vigour_input(style, vigour) * self._activity - 2.0 * (1.0 - self._activity)
         phrase = _number(self.phrase, 0.0, 1.0, 0.0)
@@ -204,7 +204,7 @@ class MusicEnergy:
         self._fast: float | None = None
         self._slow = 0.0
 
-    def hear(self, features: npt.NDArray[np.float32]) -> float:
+    def follow(self, features: npt.NDArray[np.float32]) -> float:
         """Octaves of speed to add, for ``features`` (FEATURE_SIZE,); called once for each frame."""
         energy = float(features[ENERGY])
         if features[ACTIVITY] < 0.5 or not math.isfinite(energy):

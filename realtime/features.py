@@ -1,7 +1,7 @@
-"""What the dancer hears: samples in, one :class:`~dancerev.model.features.AcousticFrame` out per 1/15 s of audio.
+"""The feature extractor: samples in, one :class:`~dancerev.model.features.AcousticFrame` out per 1/15 s of audio.
 
 A frame is computed from its own block of samples and from what came before, whatever the sizes in which the
-samples were pushed, so the output does not depend on the chunking and nothing is heard before it sounds.
+samples were pushed, so the output does not depend on the chunking and no feature depends on a later sample.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _NOISE_BINS = slice(-(-100 * WINDOW // SAMPLE_RATE), 8000 * WINDOW // SAMPLE_RAT
 
 
 class FeatureExtractor:
-    """The ear: acoustic features and beat, 15 times a second of audio.
+    """Acoustic features and beat, 15 times a second of audio.
 
     Attributes:
         tracker: follows the beat; its controls (tap, half, double, "this is the one") may be used at any time

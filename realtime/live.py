@@ -223,13 +223,13 @@ def run(config: ShowConfig) -> None:
         actions.begin(controls)
         _stop_on_signals(show)
 
-        def each_turn() -> None:
+        def on_tick() -> None:
             performance.tick()
             actions.tick()
             status.update()
 
         with _undisturbed():
-            show.run(each_turn)
+            show.run(on_tick)
         if actions.recording:
             status.note(f"finishing {actions.recording}")
     if config.stats:

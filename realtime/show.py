@@ -66,14 +66,12 @@ class Show:
         """Return the time of the stream, in seconds, that is heard at ``moment`` (``time.perf_counter()`` seconds)."""
         return self.source.clock.position(moment) - self.left_out
 
-    def run(
-        self, each_turn: Callable[[], None] = lambda: None, each_pose: Callable[[Pose], None] = lambda _: None
-    ) -> None:
+    def run(self, on_tick: Callable[[], None] = lambda: None, on_pose: Callable[[Pose], None] = lambda _: None) -> None:
         """Dance until the source ends, and call what should be quick.
 
         Args:
-            each_turn: called every time round, fifty times a second or more, and however late the poses are.
-            each_pose: called with every pose after it was sent.
+            on_tick: called every time round, fifty times a second or more, and however late the poses are.
+            on_pose: called with every pose after it was sent.
 
         Raises:
             InputError: the source does not start.
@@ -86,8 +84,8 @@ class Show:
                 self._take_sound()
                 self._leave_out_late_sound()
                 self._dance()
-                each_turn()
-                self._send_what_is_due(each_pose)
+                on_tick()
+                self._send_what_is_due(on_pose)
         finally:
             self.source.close()
 
@@ -132,7 +130,7 @@ class Show:
             self.step.add(time.perf_counter() - began)
             self.frames += 1
 
-    def _send_what_is_due(self, each_pose: Callable[[Pose], None]) -> None:
+    def _send_what_is_due(self, on_pose: Callable[[Pose], None]) -> None:
         while self._due:
             late = time.perf_counter() - self.heard_at(self._due[0].time)
             if late < 0.0:
@@ -147,7 +145,7 @@ class Show:
             self.poses_sent += 1
             if not pose.dancer:
                 self._send_music(pose.time)
-            each_pose(pose)
+            on_pose(pose)
 
     def _send_music(self, time: float) -> None:
         """Send the music as it stands at ``time``; no beat where none is known, as in silence."""

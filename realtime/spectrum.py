@@ -1,4 +1,4 @@
-"""The front end of the ear: mel spectra at 120 Hz under a slow automatic gain, one block per 1/15 s of audio.
+"""The front end of the feature extractor: mel spectra at 120 Hz under a slow automatic gain, in blocks of 1/15 s.
 
 What looks at the music further on (the acoustic features, the beat trackers) sees it through
 :class:`SpectralBlock`, and so sees it at the same loudness however far the microphone stands.

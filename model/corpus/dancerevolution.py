@@ -25,7 +25,7 @@ from ..features import FEATURE_SIZE
 from ..network import original_features
 from ..openpose import follow, read_openpose
 from .flat_corpus import FlatSequence, save_flat
-from .song import hear
+from .song import extract_features
 
 Array = npt.NDArray[Any]
 
@@ -147,7 +147,7 @@ def _live(samples: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.float3
 
     The first frame has no features yet; it gets those of the second.
     """
-    features = hear(samples)[0].astype(np.float32)
+    features = extract_features(samples)[0].astype(np.float32)
     return features[np.clip(np.arange(count) - 1, 0, len(features) - 1)]
 
 

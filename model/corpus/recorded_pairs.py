@@ -30,7 +30,7 @@ from .motion import Motion
 from .parallel import in_parallel, note
 from .retarget import calibrate, retarget
 from .shards import DanceSequence
-from .song import Song, decode, find_grid, hear, load_song, save_song
+from .song import Song, decode, extract_features, find_grid, load_song, save_song
 from .songs import digest, split_of
 from .takes import Take, bvh_files, note_if_empty, pack, save, unpack
 
@@ -258,7 +258,7 @@ def prepare_pairs(
 
 def _hear_song(folder: Path, pair: Pair) -> None:
     audio = decode(pair.song)
-    features, heard, period = hear(audio)
+    features, heard, period = extract_features(audio)
     beats = heard if pair.bpm is None else find_grid(audio, pair.bpm)
     bpm = pair.bpm or (60.0 / float(np.median(period)) if len(period) else 120.0)
     silences = np.zeros((0, 2))

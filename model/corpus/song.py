@@ -60,7 +60,7 @@ def decode(path: Path) -> npt.NDArray[np.float32]:
     return np.concatenate(list(blocks(path, SAMPLE_RATE)))
 
 
-def hear(samples: npt.NDArray[np.float32]) -> tuple[Array, Array, Array]:
+def extract_features(samples: npt.NDArray[np.float32]) -> tuple[Array, Array, Array]:
     """Features (T, FEATURE_SIZE) float16, announced beats (M,) and believed period (T,) of mono audio at 24 kHz.
 
     Args:

@@ -19,7 +19,7 @@ from dancerev.realtime.audio.clock import SAMPLE_RATE
 
 from ..beats_file import SUFFIX, Annotation, beats_path, read_beats, write_beats
 from .parallel import in_parallel
-from .song import Song, decode, hear, load_song, save_song
+from .song import Song, decode, extract_features, load_song, save_song
 
 Array = npt.NDArray[Any]
 
@@ -227,7 +227,7 @@ def _prepare_song(grooves: Grooves | None, job: tuple[Piece, Path, Path | None])
         _write_audio(held_out, piece.name, audio)
         write_beats(held_out / f"{piece.name}{SUFFIX}", Annotation(beats, bpm, source, quiet))
     if not path.exists():
-        features, _, _ = hear(audio)
+        features, _, _ = extract_features(audio)
         save_song(path, Song(piece.name, piece.split, piece.origin, bpm, danced, rests, features))
 
 

@@ -1,8 +1,8 @@
 """Offline dances of the original network and of ours: ``python -m dancerev.model.evaluation.generate_offline``.
 
 As the original does it: offline, the whole song heard before the first pose, from a fixed first pose and a random
-state of the decoder. Only the ears are ours. Of our own network, trained to look ahead, in no style in particular and
-with nothing after the network. The files are those of ``dancerev-generate``, named SONG__seedN.npz.
+state of the decoder. Only the feature extractor is ours. Of our own network, trained to look ahead, in no style in
+particular and with nothing after the network. The files are those of ``dancerev-generate``, named SONG__seedN.npz.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from dancerev.command_line import ArgumentParser, command
 from dancerev.errors import ModelError
 
 from .. import rotation
-from ..corpus.song import decode, hear
+from ..corpus.song import decode, extract_features
 from ..corpus.songs import find_songs
 from ..dance_file import Dance, write_dance
 from ..features import FEATURE_SIZE
@@ -114,7 +114,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments.out.mkdir(parents=True, exist_ok=True)
     for song in track(songs, "dancing", console=Console(stderr=True), transient=True):
         assert song.file is not None
-        features, beats, periods = hear(decode(song.file))
+        features, beats, periods = extract_features(decode(song.file))
         before = [rest_pose(0.0), rest_pose(1.0 / FRAME_RATE)]
         for seed in range(arguments.seeds):
             if isinstance(network, DanceNetwork):

@@ -170,7 +170,7 @@ class MidiTracker(BeatTracker):
         elapsed = block.time - self._time
         self._time, self._moment = block.time, self.heard_at(block.time)
         for message, moment in self._port.take() if self._port else ():
-            self.hear(message, moment)
+            self.receive(message, moment)
         self._line.fit()
         if self._ticking and self._line.known and not self._stopped:
             sure = 1.0 if self._beat_known else TEMPO_ONLY
@@ -187,7 +187,7 @@ class MidiTracker(BeatTracker):
             bar_confidence=self._confidence if self._bar_known else 0.0,
         )
 
-    def hear(self, message: Message, moment: float) -> None:
+    def receive(self, message: Message, moment: float) -> None:
         """Take a message that came at ``moment``, seconds on the clock of ``heard_at``; other messages do nothing."""
         match message.type:
             case "clock":

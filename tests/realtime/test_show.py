@@ -71,7 +71,7 @@ def test_when_it_is_too_slow_every_dancer_loses_the_same_poses_and_the_controls_
     sink, turns = Sink(), []
     show = Show(Source(), SlowStream(), sink)
     began = time.perf_counter()
-    show.run(each_turn=lambda: turns.append(time.perf_counter()))
+    show.run(on_tick=lambda: turns.append(time.perf_counter()))
     assert time.perf_counter() - began < 2.5  # all of the sound would take 3 s
     shown = Counter(moment for moment, _ in sink.sent)
     assert len(shown) >= 2  # of five frames that there is time for; fewer on a busy machine

@@ -38,7 +38,7 @@ def follow(clock, commands=(), seconds=None, tracker=None):
     for frame in range(1, int(15 * (seconds or clock[-1] - 0.05)) + 1):
         while due and due[0][0] <= frame * FRAME:
             moment, what = due.pop(0)
-            tracker.hear(what, moment)
+            tracker.receive(what, moment)
         states.append(tracker.update(SimpleNamespace(time=frame * FRAME)))
     return states
 
@@ -211,7 +211,7 @@ def test_garbage_never_raises_and_never_gives_a_broken_state(seed):
     for frame in range(1, 600):
         for _ in range(rng.integers(30)):
             moment += rng.choice([0.0, 1e-9, 0.001, 0.02, 0.02, 0.02, -0.3, 2.0])
-            tracker.hear(message(str(rng.choice(kinds)), pos=int(rng.integers(16384))), moment)
+            tracker.receive(message(str(rng.choice(kinds)), pos=int(rng.integers(16384))), moment)
         if rng.random() < 0.2:
             rng.choice([tracker.tap, tracker.set_downbeat])(frame * FRAME)
             tracker.scale_tempo(rng.choice([0.5, 2.0]))
