@@ -12,38 +12,55 @@ import signal
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from importlib import metadata
 from typing import NoReturn, ParamSpec
 
-from .errors import DancerevError
+from .errors import DancerevError, reason
 
 Parameters = ParamSpec("Parameters")
 
+ENDING_SIGNALS: tuple[signal.Signals, ...] = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGBREAK") if hasattr(signal, name)
+)
+"""Those that ask a program to end, on this system."""
 
-def whole_number(least: int) -> Callable[[str], int]:
-    """Return a parser of whole numbers from ``least`` on a command line; ``ArgumentTypeError`` for others."""
+SAME_SIGNAL = 1.0
+"""Seconds in which another signal counts as the first: ``timeout`` and shells send theirs to a program and again to its
+group."""
+
+
+def whole_number(least: int, most: int = 10**9) -> Callable[[str], int]:
+    """Return a parser of whole numbers in a range on a command line; ``ArgumentTypeError`` for others."""
 
     def parse(text: str) -> int:
-        if not (text.isascii() and text.isdigit()) or int(text) < least:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least}")
+        if not (text.isascii() and text.isdigit() and len(text) <= 20 and least <= int(text) <= most):
+            raise argparse.ArgumentTypeError(f"{_shown(text)} is not a whole number from {least} to {most}")
         return int(text)
 
     return parse
 
 
-seed = whole_number(0)
-"""A seed of random numbers from a command line."""
+seed = whole_number(0, 2**32 - 1)
+"""A seed of random numbers from a command line: as large as NumPy's generators take."""
+
+_LONGEST = 366 * 24 * 3600.0  # seconds
+
+
+def _shown(text: str) -> str:
+    """Return a text as a message quotes it."""
+    return repr(text if len(text) <= 40 else f"{text[:37]}…")
 
 
 def seconds(text: str) -> float:
-    """Seconds from a command line, above 0 and not for ever; ``ArgumentTypeError`` for others."""
+    """Seconds from a command line, above 0 and within a year; ``ArgumentTypeError`` for others."""
     try:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not 0.0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    if not 0.0 < value <= _LONGEST:
+        raise argparse.ArgumentTypeError(f"{_shown(text)} is not a number of seconds above 0 and within a year")
     return value
 
 
@@ -75,18 +92,41 @@ class ArgumentParser(argparse.ArgumentParser):
         """Return the help; of a parser with common options, a line for each of those alone."""
         if not self._common:
             return super().format_help()
-        lines = [f"usage: {self.prog} [options]", "", *textwrap.wrap(self.description or "", 79), ""]
+        needed = [action for action in self._actions if action.required or not action.option_strings]
+        usage = f"usage: {self.prog} [options] {' '.join(map(_in_usage, needed))}".rstrip()
+        lines = [usage, "", *textwrap.wrap(self.description or "", 79), ""]
         formatter = self._get_formatter()
-        formatter.add_arguments([action for action in self._actions if action.dest in {*self._common, "help_all"}])
+        shown = {*self._common, *(action.dest for action in needed), "help_all"}
+        formatter.add_arguments([action for action in self._actions if action.dest in shown])
         return "\n".join([*lines, formatter.format_help().rstrip(), ""])
 
     def format_all(self) -> str:
         """Return the help on every option."""
         return super().format_help()
 
+    def refuse(self, arguments: argparse.Namespace, options: str, why: str) -> None:
+        """End the program where one of some options was given, which would do nothing.
+
+        Args:
+            arguments: that were parsed; an option that has its default counts as not given.
+            options: such as ``--height --fps``.
+            why: such as ``without --protocol vrchat``.
+        """
+        for option in options.split():
+            action = self._option_string_actions[option]
+            if getattr(arguments, action.dest) != action.default:
+                self.error(f"{option} does nothing {why}")
+
     def error(self, message: str) -> NoReturn:
         """End the program."""
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def _in_usage(action: argparse.Action) -> str:
+    """Return how an argument stands in the line of usage."""
+    name = str(action.metavar or action.dest)
+    text = {"*": f"[{name} ...]", "+": f"{name} [{name} ...]"}.get(str(action.nargs), name)
+    return f"{action.option_strings[0]} {text}" if action.option_strings else text
 
 
 class _HelpAll(argparse.Action):
@@ -116,8 +156,9 @@ def command(prog: str) -> Callable[[Callable[Parameters, int]], Callable[Paramet
     """Make the decorated ``main`` end as every command does.
 
     A :class:`~dancerev.errors.DancerevError` or an ``OSError`` is the user's to mend: one line on stderr, exit code 2.
-    Ctrl-C ends silently with 130. A reader of stdout that has gone, as in ``| head``, ends with 1. Any other exception
-    is a bug and keeps its traceback. Text that the terminal's encoding lacks is printed escaped.
+    Ctrl-C ends silently with 130, the other :data:`ENDING_SIGNALS` with 128 and their number; what was begun is cleaned
+    up. A reader of stdout that has gone, as in ``| head``, ends with 1. Any other exception is a bug and keeps its
+    traceback. Text that the terminal's encoding lacks is printed escaped.
 
     Args:
         prog: name of the command, which starts the line.
@@ -131,7 +172,8 @@ def command(prog: str) -> Callable[[Callable[Parameters, int]], Callable[Paramet
                 if isinstance(stream, io.TextIOWrapper):
                     stream.reconfigure(errors="backslashreplace")
             try:
-                return main(*args, **kwargs)
+                with _ended_by_signals():
+                    return main(*args, **kwargs)
             except BrokenPipeError:
                 with contextlib.suppress(OSError, ValueError):  # or Python complains when it flushes at exit
                     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -148,23 +190,56 @@ def command(prog: str) -> Callable[[Callable[Parameters, int]], Callable[Paramet
 
 
 @contextlib.contextmanager
-def deferred_interrupt() -> Iterator[None]:
-    """Keep a Ctrl-C until the body has ended, then raise it.
+def _ended_by_signals() -> Iterator[None]:
+    """Let signals that would kill the program end the body by ``SystemExit``, so that it cleans up.
 
-    An import that is interrupted may lose the interrupt, or turn it into an error of its own.
+    What the body handles itself, and what is ignored, as under ``nohup``, stays as it is.
     """
-    main = threading.current_thread() is threading.main_thread()
-    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
-    came: list[int] = []
-    signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    program, first = os.getpid(), -math.inf
+
+    def end(number: int, _: object) -> None:
+        nonlocal first
+        if os.getpid() != program:  # a worker that was forked has nothing to clean up
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        if time.perf_counter() - first > SAME_SIGNAL:
+            first = time.perf_counter()
+            raise SystemExit(128 + number)
+
+    taken = [number for number in ENDING_SIGNALS if signal.getsignal(number) is signal.SIG_DFL]
+    for number in taken:
+        signal.signal(number, end)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    if came:
-        raise KeyboardInterrupt
+        for number in taken:
+            if signal.getsignal(number) is end:
+                signal.signal(number, signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def deferred_interrupt() -> Iterator[None]:
+    """Keep a Ctrl-C, or another signal that is handled, until the body has ended, then let it act.
+
+    An import that is interrupted may lose the interrupt, or turn it into an error of its own.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers = {number: handler for number in ENDING_SIGNALS if callable(handler := signal.getsignal(number))}
+    came: list[int] = []
+    for number in handlers:
+        signal.signal(number, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    for interrupt in came:
+        signal.raise_signal(interrupt)
 
 
 @contextlib.contextmanager
@@ -191,8 +266,8 @@ def progress(description: str, total: float | None = None) -> Iterator[Callable[
 def print_error(prog: str, error: object) -> None:
     """Print one line on stderr; nothing where stderr is closed or full."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
-        if isinstance(error, OSError) and error.strerror and error.filename is not None:
-            error = f"{error.filename}: {error.strerror}"
+        if isinstance(error, OSError):
+            error = reason(error) if error.filename is None else f"{error.filename}: {reason(error)}"
         print(f"{prog}: {error}", file=sys.stderr, flush=True)
 
 

@@ -4,6 +4,13 @@ Anything else that a command raises is a bug of dancerev and shows its traceback
 """
 
 
+def reason(error: BaseException) -> str:
+    """Return what an error says, in one line, without the number that the system gives it."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 class DancerevError(ValueError):
     """Base of all errors below. The message is one line: what is wrong and, where it helps, what to do."""
 

@@ -87,9 +87,9 @@ class AvatarRig:
         Raises:
             InputError: a required bone is missing, or the joints are no humanoid's.
         """
+        _check({name: np.asarray(place) for name, place in joints.items()})
         self.joints = {name: np.asarray(place, dtype=np.float32) for name, place in joints.items()}
         self.torso, self.version = torso, version
-        _check(self.joints)
         self.bones = [i for i, name in enumerate(BONES) if name in self.joints]
         self.fingers = [i for i, name in enumerate(FINGERS) if name in self.joints]
         self._above = [self._existing_parent(PARENTS[i]) for i in range(len(BONES))]

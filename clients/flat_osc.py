@@ -25,18 +25,17 @@ import numpy as np
 
 from dancerev.model.features import BeatState
 from dancerev.model.pose import Pose
-from dancerev.model.skeleton import BONES, forward_kinematics
+from dancerev.model.skeleton import BONES
 
 from . import osc
-from .sink import PoseSink
-from .udp import UdpTarget
+from .udp_sender import UdpSender, world_joints
 from .vmc import to_unity
 
 RHYTHM = ("phase", "bpm", "confidence", "bar_confidence", "bar_length")
 """Addresses of what concerns the beat, in the order of :meth:`FlatSender.send_music`."""
 
 
-class FlatSender(PoseSink):
+class FlatSender(UdpSender):
     """Sends poses and music to one receiver. Never blocks; a receiver that is not there is no error.
 
     Args:
@@ -45,20 +44,13 @@ class FlatSender(PoseSink):
         dancer: the number in the addresses.
         bundles: several messages to a datagram; switch off for receivers that take no bundles.
 
-    Attributes:
-        target: where they go.
-        sent: poses handed to the system.
-        skipped: poses not sent because a number in them was not finite or a quaternion had no direction.
-        lost: poses that the system did not take (no network, no room).
-
     Raises:
         ReceiverError: the host cannot be resolved, or the port is out of range.
     """
 
     def __init__(self, host: str, port: int, *, dancer: int = 1, bundles: bool = True) -> None:
         """Open a socket for one receiver."""
-        self.target = UdpTarget(host, port)
-        self.name = self.target.name
+        super().__init__(host, port)
         body: list[osc.Message] = []
         for bone in BONES:
             body.append((f"/dancerev/{dancer}/{bone}/pos", (0.0, 0.0, 0.0)))
@@ -71,22 +63,17 @@ class FlatSender(PoseSink):
         self._music = osc.Template(rhythm + levels, bundles=bundles)
         self._beat: BeatState | None = None
         self._announced = -math.inf
-        self.sent = self.skipped = self.lost = 0
 
     def send(self, pose: Pose) -> None:
         """Send ``pose``; one that is not finite is skipped."""
-        lengths = np.linalg.norm(pose.rotations, axis=-1, keepdims=True)
-        if not (np.isfinite(lengths).all() and lengths.min() > 1e-6 and np.isfinite(pose.root).all()):
+        joints = world_joints(pose)
+        if joints is None:
             self.skipped += 1
             return
-        positions, rotations = forward_kinematics(pose.rotations / lengths, pose.root)
+        positions, rotations = joints
         self._values[:, 3:], self._values[:, :3] = to_unity(rotations, positions)
         self._body.fill(self._values.ravel())
-        if self.target.send(self._body.datagrams):
-            self.sent += 1
-        else:
-            self.lost += 1
-        self.trouble = self.target.trouble
+        self.send_datagrams(self._body.datagrams)
 
     def send_music(self, beat: BeatState | None, onset: float, energy: float) -> None:
         """Send what is heard now, but nothing that is not finite; what concerns the beat only if ``beat`` is known."""
@@ -107,7 +94,3 @@ class FlatSender(PoseSink):
         """Whether the phase has passed 0 since the last call; one that hovers about 0 counts once."""
         passed = self._beat is not None and beat.phase < self._beat.phase - 0.5
         return passed and beat.time - self._announced > 0.5 * beat.period
-
-    def close(self) -> None:
-        """Give the socket back."""
-        self.target.close()

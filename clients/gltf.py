@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-DAMAGE = (ValueError, KeyError, IndexError, TypeError, AttributeError, struct.error, RecursionError)
+DAMAGE = (ValueError, KeyError, IndexError, TypeError, AttributeError, struct.error, RecursionError, OverflowError)
 """What reading a damaged file, and looking into its document, may raise."""
 
 _COMPONENTS = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}

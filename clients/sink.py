@@ -17,12 +17,12 @@ class PoseSink(Protocol):
 
     Attributes:
         name: for the status line, such as ``127.0.0.1:39539``.
-        trouble: why the sink takes no poses now, one line, or None.
+        error: why the sink takes no poses now, one line, or None.
         lost: poses that it did not take.
     """
 
     name: str = ""
-    trouble: str | None = None
+    error: str | None = None
     lost: int = 0
 
     def send(self, pose: Pose) -> None:
@@ -113,9 +113,9 @@ class PerDancer(PoseSink):
         self.sinks[pose.dancer].send(pose)
 
     @property
-    def trouble(self) -> str | None:  # type: ignore[override]  # an attribute of the others
-        """The first trouble of a sink."""
-        return next((sink.trouble for sink in self.sinks if sink.trouble), None)
+    def error(self) -> str | None:  # type: ignore[override]  # an attribute of the others
+        """The first error of a sink."""
+        return next((sink.error for sink in self.sinks if sink.error), None)
 
     @property
     def lost(self) -> int:  # type: ignore[override]

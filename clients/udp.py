@@ -68,7 +68,7 @@ class UdpTarget:
 
     Attributes:
         name: ``HOST:PORT``, as given.
-        trouble: why the system last took nothing, None while it does. A full buffer is no trouble, it passes.
+        error: why the system last took nothing, None while it does. A full buffer is no error, it passes.
 
     Raises:
         ReceiverError: the host cannot be resolved, or the port is out of range.
@@ -78,7 +78,7 @@ class UdpTarget:
         """Resolve the host and open the socket."""
         check_port(port)
         self.name = f"{host}:{port}"
-        self.trouble: str | None = None
+        self.error: str | None = None
         try:
             family, self._address = resolve(host, port)
         except (OSError, UnicodeError) as error:
@@ -99,9 +99,9 @@ class UdpTarget:
                 self._socket.sendto(datagram, self._address)
         except OSError as error:
             if error.errno not in _FULL:
-                self.trouble = error.strerror or str(error)
+                self.error = error.strerror or str(error)
             return False
-        self.trouble = None
+        self.error = None
         return True
 
     def close(self) -> None:

@@ -29,8 +29,8 @@ from dancerev.model.skeleton import BONES, INDEX, PARENTS, REST_OFFSETS
 
 from . import osc
 from .avatar import AvatarRig
-from .sink import PoseSink
-from .udp import VMC_PORT, UdpTarget, parse_target
+from .udp import VMC_PORT, parse_target
+from .udp_sender import UdpSender
 
 __all__ = ["VMC_PORT", "ReceiverError", "VmcSender", "parse_target", "to_unity"]
 
@@ -63,7 +63,7 @@ FACE = "Face"
 """The name under which masks know the expressions and the eyes."""
 
 
-class VmcSender(PoseSink):
+class VmcSender(UdpSender):
     """Sends poses to one VMC receiver. Never blocks; a receiver that is not there is no error.
 
     Args:
@@ -75,12 +75,6 @@ class VmcSender(PoseSink):
         avatar: whose proportions the poses get; otherwise they are those of a dancer of 1.70 m.
         bones: what to send, as names of bones and :data:`FACE`; otherwise all.
         turned: turn the dance by half a turn, for receivers whose avatars face the other way.
-
-    Attributes:
-        target: where they go.
-        sent: poses handed to the system.
-        skipped: poses not sent because a number in them was not finite or a quaternion had no direction.
-        lost: poses that the system did not take (no network, no room).
 
     Raises:
         ReceiverError: the host cannot be resolved, or the port is out of range.
@@ -98,15 +92,13 @@ class VmcSender(PoseSink):
         turned: bool = False,
     ) -> None:
         """Open a socket for one receiver."""
-        self.target = UdpTarget(host, port)
-        self.name = self.target.name
+        super().__init__(host, port)
         self._travel = travel
         self._upper_chest = upper_chest
         self._avatar = avatar
         self._mask = bones
         self._turned = turned
         self._frame = _Frame(self, fingers=False, face=False)
-        self.sent = self.skipped = self.lost = 0
 
     def send(self, pose: Pose) -> None:
         """Send ``pose`` with its time as the stamp (seconds, float32 on the wire).
@@ -126,15 +118,7 @@ class VmcSender(PoseSink):
         if frame.fingers != (pose.fingers is not None) or frame.face != (pose.face is not None):
             frame = self._frame = _Frame(self, fingers=pose.fingers is not None, face=pose.face is not None)
         frame.fill(pose)
-        if self.target.send(frame.template.datagrams):
-            self.sent += 1
-        else:
-            self.lost += 1
-        self.trouble = self.target.trouble
-
-    def close(self) -> None:
-        """Give the socket back."""
-        self.target.close()
+        self.send_datagrams(frame.template.datagrams)
 
     def sends(self, bone: str) -> bool:
         """Whether ``bone``, or :data:`FACE`, is among what is sent."""

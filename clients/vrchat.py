@@ -13,11 +13,10 @@ import numpy.typing as npt
 
 from dancerev.model import rotation
 from dancerev.model.pose import Pose
-from dancerev.model.skeleton import INDEX, forward_kinematics
+from dancerev.model.skeleton import INDEX
 
 from . import osc
-from .sink import PoseSink
-from .udp import UdpTarget
+from .udp_sender import UdpSender, world_joints
 from .vmc import to_unity
 
 VRCHAT_PORT = 9000
@@ -43,7 +42,7 @@ _JOINTS = np.array([INDEX[joint] for _, joint, _ in TRACKERS])
 _BONES = np.array([INDEX[bone] for _, _, bone in TRACKERS])
 
 
-class VrchatSender(PoseSink):
+class VrchatSender(UdpSender):
     """Sends poses to one VRChat. Never blocks; a VRChat that is not there is no error.
 
     Args:
@@ -51,19 +50,12 @@ class VrchatSender(PoseSink):
         port: 1 to 65535.
         height: metres, the user's real height in VRChat's settings.
 
-    Attributes:
-        target: where they go.
-        sent: poses handed to the system.
-        skipped: poses not sent because a number in them was not finite or a quaternion had no direction.
-        lost: poses that the system did not take (no network, no room).
-
     Raises:
         ReceiverError: the host cannot be resolved, or the port is out of range.
     """
 
     def __init__(self, host: str, port: int = VRCHAT_PORT, *, height: float = DANCER_HEIGHT) -> None:
-        self.target = UdpTarget(host, port)
-        self.name = self.target.name
+        super().__init__(host, port)
         self._scale = height / DANCER_HEIGHT
         messages: list[osc.Message] = [
             (f"/tracking/trackers/{name}/{what}", (0.0, 0.0, 0.0))
@@ -72,28 +64,19 @@ class VrchatSender(PoseSink):
         ]
         self._template = osc.Template(messages)
         self._values = np.zeros((len(TRACKERS), 2, 3), dtype=np.float32)
-        self.sent = self.skipped = self.lost = 0
 
     def send(self, pose: Pose) -> None:
         """Send ``pose``; one with a number that is not finite, or with a quaternion of no length, is skipped."""
-        lengths = np.linalg.norm(pose.rotations, axis=-1, keepdims=True)
-        if not (np.isfinite(lengths).all() and lengths.min() > 1e-6 and np.isfinite(pose.root).all()):
+        joints = world_joints(pose)
+        if joints is None:
             self.skipped += 1
             return
-        places, turns = forward_kinematics(pose.rotations / lengths, pose.root)
+        places, turns = joints
         turns, places = to_unity(turns[_BONES], self._scale * places[_JOINTS])
         self._values[:, 0] = places
         self._values[:, 1] = euler_zxy(turns)
         self._template.fill(self._values.ravel())
-        if self.target.send(self._template.datagrams):
-            self.sent += 1
-        else:
-            self.lost += 1
-        self.trouble = self.target.trouble
-
-    def close(self) -> None:
-        """Give the socket back."""
-        self.target.close()
+        self.send_datagrams(self._template.datagrams)
 
 
 def euler_zxy(quaternions: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

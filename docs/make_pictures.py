@@ -1,7 +1,7 @@
 """Make the pictures of the README from real runs: ``python docs/make_pictures.py``.
 
-``dance.webp`` is the dance to the bundled demo track as the preview draws it; ``web.png`` and ``control.png`` are the
-pages of ``dancerev-live --web`` in Chromium. Nothing in them is drawn by hand.
+``dance.webp`` is the dance to the bundled demo track as the preview draws it, ``styles.webp`` the same in each style;
+``web.png`` and ``control.png`` are the pages of ``dancerev-live --web`` in Chromium. Nothing in them is drawn by hand.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from chromium import Chromium  # noqa: E402
 from dancerev.clients.preview.render import Camera, draw  # noqa: E402
 from dancerev.clients.preview.vmc_receiver import Body, VmcReceiver  # noqa: E402
 from dancerev.clients.vmc import VmcSender  # noqa: E402
+from dancerev.model.styles import STYLES  # noqa: E402
 from dancerev.realtime.audio.decode import decode  # noqa: E402
 from dancerev.realtime.audio.sources import demo_path  # noqa: E402
 from dancerev.realtime.body.hands_and_face import HandsAndFace  # noqa: E402
@@ -35,18 +36,18 @@ from dancerev.realtime.dance_model import DanceModel  # noqa: E402
 from dancerev.realtime.dancer import Dancer  # noqa: E402
 from dancerev.realtime.stream import DanceStream  # noqa: E402
 
-BEGIN, SECONDS, RATE = 24.0, 4.0, 15  # of the film: seconds of the song, and pictures a second
-SIZE = (480, 270)
+BEGIN, RATE = 24.0, 15  # of the films: seconds of the song, and pictures a second
+SIZE, SMALL = (480, 270), (240, 200)
 
 
-def bodies() -> list[Body]:
-    """The dance to the demo as the preview receives it."""
+def bodies(style: str, seconds: float) -> list[Body]:
+    """The dance to the demo as the preview receives it, 30 a second."""
     model = DanceModel()
-    stream = DanceStream(Dancer(model, seed=7), 30, hands_and_faces=[HandsAndFace(7, model.styles)])
+    stream = DanceStream(Dancer(model, style, seed=7), 30, hands_and_faces=[HandsAndFace(7, model.styles)])
     poses = stream.begin()
     for block in decode(demo_path()):
         poses += stream.push(block)[0]
-        if poses[-1].time > BEGIN + SECONDS:
+        if poses[-1].time > BEGIN + seconds:
             break
     received = []
     receiver = VmcReceiver(0)
@@ -59,23 +60,44 @@ def bodies() -> list[Body]:
     return [body for body in received if body is not None]
 
 
-def film(path: Path) -> None:
-    """Write the animated picture of the preview."""
-    surface, camera, trail = pygame.Surface(SIZE), Camera(distance=3.6), []
+def pictures(style: str, seconds: float, size: tuple[int, int], distance: float) -> list[pygame.Surface]:
+    """Draw the dance, RATE pictures a second from BEGIN on."""
+    camera, trail, drawn = Camera(distance=distance), list[Body](), []
+    for n, body in enumerate(bodies(style, seconds)):
+        camera.follow(body.positions[0], 1.0 / 30.0)
+        trail = [*trail[-10:], body]
+        if 30 * BEGIN <= n < 30 * (BEGIN + seconds) and n % (30 // RATE) == 0:
+            drawn.append(pygame.Surface(size))
+            draw(drawn[-1], body, camera, trail=trail[:-1])
+    return drawn
+
+
+def film(path: Path, frames: list[pygame.Surface], quality: int = 60) -> None:
+    """Write an animated picture."""
+    size = frames[0].get_size()
     with av.open(str(path), "w", format="webp", options={"loop": "0"}) as file:
-        stream = file.add_stream("libwebp_anim", rate=RATE, options={"quality": "60"})
-        stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
-        for n, body in enumerate(bodies()):
-            camera.follow(body.positions[0], 1.0 / 30.0)
-            trail = [*trail[-10:], body]
-            if n < 30 * BEGIN or n % (30 // RATE) or n > 30 * (BEGIN + SECONDS):
-                continue
-            draw(surface, body, camera, trail=trail[:-1])
-            pixels = np.frombuffer(pygame.image.tobytes(surface, "RGB"), np.uint8).reshape(SIZE[1], SIZE[0], 3)
+        stream = file.add_stream("libwebp_anim", rate=RATE, options={"quality": str(quality)})
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        for n, surface in enumerate(frames):
+            pixels = np.frombuffer(pygame.image.tobytes(surface, "RGB"), np.uint8).reshape(size[1], size[0], 3)
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-            frame.pts, frame.time_base = int(n - 30 * BEGIN) // (30 // RATE), Fraction(1, RATE)
+            frame.pts, frame.time_base = n, Fraction(1, RATE)
             file.mux(stream.encode(frame))
         file.mux(stream.encode(None))
+
+
+def all_styles(seconds: float) -> list[pygame.Surface]:
+    """Draw the dances in every style side by side, each with its name."""
+    pygame.font.init()
+    font = pygame.font.Font(None, 22)
+    grid = []
+    panels = {style: pictures(style, seconds, SMALL, 4.2) for style in STYLES}
+    for row in zip(*panels.values(), strict=True):
+        grid.append(pygame.Surface((3 * SMALL[0], 2 * SMALL[1])))
+        for index, (style, surface) in enumerate(zip(panels, row, strict=True)):
+            surface.blit(font.render(style, True, "white"), (8, 8))
+            grid[-1].blit(surface, (index % 3 * SMALL[0], index // 3 * SMALL[1]))
+    return grid
 
 
 def pages(web: Path, control: Path) -> None:
@@ -103,5 +125,6 @@ def pages(web: Path, control: Path) -> None:
 
 
 if __name__ == "__main__":
-    film(DOCS / "dance.webp")
+    film(DOCS / "dance.webp", pictures("", 4.0, SIZE, 3.6))
+    film(DOCS / "styles.webp", all_styles(8.0), quality=40)
     pages(DOCS / "web.png", DOCS / "control.png")

@@ -24,4 +24,6 @@ def main(folder: str, out: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit("usage: python examples/batch.py FOLDER OUT")
     main(*sys.argv[1:])

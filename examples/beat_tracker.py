@@ -23,4 +23,6 @@ def main(song: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python examples/beat_tracker.py SONG")
     main(sys.argv[1])

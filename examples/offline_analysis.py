@@ -21,4 +21,6 @@ def main(song: str, out: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit("usage: python examples/offline_analysis.py SONG OUT.{npz,bvh,vrma,vmd,mp4}")
     main(*sys.argv[1:])

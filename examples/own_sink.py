@@ -29,4 +29,6 @@ def main(song: str, seconds: float | None = None) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) not in (2, 3):
+        sys.exit("usage: python examples/own_sink.py SONG [SECONDS]")
     main(sys.argv[1], *map(float, sys.argv[2:]))

@@ -55,4 +55,6 @@ def main(seconds: float = 5.0) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) > 2:
+        sys.exit("usage: python examples/own_source.py [SECONDS]")
     main(*map(float, sys.argv[1:]))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 import tempfile
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +12,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from dancerev.command_line import ArgumentParser, command, progress, whole_number
+from dancerev.command_line import command, progress
 from dancerev.errors import ModelError
 from dancerev.model.features import FEATURE_NAMES, FEATURE_VERSION
 from dancerev.model.network.checkpoint import load_checkpoint
@@ -22,14 +20,15 @@ from dancerev.model.network.config import VIGOUR_INPUTS
 from dancerev.model.network.dance_network import Conditions, DanceNetwork, State
 from dancerev.model.pose import FRAME_RATE, POSE_SIZE, rest_vector
 from dancerev.model.skeleton import BONES
-from dancerev.model.step_format import DANCERS, FORMAT_VERSION, INPUTS, METADATA_KEY, POSE_OUTPUT, STATE
+from dancerev.model.step_format import FORMAT_VERSION, INPUTS, POSE_OUTPUT, STATE
 from dancerev.model.styles import DEFAULT_STYLE
-from dancerev.model.whole_file import write_whole
 from dancerev.realtime.dance_model import DanceModel
 
 from .export_flat import bundled_lifter, export_flat, load_flat_network
+from .graph import save, trace
+from .options import is_checkpoint, parse
 from .parity import PROOF_FRAMES, StepSession, prove
-from .precision import PRECISIONS, in_precision, precision_of, print_comparison, read_model
+from .precision import in_precision, precision_of, print_comparison, read_model
 from .tensorrt_engine import build_engines
 
 
@@ -73,52 +72,36 @@ def export_step(network: DanceNetwork, path: Path, licence: str = "unspecified")
         torch.zeros(batch, 1),
         torch.zeros(batch, config.codes),
     )
-    dancers = torch.export.Dim(DANCERS, min=1, max=1024)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            _Step(network.eval()).eval(),
-            (*given, *state),
-            input_names=[*INPUTS, *STATE],
-            output_names=[POSE_OUTPUT, *(f"new_{name}" for name in STATE)],
-            dynamic_shapes=(tuple({axis: dancers} for axis in _dancers_axes(network)),),
-            dynamo=True,
-            verbose=False,
-        )
-    if program is None:
-        raise RuntimeError("the exporter returned nothing")
-    model = program.model_proto
-    onnx.helper.set_model_props(
-        model,
-        {
-            METADATA_KEY: json.dumps(
-                {
-                    "format_version": FORMAT_VERSION,
-                    "feature_version": FEATURE_VERSION,
-                    "features": FEATURE_NAMES,
-                    "bones": BONES,
-                    "pose_size": POSE_SIZE,
-                    "frame_rate": FRAME_RATE,
-                    "styles": config.styles,
-                    "default_style": DEFAULT_STYLE if DEFAULT_STYLE in config.styles else config.styles[0],
-                    "vigour": {
-                        "inputs": VIGOUR_INPUTS,
-                        "reached": [[round(x, 4) for x in row] for row in network.vigour_reached.tolist()],
-                    },
-                    "codes": config.codes,
-                    "licence": licence,
-                    "parameters": int(sum(p.numel() for p in network.parameters())),
-                }
-            )
-        },
+    model = trace(
+        _Step(network.eval()).eval(),
+        (*given, *state),
+        (*INPUTS, *STATE),
+        (POSE_OUTPUT, *(f"new_{name}" for name in STATE)),
+        _metadata(network, licence),
+        _dancers_axes(network),
     )
     save(model, path)
 
 
-def save(model: onnx.ModelProto, path: Path) -> None:
-    """Write a checked graph, complete or not at all."""
-    onnx.checker.check_model(model)
-    write_whole(path, lambda partial: onnx.save(model, partial))
+def _metadata(network: DanceNetwork, licence: str) -> dict[str, object]:
+    config = network.config
+    return {
+        "format_version": FORMAT_VERSION,
+        "feature_version": FEATURE_VERSION,
+        "features": FEATURE_NAMES,
+        "bones": BONES,
+        "pose_size": POSE_SIZE,
+        "frame_rate": FRAME_RATE,
+        "styles": config.styles,
+        "default_style": DEFAULT_STYLE if DEFAULT_STYLE in config.styles else config.styles[0],
+        "vigour": {
+            "inputs": VIGOUR_INPUTS,
+            "reached": [[round(x, 4) for x in row] for row in network.vigour_reached.tolist()],
+        },
+        "codes": config.codes,
+        "licence": licence,
+        "parameters": int(sum(p.numel() for p in network.parameters())),
+    }
 
 
 def verify(network: DanceNetwork, path: Path) -> bool:
@@ -145,40 +128,14 @@ def check_runs(path: Path) -> None:
         raise ModelError(f"{path.name}: its poses are not finite; the weights are damaged")
 
 
-def _parser() -> ArgumentParser:
-    parser = ArgumentParser(prog="dancerev-export", description=__doc__)
-    parser.add_argument(
-        "source", metavar="CHECKPOINT|MODEL", help="made by dancerev-train; or an exported model, by file or name"
-    )
-    parser.add_argument("-o", "--out", type=Path, metavar="MODEL.onnx", help="the file to write")
-    parser.add_argument("--licence", default="unspecified", help="of a checkpoint's weights, written into the file")
-    parser.add_argument("--verify", action="store_true", help="prove that the graph does what the checkpoint does")
-    parser.add_argument(
-        "--precision", choices=PRECISIONS, help="of the file; a proof is of fp32 (default: as the source is, fp32)"
-    )
-    parser.add_argument("--tensorrt", action="store_true", help="build TensorRT engines as well, where they can be")
-    parser.add_argument(
-        "--dancers", type=whole_number(1), default=1, metavar="N", help="that the engines are for (default 1)"
-    )
-    parser.add_argument(
-        "--compare", action="store_true", help="print size, speed and accuracy of every precision, and write nothing"
-    )
-    return parser
-
-
 @command("dancerev-export")
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return the exit code."""
-    parser = _parser()
-    arguments = parser.parse_args(argv)
+    arguments = parse(argv)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     if arguments.compare:
         print_comparison(arguments.source)
         return 0
-    if arguments.out is None:
-        parser.error("-o is missing: the file to write")
-    if arguments.out.is_dir() or not arguments.out.parent.is_dir():
-        raise ModelError(f"{arguments.out}: not a file in an existing folder")
     # Written next to it and moved when all is done: what fails leaves the old file.
     with tempfile.TemporaryDirectory(prefix=".export-", dir=arguments.out.parent) as folder:
         draft = Path(folder) / arguments.out.name
@@ -220,7 +177,7 @@ def _build_engines(path: Path, dancers: int) -> None:
 
 def _export(source: str, out: Path, licence: str) -> DanceNetwork | None:
     """Write the graph of a checkpoint, or copy an exported one; the network of the checkpoint."""
-    if source.endswith(".onnx") or not Path(source).exists():
+    if not is_checkpoint(source):
         save(read_model(source), out)
         return None
     if (flat := load_flat_network(Path(source))) is not None:

@@ -7,9 +7,7 @@ The dancer is the original network of ``dancerev-train --preset dance-revolution
 from __future__ import annotations
 
 import argparse
-import json
 import pickle
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +27,10 @@ from dancerev.model.network.lifter import Lifter, LifterConfig, LifterState
 from dancerev.model.network.original import Memory, OriginalNetwork, load_original
 from dancerev.model.pose import FRAME_RATE, POSE_SIZE
 from dancerev.model.skeleton import BONES
-from dancerev.model.step_format import DANCERS, FORMAT_VERSION, METADATA_KEY, POSE_OUTPUT
+from dancerev.model.step_format import DANCERS, FORMAT_VERSION, POSE_OUTPUT
 from dancerev.realtime.body.lifter import body_size, lifter_path
+
+from .graph import save_proved, trace
 
 INPUTS = ("features", "style", "stage", "noise")
 STATE = ("keys", "values", "hidden", "cell", "flat", "processed", "lifter_hidden", "size", "hips", "yaw", "pose")
@@ -189,31 +189,9 @@ def export_flat(network: OriginalNetwork, lifter: Lifter, path: Path, licence: s
     one, two = step.initial_state(1), step.initial_state(2)
     axes = [0] * len(INPUTS)
     axes += [next(i for i in range(a.dim()) if a.shape[i] != b.shape[i]) for a, b in zip(one, two, strict=True)]
-    dancers = torch.export.Dim(DANCERS, min=1, max=1024)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            step,
-            (*given, *two),
-            input_names=[*INPUTS, *STATE],
-            output_names=[POSE_OUTPUT, *(f"new_{name}" for name in STATE)],
-            dynamic_shapes=(tuple({axis: dancers} for axis in axes),),
-            dynamo=True,
-            verbose=False,
-        )
-    if program is None:
-        raise RuntimeError("the exporter returned nothing")
-    model = program.model_proto
-    onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(_metadata(step, licence))})
-    onnx.checker.check_model(model)
-    partial = path.with_suffix(".partial")
-    onnx.save(model, partial)
-    difference = largest_difference(step, partial)
-    if not difference <= LARGEST_DIFFERENCE:
-        partial.unlink()
-        raise ModelError(f"{path}: the graph differs from the network by {difference:.1e}")
-    partial.replace(path)
-    return difference
+    outputs = (POSE_OUTPUT, *(f"new_{name}" for name in STATE))
+    model = trace(step, (*given, *two), (*INPUTS, *STATE), outputs, _metadata(step, licence), axes)
+    return save_proved(model, path, lambda partial: largest_difference(step, partial), LARGEST_DIFFERENCE)
 
 
 def _metadata(step: FlatStep, licence: str) -> dict[str, object]:

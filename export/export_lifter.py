@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import pickle
 import sys
-import warnings
 from pathlib import Path
 
 import numpy as np
-import onnx
 import onnxruntime
 import torch
 from torch import Tensor, nn
@@ -21,7 +18,9 @@ from dancerev.model.body25 import JOINTS
 from dancerev.model.network.checkpoint import UNREADABLE, reason
 from dancerev.model.network.lifter import FRAME_RATE, Lifter, LifterConfig, LifterState
 from dancerev.model.skeleton import BONES
-from dancerev.model.step_format import LIFTER_FORMAT, LIFTER_OUTPUTS, LIFTER_STATE, METADATA_KEY
+from dancerev.model.step_format import LIFTER_FORMAT, LIFTER_OUTPUTS, LIFTER_STATE
+
+from .graph import save_proved, trace
 
 LARGEST_DIFFERENCE = 1e-4
 """Allowed between the graph and the network, over PROOF_FRAMES frames with their own states."""
@@ -67,30 +66,14 @@ def export_lifter(lifter: Lifter, path: Path, licence: str = "unspecified") -> f
     """
     state = lifter.initial_state(1)
     points = 360.0 + 100.0 * torch.randn(1, len(JOINTS), 2, generator=torch.Generator().manual_seed(0))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            _Step(lifter).eval(),
-            (points, *state),
-            input_names=["points", *LIFTER_STATE],
-            output_names=[*LIFTER_OUTPUTS, *(f"new_{name}" for name in LIFTER_STATE)],
-            dynamo=True,
-            verbose=False,
-        )
-    if program is None:
-        raise RuntimeError("the exporter returned nothing")
-    model = program.model_proto  # a new one each time
-    metadata = {"format": LIFTER_FORMAT, "joints": JOINTS, "bones": BONES, "frame_rate": FRAME_RATE, "licence": licence}
-    onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(metadata)})
-    onnx.checker.check_model(model)
-    partial = path.with_suffix(".partial")
-    onnx.save(model, partial)
-    difference = largest_difference(lifter, partial)
-    if not difference <= LARGEST_DIFFERENCE:
-        partial.unlink()
-        raise ModelError(f"{path}: the graph differs from the network by {difference:.1e}")
-    partial.replace(path)
-    return difference
+    model = trace(
+        _Step(lifter).eval(),
+        (points, *state),
+        ("points", *LIFTER_STATE),
+        (*LIFTER_OUTPUTS, *(f"new_{name}" for name in LIFTER_STATE)),
+        {"format": LIFTER_FORMAT, "joints": JOINTS, "bones": BONES, "frame_rate": FRAME_RATE, "licence": licence},
+    )
+    return save_proved(model, path, lambda partial: largest_difference(lifter, partial), LARGEST_DIFFERENCE)
 
 
 @torch.no_grad()

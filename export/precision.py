@@ -29,12 +29,10 @@ from dancerev.errors import ModelError
 from dancerev.model import rotation
 from dancerev.model.pose import FRAME_RATE, HEIGHT, ROTATIONS, rest_vector
 from dancerev.model.skeleton import BONES, forward_kinematics
-from dancerev.model.step_format import INPUTS, METADATA_KEY
+from dancerev.model.step_format import INPUTS, METADATA_KEY, PRECISIONS
 from dancerev.realtime.dance_model import DanceModel, model_path
 
 from .parity import Array, StepSession, demo_features
-
-PRECISIONS = ("fp32", "fp16", "int8")
 
 _DEMO_FRAMES = 1170  # the whole demo track
 _PACED_FRAMES = 225  # 15 s

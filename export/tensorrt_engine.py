@@ -14,7 +14,7 @@ from typing import Any
 
 import onnx
 
-from dancerev.errors import ModelError
+from dancerev.errors import ModelError, reason
 from dancerev.model.step_format import DANCERS
 
 BUILDERS = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
@@ -67,7 +67,7 @@ def build_engine(kind: str, model: onnx.ModelProto, dancers: int = 1) -> bytes:
     try:
         trt: Any = importlib.import_module(BUILDERS[kind])
     except (ImportError, OSError) as error:
-        raise ModelError(f"{kind}: its Python package {BUILDERS[kind]} does not load ({error})") from None
+        raise ModelError(f"{kind}: its Python package {BUILDERS[kind]} does not load ({reason(error)})") from None
     fixed = with_dancers(model, dancers)
     log = trt.Logger(trt.Logger.ERROR)
     try:

@@ -28,7 +28,10 @@ _AXES = {"X": 0, "Y": 1, "Z": 2}
 _LARGEST = 2**30  # bytes of a file: a day of motion
 _JOINTS = 2_000  # of a rig
 _SLOWEST, _FASTEST = 1.0, 1e-3  # seconds from frame to frame
+_MOTION = re.compile(r"(?<![^}\r\n])[ \t]*MOTION(?!\S)")  # begins a line; a joint may have such a name
+_BRACE = re.compile(r"(?<!\S)[{}](?!\S)|\{(?=[ \t]*[\r\n])")  # stands alone or ends a line; a name may hold others
 _BLOCK = 1_000  # frames that are read or written at once
+_LARGEST_NUMBER = 1e9  # degrees, centimetres or millimetres
 
 
 @dataclass(frozen=True)
@@ -101,9 +104,10 @@ def parse_bvh(text: str) -> Bvh:
     Raises:
         InputError: it is not a whole BVH file; the message says what is missing.
     """
-    head, found, motion = text.removeprefix("\ufeff").partition("MOTION")
-    if not found or "HIERARCHY" not in head:
+    found = _MOTION.search(text)
+    if found is None or "HIERARCHY" not in text[: found.start()]:
         raise InputError("not a BVH file (no HIERARCHY or no MOTION section)")
+    head, motion = text[: found.start()].removeprefix("\ufeff"), text[found.end() :]
     names, parents, offsets, channels = _read_hierarchy(head)
     header = re.match(r"\s*Frames:\s*(\d{1,12})\s+Frame Time:\s*(\S+)\s*", motion)
     if header is None:
@@ -158,8 +162,8 @@ def _read_values(text: str, frames: int, channels: int) -> Array:
     if frames == 0 or values.size < frames * channels:
         raise InputError(f"{values.size} motion values, expected {frames} frames × {channels} channels")
     values = values[: frames * channels].reshape(frames, channels)
-    if not np.isfinite(values).all():
-        raise InputError("a motion value is not finite")
+    if not (np.abs(values) < _LARGEST_NUMBER).all():  # so is what is not finite
+        raise InputError(f"a motion value is not finite, or larger than {_LARGEST_NUMBER:g}")
     return values
 
 
@@ -169,7 +173,7 @@ def _read_hierarchy(head: str) -> tuple[list[str], list[int], Array, list[tuple[
     offsets: list[list[float]] = []
     channels: list[tuple[int, str]] = []
     open_joints: list[int] = []
-    for line in head.splitlines():
+    for line in _BRACE.sub(r"\n\g<0>\n", head).splitlines():
         words = line.split()
         if not words or words[0] in ("HIERARCHY", "{"):
             continue
@@ -208,8 +212,8 @@ def _number(word: str) -> float:
         number = float(word)
     except ValueError:
         number = np.nan
-    if not np.isfinite(number):
-        raise InputError(f"'{word}' is not a finite number")
+    if not abs(number) < _LARGEST_NUMBER:  # so is what is not finite
+        raise InputError(f"'{word}' is not a finite number up to {_LARGEST_NUMBER:g}")
     return number
 
 

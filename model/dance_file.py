@@ -11,6 +11,9 @@ root           (T, 3)             world position of the hips, metres
 contacts       (T, 2)             bool, left and right foot planted
 beats          (N,)               seconds of the audio at which beats were announced
 bpm            ()                 median tempo, 0 where there was none
+beat_in_bar    (N,)               of each beat, 0 for the downbeat; only where it is known, as the next two
+beats_per_bar  (N,)               2, 3, 4 or 6
+bar_confidence (N,)               [0, 1]
 marks          (M,)               seconds of the performer's markers; only where there are any
 mark_texts     (M,)               what they say
 offsets        (22, 3)            rest offsets of an avatar that the dance was fitted to; only where it was
@@ -29,13 +32,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dancerev.errors import InputError
+from dancerev.errors import InputError, reason
 
 from .skeleton import BONES, REST_OFFSETS, forward_kinematics
 
 Array = npt.NDArray[Any]
 
 _LARGEST = 8 * 2**30  # bytes that the arrays of one file may unpack to: a day of dance
+LOWEST_RATE, HIGHEST_RATE = 1.0, 1000.0
+"""Frames per second that a file may have."""
+FARTHEST = 1e6
+"""The largest number of a pose that is one, in whatever unit."""
+_SPARSEST = 1000  # frames between two key frames, on average, in a file of more than an hour
+_HOUR = 3600 * 30  # frames
+_DAY = 24 * 3600 * 240
+_BARS = ("beat_in_bar", "beats_per_bar", "bar_confidence")
 _BLOCK = 4096  # frames that are computed at once
 
 
@@ -52,6 +63,9 @@ class Dance:
         bpm: median tempo, 0 where there was no beat.
         marks: (seconds, text) of the performer's markers.
         offsets: (22, 3) float32 metres, rest offsets of the body that dances; see ``skeleton.REST_OFFSETS``.
+        beat_in_bar: (N,) int of each beat, 0 for the downbeat; empty where it is not known, as the next two.
+        beats_per_bar: (N,) int.
+        bar_confidence: (N,) in [0, 1].
     """
 
     fps: float
@@ -62,6 +76,9 @@ class Dance:
     bpm: float = 0.0
     marks: tuple[tuple[float, str], ...] = ()
     offsets: Array = field(default_factory=lambda: REST_OFFSETS)
+    beat_in_bar: Array = field(default_factory=lambda: np.zeros(0, dtype=np.int8))
+    beats_per_bar: Array = field(default_factory=lambda: np.zeros(0, dtype=np.int8))
+    bar_confidence: Array = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
 
     def __len__(self) -> int:
         """Return the number of frames."""
@@ -88,6 +105,8 @@ def write_dance(path: Path, dance: Dance) -> None:
         "beats": np.asarray(dance.beats, dtype=np.float64),
         "bpm": np.array(float(dance.bpm)),
     }
+    if len(dance.beat_in_bar):
+        arrays |= {name: getattr(dance, name) for name in _BARS}
     if dance.marks:
         arrays["marks"] = np.array([time for time, _ in dance.marks])
         arrays["mark_texts"] = np.array([text for _, text in dance.marks])
@@ -141,26 +160,34 @@ def read_arrays(path: Path) -> dict[str, Array]:
     except (OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path}: cannot be read ({error})") from None
+        raise InputError(f"{path}: cannot be read ({reason(error)})") from None
 
 
 def frame_rate(path: Path, fps: Array) -> float:
     """Return the frames per second that a file states.
 
     Raises:
-        InputError: it is not one finite number above 0.
+        InputError: it is not one number from LOWEST_RATE to HIGHEST_RATE.
     """
-    if fps.shape != () or fps.dtype.kind not in "iuf" or not 0.0 < float(fps) < math.inf:
-        raise InputError(f"{path}: fps is not a number above 0")
+    if fps.shape != () or fps.dtype.kind not in "iuf" or not LOWEST_RATE <= float(fps) <= HIGHEST_RATE:
+        raise InputError(f"{path}: fps is not a number from {LOWEST_RATE:g} to {HIGHEST_RATE:g}")
     return float(fps)
 
 
 def check_frames(path: Path, name: str, frames: Array, shape: tuple[int, ...]) -> None:
-    """Raise ``InputError`` where ``frames`` are not finite numbers of ``shape`` for every frame."""
+    """Raise ``InputError`` where ``frames`` are not finite numbers of ``shape`` for every frame, or far too large."""
     if frames.dtype.kind not in "iuf" or frames.ndim == 0 or frames.shape[1:] != shape:
         raise InputError(f"{path}: {name} are no numbers of shape (frames, {', '.join(map(str, shape))})")
     if not np.isfinite(frames).all():
         raise InputError(f"{path}: {name} are not all finite")
+    if len(frames) and max(float(frames.max()), -float(frames.min())) > FARTHEST:
+        raise InputError(f"{path}: numbers of {name} exceed {FARTHEST:g}")
+
+
+def check_length(frames: int, keys: int) -> None:
+    """Raise ``ValueError`` where a file of so few ``keys`` would be so many ``frames`` that it must be damaged."""
+    if frames > min(max(_HOUR, _SPARSEST * keys), _DAY):
+        raise ValueError(f"{keys} key frames last {frames} frames")
 
 
 def read_dance(path: Path) -> Dance:
@@ -194,6 +221,10 @@ def read_dance(path: Path) -> Dance:
     bpm = arrays.get("bpm", np.zeros(()))
     if bpm.shape != () or bpm.dtype.kind not in "iuf" or not 0.0 <= float(bpm) < math.inf:
         raise InputError(f"{path}: bpm is not a number of 0 or more")
+    known = beats.dtype.kind in "iuf" and np.isfinite(beats).all()
+    bars = {name: arrays[name] for name in _BARS if name in arrays} if known else {}
+    if any(values.shape != beats.shape or values.dtype.kind not in "iuf" for values in bars.values()):
+        raise InputError(f"{path}: {', '.join(bars)} are not numbers, one for each beat")
     return Dance(
         frame_rate(path, arrays["fps"]),
         (rotations / lengths).astype(np.float32),
@@ -203,6 +234,7 @@ def read_dance(path: Path) -> Dance:
         float(bpm),
         _marks(path, arrays),
         offsets.astype(np.float32),
+        **(bars if len(bars) == len(_BARS) else {}),
     )
 
 

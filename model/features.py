@@ -99,6 +99,10 @@ class BeatState:
             beat_in_step=(self.beat_in_step + whole - self.beat_in_bar) % self.beats_per_step,
         )
 
+    def on_beat(self, time: float) -> BeatState:
+        """Return the beat that falls at ``time`` (seconds), or nearest to it, as it will stand then: its phase is 0."""
+        return replace(self.at(time + 0.5 * self.period), time=time, phase=0.0)
+
     def beats_at(self, time: float) -> float:
         """Beats since the current bar's downbeat at ``time`` (seconds), at the present tempo."""
         return self.beat_in_bar + self.phase + (time - self.time) / self.period

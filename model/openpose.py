@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dancerev.errors import InputError
+from dancerev.errors import InputError, reason
 
 from .body25 import HEIGHT, JOINTS, WIDTH
 
@@ -179,7 +179,7 @@ def _people(path: Path) -> Array:
         found = np.array([row.reshape(len(JOINTS), 3) for row in rows]).reshape(-1, len(JOINTS), 3)
     except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
         expected = f'expected {3 * len(JOINTS)} numbers at each ["people"][i]["pose_keypoints_2d"]'
-        raise InputError(f"{path}: {expected} ({type(error).__name__}: {error})") from error
+        raise InputError(f"{path}: {expected} ({type(error).__name__}: {reason(error)})") from error
     if not np.isfinite(found).all():
         raise InputError(f"{path}: key points are not all finite")
     return found
@@ -235,20 +235,26 @@ def _follow(frames: list[Array]) -> Array | None:
         return None
     heights = np.array([_height(person) for _, person in nodes])
     worth = _VISIBLE * heights / np.median(heights) * [person[:, 2].mean() for _, person in nodes]
+    points = np.array([person[:, :2] for _, person in nodes])
+    seen = np.array([person[:, 2] > 0.0 for _, person in nodes])
+    times = np.array([t for t, _ in nodes])
     costs, before = np.zeros(len(nodes)), np.full(len(nodes), -1)
     best = -1  # the cheapest end more than _MEMORY frames ago
     first = 0
-    for i, (t, person) in enumerate(nodes):
+    for i, (t, _) in enumerate(nodes):
         while nodes[first][0] < t - _MEMORY:
             best = first if best < 0 or costs[first] < costs[best] else best
             first += 1
-        ways = [(_SKIPPED * t, -1)] if best < 0 else [(costs[best] + _RESTART, best)]
-        for k in range(first, i):
-            gap = t - nodes[k][0]
-            if gap > 0:
-                moved = _distance(nodes[k][1], person) / (0.5 * (heights[k] + heights[i]))
-                ways.append((costs[k] + _MOVED * moved**2 / min(gap, 3) + _SKIPPED * (gap - 1), k))
-        cost, before[i] = min(ways)
+        cost, before[i] = (_SKIPPED * t, -1) if best < 0 else (costs[best] + _RESTART, best)
+        last = np.searchsorted(times, t)  # of the earlier frames
+        if first < last:
+            earlier = slice(first, last)
+            gaps = t - times[earlier]
+            distances = _distances(points[earlier], seen[earlier], heights[earlier], points[i], seen[i])
+            moved = distances / (0.5 * (heights[earlier] + heights[i]))
+            ways = costs[earlier] + _MOVED * moved**2 / np.minimum(gaps, 3) + _SKIPPED * (gaps - 1)
+            if ways.min() < cost:
+                cost, before[i] = ways.min(), first + ways.argmin()
         costs[i] = cost - worth[i]
     chosen = np.zeros((len(frames), len(JOINTS), 3))
     node = int(np.argmin(costs))
@@ -263,12 +269,15 @@ def _height(person: Array) -> float:
     return float(max(np.ptp(person[person[:, 2] > 0.0, :2], axis=0).max(), 1.0))
 
 
-def _distance(one: Array, other: Array) -> float:
-    """Mean distance of the joints that are seen in both, pixels; of none, that of a whole body."""
-    both = (one[:, 2] > 0.0) & (other[:, 2] > 0.0)
-    if not both.any():
-        return _height(one)
-    return float(np.linalg.norm(one[both, :2] - other[both, :2], axis=-1).mean())
+def _distances(points: Array, seen: Array, heights: Array, person: Array, seen_of_person: Array) -> Array:
+    """Return from each of some people (N, 25, 2) how far a ``person`` (25, 2) is, pixels.
+
+    The mean over the joints that are seen in both; where there is none, the height of a whole body.
+    """
+    both = seen & seen_of_person
+    count = both.sum(axis=1)
+    total = np.where(both, np.linalg.norm(points - person, axis=-1), 0.0).sum(axis=1)
+    return np.where(count > 0, total / np.maximum(count, 1), heights)
 
 
 def _filled(person: Array) -> tuple[Array, Array, dict[str, Any]]:

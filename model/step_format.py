@@ -56,3 +56,6 @@ LIFTER_STATE = ("hidden", "size", "hips")
 
 LIFTER_OUTPUTS = ("vector", "moved")
 """First outputs: (1, 135) rotations in 6-D, height, contacts; (1, 1) how the hips moved to the right, body sizes."""
+
+PRECISIONS = ("fp32", "fp16", "int8")
+"""Number formats of a graph's weights."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -17,19 +18,56 @@ def beside(path: Path, suffix: str = ".partial") -> Path:
     return path.with_name(f".{os.fsdecode(name)}{suffix}")
 
 
-def write_whole(path: Path, write: Callable[[Path], None]) -> None:
-    """Let ``write`` write a file next to ``path``, then rename it: the old file stays until the new one is whole.
+def beside_alone(path: Path, suffix: str = ".partial") -> Path:
+    """Return a path next to ``path`` that no other program, and no other call, is given."""
+    return beside(path, f".{os.getpid()}-{secrets.token_hex(4)}{suffix}")
+
+
+def begin_file(path: Path, head: bytes, buffering: int = -1) -> IO[bytes]:
+    """Return a new file, opened for reading and writing, with its first bytes; where that fails, none is left.
 
     Raises:
         OSError: the file cannot be written.
     """
-    partial = beside(path)
+    file = path.open("w+b", buffering)
+    try:
+        file.write(head)
+        file.flush()
+    except OSError as error:
+        with suppress(OSError):
+            file.close()
+        if path.is_file():
+            path.unlink()
+        raise OSError(error.errno, error.strerror, str(path)) from None
+    return file
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` write a file next to ``path``, then rename it: the old file stays until the new one is whole.
+
+    Of two programs that write the same file at once each writes its own, and the later one's stays. What is no file,
+    such as ``/dev/null``, is written to as it is.
+
+    Raises:
+        OSError: the file cannot be written; it names ``path``.
+    """
+    if path.exists() and not path.is_file():
+        write(path)
+        return
+    partial = beside_alone(path)
     try:
         write(partial)
         partial.replace(path)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
+        # An error without a number would lose its text with a file name.
+        if (
+            isinstance(error, OSError)
+            and error.errno is not None
+            and (error.filename is None or partial.name in str(error.filename))
+        ):
+            error.filename = str(path)
         raise
 
 

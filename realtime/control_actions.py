@@ -6,10 +6,12 @@ import math
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from dancerev.clients.recorders.formats import check_output
 from dancerev.clients.sink import PoseSink
 from dancerev.errors import InputError
 from dancerev.model.features import BeatState
@@ -107,6 +109,15 @@ class ControlActions:
         table["mirror"] = self._mirror
         return dict(table)
 
+    def check(self, name: str, value: Value) -> None:
+        """Raise a ``DancerevError`` where a control will not take a value that its row allows; do nothing else."""
+        if name == "style":
+            self._style_named(str(value))
+        elif name == "record" and value not in ("", "start", "stop"):
+            check_output(Path(str(value)))
+        elif name == "learn":
+            self._learn(value, 0.0)
+
     def beat(self) -> tuple[BeatState, float] | None:
         """Return the beat and the time of the next pose to be made, for quantised controls; None without a beat."""
         frame = self._stream.last
@@ -176,8 +187,8 @@ class ControlActions:
         self._glides["offset"] = glide
         return value
 
-    def _style(self, value: Value, moment: float) -> Value:
-        text = str(value)
+    def _style_named(self, text: str) -> tuple[str, list[Array]]:
+        """Return the name of the style that ``text`` stands for, and the style vector of each dancer."""
         names = [*self._model.styles, ANY_STYLE]
         if text == "next":
             now = self._style_name if self._style_name in names else names[-1]
@@ -190,6 +201,10 @@ class ControlActions:
             wanted = self._first_styles
         else:
             wanted = [self._model.style_vector(text)] * len(self._dancers)
+        return text, wanted
+
+    def _style(self, value: Value, moment: float) -> Value:
+        text, wanted = self._style_named(str(value))
         self._style_name = text
         starts = [dancer.style.copy() for dancer in self._dancers]
         self._glides["style"] = self._ramp(lambda share: self._mix(starts, wanted, share))
@@ -303,12 +318,15 @@ class ControlActions:
         self._stop_recording()
         self._recorder = recorder
         self._show.sinks.sinks.append(recorder)
+        if recorder.name != str(value):  # it has a number, or a dancer's, or nobody named it
+            self.say(f"recording to {recorder.name}")
         return recorder.name or str(value)
 
     def _stop_recording(self) -> None:
         if self._recorder is not None:
             self._show.sinks.sinks.remove(self._recorder)
             self._recorder.close()
+            self.say(f"finishing {self._recorder.name}")
             self._recorder = None
 
     def _marker(self, value: Value, moment: float) -> Value:

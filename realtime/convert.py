@@ -18,7 +18,7 @@ from rich.progress import Progress
 
 from dancerev.clients.avatar import read_vrm
 from dancerev.clients.recorders.film import write_film
-from dancerev.clients.recorders.formats import FILM, READERS, WRITERS, check_output
+from dancerev.clients.recorders.formats import FILM, OPENPOSE_HINT, READERS, WRITERS, check_output
 from dancerev.command_line import ArgumentParser, command
 from dancerev.errors import InputError
 from dancerev.model import body25
@@ -131,7 +131,7 @@ def main(argv: list[str] | None = None) -> int:
             raise InputError(f"{arguments.out}: --format openpose writes into a folder, and this is the name of a file")
         check_free(arguments.out)
     else:
-        check_output(arguments.out)
+        check_output(arguments.out, OPENPOSE_HINT)
     dance = read(arguments.dance, arguments.fps)
     if arguments.avatar is not None:
         dance = read_vrm(arguments.avatar).fit_dance(dance)

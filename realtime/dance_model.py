@@ -35,12 +35,16 @@ THREADS = 1
 """One frame is too small to share out, and a second thread that spins steals time from the rest of the show."""
 
 _TYPES = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
+_LARGEST_NUMBER = 1e9  # of what the metadata tell
 _LARGEST = 1 << 26  # numbers in all inputs together; a sixteenth of that is more than 64 dancers take
 
 _WARM_UP = 8  # steps: the first ones touch memory and load kernels, and are many times as slow
 
 ANY_STYLE = "any"
 """The name of no style in particular: the style vector is zero, as in part of the training."""
+
+MAX_WEIGHT = 1000.0
+"""The largest weight of a style in a blend."""
 
 
 def model_path(model: str, provider: str | None = None) -> Path:
@@ -148,7 +152,8 @@ class DanceModel:
         The default style's for an empty name; zero for :data:`ANY_STYLE`.
 
         Raises:
-            ModelError: an unknown name, or a weight that is no number above 0; the message names the known ones.
+            ModelError: an unknown name, or a weight that is no number above 0 up to MAX_WEIGHT; the message names the
+                known ones.
         """
         vector = np.zeros(len(self.styles), dtype=np.float32)
         for part in (style or self.default_style).split(","):
@@ -161,8 +166,8 @@ class DanceModel:
                 share = float(weight or 1.0)
             except ValueError:
                 share = math.nan
-            if not 0.0 < share < math.inf:
-                raise ModelError(f"style {part.strip()!r}: a weight is a number above 0")
+            if not 0.0 < share <= MAX_WEIGHT:
+                raise ModelError(f"style {part.strip()!r}: a weight is a number above 0, {MAX_WEIGHT:g} at most")
             vector[self.styles.index(name)] += share
         return vector / max(float(vector.sum()), 1.0)
 
@@ -199,7 +204,7 @@ class DanceModel:
             stage: (dancers, 2) the stage centre in the dancer's facing frame, metres.
             audience: (dancers, 2) the direction to the audience in that frame, a unit vector or 0.
             vigour: (dancers, 1) log2 of how large the dance is to be against real dance of the style.
-            phrase: (dancers, 1) how strictly phrases come again, 0 … 1.
+            phrase: (dancers, 1) how strictly the phrase before, eight counts ago, comes again now, 0 … 1.
             noise: (dancers, codes) Gumbel noise times the temperature: the draw that decides what to dance next where
                 due.
         """
@@ -297,7 +302,7 @@ def _is_calibration(vigour: object, styles: int) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+    return isinstance(value, int | float) and abs(value) < _LARGEST_NUMBER
 
 
 def _short(value: object) -> str:

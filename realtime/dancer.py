@@ -23,10 +23,10 @@ STAGE_RADIUS = 2.5
 """Metres that one dancer has around."""
 
 DEFAULT_PHRASE = 0.5
-"""How strictly phrases come again where nobody says."""
+"""How often phrases are danced twice where nobody says."""
 
 
-_PHRASE = 16  # dance steps after which "any" style becomes another
+_PHRASE = 8  # dance steps
 _VIGOUR = (0.25, 2.0)  # what may be asked for
 
 
@@ -44,7 +44,7 @@ class Dancer:
         energy_follow: how much the music's energy adds to that, 0 … 1.
         face: direction of the audience, radians about +Y, 0 for +Z; None for none.
         middle: (3,) metres, of the dancer's own stage.
-        phrase: how strictly phrases of eight counts come again, 0 … 1.
+        phrase: how often a phrase of eight counts is danced twice, 0 … 1.
         last: (POSE_SIZE,) the last good vector of the network.
     """
 
@@ -83,6 +83,7 @@ class Dancer:
         self.phrase = DEFAULT_PHRASE
         self._random = np.random.default_rng(seed)
         self._walk = StyleWalk(len(model.styles), np.random.default_rng([seed, 1]))
+        self._phrases = Phrases(np.random.default_rng([seed, 3]))
         self._energy = MusicEnergy()
         self._half: bool | None = None
         self._noise = np.zeros(model.codes, dtype=np.float32)
@@ -109,8 +110,8 @@ class Dancer:
         vigour += _number(self.energy_follow, 0.0, 1.0, 0.0) * self._energy.follow(features)
         # In silence as small as can be: the body is taken to rest, and what is asked of the network need not be large.
         vigour = self.model.vigour_input(style, vigour) * self._activity - 2.0 * (1.0 - self._activity)
-        phrase = _number(self.phrase, 0.0, 1.0, 0.0)
-        return features, style, self.decoder.to_centre(), self._audience(), vigour, phrase, noise
+        again = float(self._phrases.again(style, self._activity))
+        return features, style, self.decoder.to_centre(), self._audience(), vigour, again, noise
 
     def decode(self, vector: npt.NDArray[np.float32], time: float) -> Pose:
         """Return the pose for ``time`` seconds about the dancer's own centre, before it is post-processed.
@@ -152,6 +153,7 @@ class Dancer:
             self._noise = self._random.gumbel(size=self.model.codes).astype(np.float32)
             if half:
                 self._walk.step()
+                self._phrases.step(_number(self.phrase, 0.0, 1.0, 0.0))
         return self._noise * np.float32(_number(self.temperature, 0.0, 2.0, 1.0) * self._activity)
 
     def _direction(self) -> float | None:
@@ -167,7 +169,7 @@ class Dancer:
 
 
 class StyleWalk:
-    """The style of a dancer that was asked for none: another one for every phrase.
+    """The style of a dancer that was asked for none: another one for every two phrases.
 
     Attributes:
         style: (styles,) weights.
@@ -182,7 +184,7 @@ class StyleWalk:
     def step(self) -> None:
         """One dance step has begun."""
         self._steps += 1
-        if self._steps % _PHRASE == 0:
+        if self._steps % (2 * _PHRASE) == 0:
             self._next()
 
     def _next(self) -> None:
@@ -191,6 +193,41 @@ class StyleWalk:
         self._last = int(self._rng.choice(others))
         self.style[:] = 0.0
         self.style[self._last] = 1.0
+
+
+class Phrases:
+    """Decide which phrases of eight counts are danced again: of every two, the second may be the first once more.
+
+    A phrase is new where the one before was not all danced to music in the present style: what would come again is
+    rest, or another style's.
+    """
+
+    _SAME_STYLE = 0.02  # sum of the differences of the weights
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        """Draw which phrases repeat with ``rng``."""
+        self._rng, self._steps, self._again, self._whole = rng, 0, False, False
+        self._style: npt.NDArray[np.float32] | None = None
+
+    def step(self, share: float) -> None:
+        """One dance step has begun; of the second phrases, this ``share`` repeat the first."""
+        if self._steps % _PHRASE == 0:
+            second = self._steps // _PHRASE % 2 == 1
+            self._again = bool(self._rng.random() < share) and second and self._whole
+            self._whole = True
+        self._steps += 1
+
+    def again(self, style: npt.NDArray[np.float32], activity: float) -> bool:
+        """Whether what is danced now is to be that of eight counts ago; called for every frame.
+
+        Args:
+            style: (styles,) the present weights.
+            activity: of the music, 0 … 1.
+        """
+        if self._style is None or np.abs(style - self._style).sum() > self._SAME_STYLE or activity < 0.5:
+            self._again = self._whole = False
+            self._style = style.copy()
+        return self._again
 
 
 class MusicEnergy:

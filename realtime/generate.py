@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -16,14 +15,16 @@ from rich.console import Console
 from rich.progress import Progress
 
 from dancerev.clients.recorders.film import SOUND_RATE, write_film
-from dancerev.clients.recorders.formats import FILM, WRITERS, check_output, save
-from dancerev.clients.recorders.journal import Journal, record
+from dancerev.clients.recorders.formats import FILM, OPENPOSE_HINT, SUFFIXES, WRITERS, check_output, save
+from dancerev.clients.recorders.journal import RECORD, Journal, beats_of, record
 from dancerev.command_line import ArgumentParser, command, print_error, seed, whole_number
+from dancerev.commands import CHECKPOINTS
 from dancerev.errors import InputError
 from dancerev.model import body25, dance_file
+from dancerev.model.features import BeatState
 from dancerev.model.openpose import check_free, write_openpose
 from dancerev.model.pose import Pose
-from dancerev.model.whole_file import beside, write_whole
+from dancerev.model.whole_file import beside_alone, write_whole
 
 from .audio.clock import SAMPLE_RATE
 from .audio.decode import decode, decode_stereo, duration
@@ -35,8 +36,11 @@ from .stream import DanceStream
 
 Report = Callable[[str], None]
 
-CHECKPOINTS = (".pt", ".pth", ".ckpt")
-"""Endings of checkpoints, which torch reads."""
+_COMMON = "format fps model style seed seeds"
+"""Options that ``--help`` shows; ``--help-all`` shows the others too."""
+
+_LARGEST = 2**30  # bytes out of a pipe: one and a half hours of uncompressed stereo at 48 kHz
+_BLOCK = 2**16  # bytes that are copied at once
 
 
 class Dance(dance_file.Dance):
@@ -76,21 +80,14 @@ def generate(
         ModelError: the model cannot be loaded, or has no such style.
     """
     dancer = Dancer(DanceModel(model, provider), style, seed)
-    rows = [record(pose, beat, bpm) for pose, beat, bpm, _ in dance_to(decode(Path(song)), DanceStream(dancer, fps))]
-    announced = [(float(row["beat"]), float(row["bpm"])) for row in rows if not np.isnan(row["beat"])]
-    return Dance(
-        fps,
-        np.array([row["rotations"] for row in rows]),
-        np.array([row["root"] for row in rows]),
-        np.array([row["contacts"] for row in rows]),
-        np.array([beat for beat, _ in announced]),
-        float(np.median([bpm for _, bpm in announced])) if announced else 0.0,
-    )
+    stream = DanceStream(dancer, fps)
+    rows = np.array([record(pose, beat) for pose, beat, _ in dance_to(decode(Path(song)), stream)], dtype=RECORD)
+    return Dance(fps, rows["rotations"], rows["root"], rows["contacts"], **beats_of(rows))
 
 
 def dance_to(
     blocks: Iterator[npt.NDArray[np.float32]], stream: DanceStream
-) -> Iterator[tuple[Pose, float, float, float]]:
+) -> Iterator[tuple[Pose, BeatState | None, float]]:
     """Push music through a stream with one dancer.
 
     Args:
@@ -98,26 +95,26 @@ def dance_to(
         stream: that has heard nothing yet.
 
     Yields:
-        each pose up to the end of the music, the beat that was announced with it in seconds, NaN where there was none,
-        the tempo in beats per minute, and the seconds of music so far.
+        each pose up to the end of the music, the beat that was announced with it, as it stands when it falls, and the
+        seconds of music so far.
     """
-    waiting, beats = stream.begin(), list[float]()
+    waiting, beats = stream.begin(), list[BeatState]()
     for block in blocks:
         made, announced = stream.push(block)
         waiting += made
-        beats += announced if stream.beat_is_known else []
-        tempo = stream.last.beat.bpm if stream.last else 0.0
+        if stream.last and stream.beat_is_known:
+            beats += [stream.last.beat.on_beat(beat) for beat in announced]
         # The last poses are for a time after the music so far: whether they are danced shows with the next block.
         end = stream.samples / SAMPLE_RATE + 1e-9
         while waiting and waiting[0].time <= end:
-            yield waiting.pop(0), beats.pop(0) if beats else np.nan, tempo, end
+            yield waiting.pop(0), beats.pop(0) if beats else None, end
 
 
 def _dance_into(journal: Journal, song: Path, stream: DanceStream, report: Report, progress: Progress) -> None:
     """Fill a journal with the dance to a song."""
     task = progress.add_task("dancing", total=duration(song))
-    for index, (pose, beat, bpm, seconds) in enumerate(dance_to(decode(song, report=report), stream)):
-        journal.append([record(pose, beat, bpm)])
+    for index, (pose, beat, seconds) in enumerate(dance_to(decode(song, report=report), stream)):
+        journal.append([record(pose, beat)])
         if index % stream.fps == 0:
             progress.update(task, completed=seconds)
     progress.remove_task(task)
@@ -128,42 +125,44 @@ def _film(path: Path, dance: dance_file.Dance, song: Path, progress: Progress) -
     write_film(path, dance, decode_stereo(song, SOUND_RATE), lambda count: progress.update(task, completed=count))
 
 
-def _generate_original(arguments: argparse.Namespace, songs: list[Path]) -> int:
-    try:
-        from . import generate_original
-
-        generate_original.generate(arguments, songs)
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("dancerev"):
-            raise
-        raise InputError(f"{error.name} is missing: pip install 'dancerev[original]'") from error
-    return 0
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    """Return the arguments of a command line; ``songs`` are paths of files."""
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    _refuse_what_does_nothing(parser, arguments)
+    arguments.songs = [demo_path() if song == "demo" else Path(song) for song in arguments.songs]
+    return arguments
 
 
 def _parser() -> ArgumentParser:
-    parser = ArgumentParser(prog="dancerev-generate", description=__doc__)
+    parser = ArgumentParser("dancerev-generate", __doc__, common=_COMMON.split())
     parser.add_argument("songs", nargs="+", metavar="SONG", help="a music file, or demo")
     parser.add_argument(
-        "-o", "--out", type=Path, required=True, metavar="OUT.{npz,bvh,vrma,vmd,mp4}", help="where the dance goes"
+        "-o",
+        "--out",
+        type=Path,
+        required=True,
+        metavar="OUT",
+        help=f"where the dance goes: {', '.join(SUFFIXES)}; a folder for several dances",
     )
     parser.add_argument(
         "--format",
-        choices=("openpose",),
-        help="OUT is a folder, for OpenPose's JSON, 30 files a second",
+        choices=("openpose", *(suffix[1:] for suffix in SUFFIXES)),
+        help="OUT is a folder, for files SONG__seedN of this format, or for OpenPose's JSON, 30 files a second",
     )
     parser.add_argument(
         "--fps", type=int, choices=(15, 30, 60), default=30, help="poses a second (default %(default)s)"
     )
-    parser.add_argument("--model", default="default", metavar="NAME|PATH", help="bundled or exported model")
+    parser.add_argument(
+        "--model", default="default", metavar="NAME|PATH", help="bundled, exported, or the original's checkpoint"
+    )
     parser.add_argument("--provider", choices=PROVIDERS, default="auto", help="what computes (default auto)")
     parser.add_argument("--style", default="", metavar="NAME", help="style of the dance, or any (default: the model's)")
     parser.add_argument("--seed", type=seed, default=0, metavar="N", help="another seed, another dance (default 0)")
-    original = parser.add_argument_group(
-        "with a checkpoint of the original Dance Revolution as --model, into the folder OUT"
+    parser.add_argument(
+        "--seeds", type=whole_number(1, 10_000), default=1, metavar="N", help="dances to each song, of as many seeds"
     )
-    original.add_argument(
-        "--seeds", type=whole_number(1), default=1, metavar="N", help="dances to each song (default 1)"
-    )
+    original = parser.add_argument_group("with a checkpoint of the original Dance Revolution as --model")
     original.add_argument(
         "--features", choices=("2020", "present"), default="2020", help="librosa's definition of the 438 (default 2020)"
     )
@@ -171,44 +170,89 @@ def _parser() -> ArgumentParser:
     return parser
 
 
-def _check(arguments: argparse.Namespace) -> None:
-    """Raise ``InputError`` for what would go wrong after the dance."""
-    if arguments.format == "openpose":
-        if arguments.out.suffix.lower() in (*WRITERS, FILM):
-            raise InputError(f"{arguments.out}: --format openpose writes into a folder, and this is the name of a file")
-        if arguments.fps != body25.FRAME_RATE:
-            raise InputError(f"--format openpose has {body25.FRAME_RATE} poses a second, not {arguments.fps}")
-        check_free(arguments.out)
-    else:
-        check_output(arguments.out)
+def _refuse_what_does_nothing(parser: ArgumentParser, arguments: argparse.Namespace) -> None:
+    if not arguments.model.endswith(CHECKPOINTS):
+        parser.refuse(arguments, "--features --pictures", "without a checkpoint of the original as --model")
+        return
+    parser.refuse(arguments, "--style --provider", "with a checkpoint of the original")
+    if arguments.format not in (None, "openpose"):
+        parser.error(f"--format {arguments.format}: a checkpoint of the original writes OpenPose's JSON and films")
+
+
+def _outputs(arguments: argparse.Namespace, songs: list[Path]) -> dict[Path, dict[int, Path]]:
+    """Return where each song's dance of each seed goes.
+
+    Raises:
+        InputError: for what would go wrong after the dance.
+    """
+    out, kind = arguments.out, arguments.format
+    seeds = range(arguments.seed, arguments.seed + arguments.seeds)
+    if kind == "openpose" and arguments.fps != body25.FRAME_RATE:
+        raise InputError(f"--format openpose has {body25.FRAME_RATE} poses a second, not {arguments.fps}")
+    if len(songs) * len(seeds) == 1 and kind is None:
+        check_output(out, OPENPOSE_HINT)
+        return {songs[0]: {arguments.seed: out}}
+    if out.suffix.lower() in SUFFIXES:
+        what = f"--format {kind} writes" if len(songs) * len(seeds) == 1 else "several dances go"
+        raise InputError(f"{out}: {what} into a folder, and this is the name of a file")
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file; the dances go into a folder")
+    if len(songs) * len(seeds) == 1 and kind == "openpose":
+        check_free(out)
+        return {songs[0]: {arguments.seed: out}}
+    names = [song.stem for song in songs]
+    if doubles := {name for name in names if names.count(name) > 1}:
+        raise InputError(f"two songs have the same name, {min(doubles)}; their dances would too")
+    suffix = "" if kind == "openpose" else f".{kind or 'npz'}"
+    outputs = {song: {seed: out / f"{song.stem}__seed{seed}{suffix}" for seed in seeds} for song in songs}
+    for path in (path for of_song in outputs.values() for path in of_song.values() if kind == "openpose"):
+        check_free(path)
+    return outputs
+
+
+def _check_songs(songs: list[Path]) -> None:
+    """Raise ``InputError`` for a song that cannot be decoded, before the first dance; pipes can be opened once only."""
+    for song in songs if len(songs) > 1 else []:
+        if song.is_file() or song.is_dir() or not song.exists():
+            next(decode(song), None)
 
 
 @contextlib.contextmanager
 def _readable_twice(song: Path) -> Iterator[Path]:
-    """Return a copy of what comes out of a pipe, or the file itself."""
+    """Return a copy of what comes out of a pipe, or the file itself.
+
+    Raises:
+        InputError: more comes out than a song has.
+    """
     if song.is_file() or not song.exists() or song.is_dir():
         yield song
         return
     with tempfile.NamedTemporaryFile(prefix="dancerev-") as copy, song.open("rb") as pipe:
-        shutil.copyfileobj(pipe, copy)
+        while block := pipe.read(_BLOCK):
+            if copy.tell() + len(block) > _LARGEST:
+                raise InputError(f"{song}: more than {_LARGEST // 2**20} MiB come out of the pipe; give a file")
+            copy.write(block)
         copy.flush()
         yield Path(copy.name)
 
 
 @command("dancerev-generate")
 def main(argv: list[str] | None = None) -> int:
-    """Command line; returns the exit code."""
-    arguments = _parser().parse_args(argv)
-    songs = [demo_path() if song == "demo" else Path(song) for song in arguments.songs]
-    if arguments.model.endswith(CHECKPOINTS):
-        return _generate_original(arguments, songs)
-    if len(songs) > 1:
-        raise InputError("give one song at a time; only checkpoints of the original take more")
-    _check(arguments)
-    with _readable_twice(songs[0]) as song:
-        count, bpm = _run(arguments, song)
-    tempo = f"{bpm:.1f} BPM" if bpm else "no beat"
-    print(f"{arguments.out}: {count} poses at {arguments.fps} a second, {tempo}")
+    """Command line of a model; ``dancerev.model.evaluation.generate_original`` has that of a checkpoint."""
+    arguments = parse(argv)
+    outputs = _outputs(arguments, arguments.songs)
+    _check_songs(arguments.songs)
+    model = DanceModel(arguments.model, arguments.provider)
+    model.style_vector(arguments.style)
+    if model.note:
+        _note(model.note)
+    for song, of_song in outputs.items():
+        with _readable_twice(song) as readable:
+            for seed, out in of_song.items():
+                model.reset()
+                count, bpm = _run(arguments, Dancer(model, arguments.style, seed), readable, out)
+                tempo = f"{bpm:.1f} BPM" if bpm else "no beat"
+                print(f"{out}: {count} poses at {arguments.fps} a second, {tempo}", flush=True)
     return 0
 
 
@@ -216,30 +260,26 @@ def _note(line: str) -> None:
     print_error("dancerev-generate", f"note: {line}")
 
 
-def _run(arguments: argparse.Namespace, song: Path) -> tuple[int, float]:
+def _run(arguments: argparse.Namespace, dancer: Dancer, song: Path, out: Path) -> tuple[int, float]:
     """Dance and write the file; the number of poses and the tempo."""
-    out: Path = arguments.out
-    model = DanceModel(arguments.model, arguments.provider)
-    dancer = Dancer(model, arguments.style, arguments.seed)
-    if model.note:
-        _note(model.note)
+    out.parent.mkdir(parents=True, exist_ok=True)
     console = Console(stderr=True)
     console.quiet = not console.is_terminal
     with (
         Progress(console=console, transient=True) as progress,
-        Journal(beside(out, ".journal"), arguments.fps) as journal,
+        Journal(beside_alone(out, ".journal"), arguments.fps) as journal,
     ):
-        stream = DanceStream(dancer, arguments.fps)
-        _dance_into(journal, song, stream, _note, progress)
-        return _write(arguments, journal.dance(), song, progress)
+        _dance_into(journal, song, DanceStream(dancer, arguments.fps), _note, progress)
+        return _write(arguments, journal.dance(), song, out, progress)
 
 
-def _write(arguments: argparse.Namespace, dance: dance_file.Dance, song: Path, progress: Progress) -> tuple[int, float]:
+def _write(
+    arguments: argparse.Namespace, dance: dance_file.Dance, song: Path, out: Path, progress: Progress
+) -> tuple[int, float]:
     """Write the file; the number of poses and the tempo.
 
     Nothing of ``dance`` outlives the call: it maps the journal, which Windows does not delete while it is mapped.
     """
-    out: Path = arguments.out
     if arguments.format == "openpose":
         write_openpose(out, body25.project(dance.rotations, dance.root))
     elif out.suffix.lower() == FILM:

@@ -29,6 +29,10 @@ PEAK_FALL_DB = 20.0  # per second
 ACTIVITY = AUDIO_FEATURES.index("activity")
 
 
+_COMMON = "input device list_devices mute bpm_range beat_engine duration"
+"""Options that ``--help`` shows; ``--help-all`` shows the others too."""
+
+
 class Meter:
     """Input level, acoustic features, beat and bar as lines of text."""
 
@@ -103,7 +107,7 @@ def listen(source: AudioSource, extractor: FeatureExtractor, console: Console) -
 
 
 def _parser() -> ArgumentParser:
-    parser = ArgumentParser(prog="dancerev-listen", description=__doc__)
+    parser = ArgumentParser("dancerev-listen", __doc__, common=_COMMON.split())
     parser.add_argument(
         "--input",
         metavar="mic|system|demo|PATH",
@@ -124,7 +128,12 @@ def _parser() -> ArgumentParser:
 @command("dancerev-listen")
 def main(argv: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if arguments.input in ("mic", "system"):
+        parser.refuse(arguments, "--mute", f"with --input {arguments.input}, which plays nothing")
+    if arguments.mute:
+        parser.refuse(arguments, "--device", "with --mute")
     console = Console()
     if arguments.list_devices:
         print(list_devices(), *list_ports(), sep="\n")

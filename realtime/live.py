@@ -12,18 +12,18 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 
 from dancerev.clients.flat_osc import FlatSender
 from dancerev.clients.preview.preview import display_available
 from dancerev.clients.preview.sink import PreviewSink
-from dancerev.clients.recorders.recorder import open_recorder
+from dancerev.clients.recorders.recorder import Recorder, Recorders, open_recorder
 from dancerev.clients.sink import PerDancer, PoseSink, Sinks
 from dancerev.clients.vmc import VmcSender
 from dancerev.clients.vrchat import VrchatSender
-from dancerev.command_line import command
+from dancerev.command_line import ENDING_SIGNALS, SAME_SIGNAL, command
 from dancerev.errors import InputError, ReceiverError
+from dancerev.model.whole_file import write_whole
 
 from .audio.devices import quiet_libraries
 from .audio.sources import list_devices, open_source
@@ -85,7 +85,6 @@ def _senders(config: ShowConfig) -> list[list[PoseSink]]:
 
 
 NO_PREVIEW = "no display: no preview"
-_SAME_SIGNAL = 1.0  # seconds
 
 
 def _preview(config: ShowConfig) -> list[PoseSink]:
@@ -114,21 +113,20 @@ def _undisturbed() -> Iterator[None]:
 def _stop_on_signals(show: Show) -> None:
     """End the show, with all that has to be finished, on Ctrl-C, on a closed terminal and on a shutdown.
 
-    A signal that comes over a second after the first ends the program at once, as finishing may hang. Those that come
-    sooner are the same: ``timeout`` and shells send theirs to the program and again to its group.
+    A signal that comes over a second after the first ends the program at once, as finishing may hang.
     """
     first = math.inf
 
     def stop(number: int, _: object) -> None:
         nonlocal first
         first = min(first, time.perf_counter())
-        if time.perf_counter() - first > _SAME_SIGNAL:
+        if time.perf_counter() - first > SAME_SIGNAL:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         show.stop()
 
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGBREAK"):
-        if (number := getattr(signal, name, None)) is not None and signal.getsignal(number) is not signal.SIG_IGN:
+    for number in ENDING_SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, stop)
 
 
@@ -137,6 +135,11 @@ def _make_stream(config: ShowConfig, model: DanceModel) -> DanceStream:
     lead = float(config.controls["offset"] or 0.0) / 1000.0
     for style in config.styles:
         model.style_vector(style)  # of a dancer who is not on stage too
+    if len(config.styles) > config.dancers:
+        count = "1 dancer" if config.dancers == 1 else f"{config.dancers} dancers"
+        mixed = ",".join(f"{style}:{1 / len(config.styles):.2g}" for style in config.styles)
+        blend = f", or blend them: {mixed}" if not any(":" in style for style in config.styles) else ""
+        raise InputError(f"--style: {len(config.styles)} styles for {count}; give --dancers too{blend}")
     dancers = side_by_side(model, config.styles or ("",), config.seed, lead)
     extras = [
         HandsAndFace(config.seed + number, model.styles, hands=config.hands, face=config.face)
@@ -164,24 +167,29 @@ def _web_page(config: ShowConfig, performance: Performance, status: StatusLine) 
 def _add_surfaces(config: ShowConfig, performance: Performance, actions: ControlActions, status: StatusLine) -> None:
     """Open every surface that the options name; an address or a port that cannot be had raises."""
     if config.cues is not None:
-        performance.surfaces.append(CueList(performance, read_cues(config.cues), actions.next_pose_time))
+        performance.surfaces.append(CueList(performance, read_cues(config.cues, actions.check), actions.next_pose_time))
     if config.control is not None:
         performance.surfaces.append(OscControl(performance, *config.control, config.control_reply))
     if config.midi_control is not None:
         port = MidiInput(config.midi_control, answers=True)
         performance.surfaces.append(MidiControl(performance, port, config.midi_map, status.note, port.send))
-    performance.surfaces.append(Keys(performance, status.note))
+    performance.surfaces.append(Keys(performance, lambda line: status.write(f"{line}\n")))
 
 
 def _check_writable(path: Path) -> None:
-    """Raise now, rather than after the show, where ``path`` cannot be written."""
+    """Raise now, rather than after the show, where ``path`` cannot be written; leave no file that was not there."""
     if path.is_fifo():
         raise InputError(f"{path} is a pipe, which may never be read; give a file")
+    there = path.exists()
     path.open("a").close()
+    if not there:
+        path.resolve().unlink()
+    elif path.is_file() and not os.access(path.parent, os.W_OK):
+        raise InputError(f"{path.parent}: writing there is not permitted")
 
 
-def run(config: ShowConfig) -> None:
-    """Run the show that ``config`` describes.
+def run(config: ShowConfig) -> bool:
+    """Run the show that ``config`` describes; return whether all that was recorded is in its files.
 
     Raises:
         InputError, ModelError, ReceiverError, OSError: something that the user can mend.
@@ -203,8 +211,13 @@ def run(config: ShowConfig) -> None:
         stack.enter_context(quiet_libraries())
         show = Show(source, stream, sinks)
         stack.callback(show.sinks.close)  # with the recording
-        recorder = partial(open_recorder, fps=config.fps, dancers=config.dancers)
-        actions = ControlActions(show, recorder, config.styles)
+        recorders: list[Recorder | Recorders] = []
+
+        def record(text: str) -> PoseSink:
+            recorders.append(open_recorder(text, config.fps, config.dancers))
+            return recorders[-1]
+
+        actions = ControlActions(show, record, config.styles)
         controls = config.controls | ({"record": config.record} if config.record else {})
         performance = Performance(actions.actions(), actions.beat, actions.start_values() | controls)
         stack.callback(performance.close)
@@ -234,9 +247,13 @@ def run(config: ShowConfig) -> None:
             status.note(f"finishing {actions.recording}")
     if config.stats:
         lost = sum(sender.lost for sender in itertools.chain(*senders))
-        config.stats.write_text(json.dumps(show.statistics() | {"poses_lost": lost}, indent=1) + "\n")
+        text = json.dumps(show.statistics() | {"poses_lost": lost}, indent=1) + "\n"
+        write_whole(config.stats, lambda partial: partial.write_text(text, encoding="utf-8"))
     if config.save_settings:
         write_settings(config.save_settings, config, performance.values, _midi_map(performance))
+    for recorder in recorders:
+        recorder.wait()
+    return not any(recorder.error for recorder in recorders)  # each has told its own
 
 
 def _midi_map(performance: Performance) -> dict[str, str]:
@@ -256,8 +273,7 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     if arguments.input is None:
         parser.error("--input is missing: mic, demo, or a music file")
-    run(show_config(arguments))
-    return 0
+    return 0 if run(show_config(arguments)) else 2
 
 
 if __name__ == "__main__":

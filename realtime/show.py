@@ -52,6 +52,7 @@ class Show:
         self.step, self.lateness = Durations(), Durations()
         self._waiting: npt.NDArray[np.float32] = np.empty(0, dtype=np.float32)  # sound not yet danced to
         self._due: deque[Pose] = deque()
+        self._sent_time = -1.0  # of the stream: when the last pose was for
         self._stopped = False
 
     def stop(self) -> None:
@@ -138,8 +139,10 @@ class Show:
             pose = self._due.popleft()
             if late > LATE:
                 self.late_frames += 1
-            if late > _GIVE_UP and self._due and self._due[-1].time > pose.time:
-                continue  # of the last moment all dancers are shown
+            begun = pose.time == self._sent_time  # the other dancers of that moment have been shown
+            if late > _GIVE_UP and not begun and self._due and self._due[-1].time > pose.time:
+                continue  # but the last moment is shown, of all dancers
+            self._sent_time = pose.time
             self.sinks.send(pose)
             self.lateness.add(late)
             self.poses_sent += 1

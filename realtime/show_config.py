@@ -19,6 +19,7 @@ from dancerev.clients.vrchat import DANCER_HEIGHT, VRCHAT_PORT
 from dancerev.clients.web import WEB_PORT
 from dancerev.command_line import ArgumentParser, seconds, seed
 from dancerev.errors import InputError, ReceiverError
+from dancerev.model.whole_file import write_whole
 
 from .beat.engines import LIVE_ENGINES, bpm_range
 from .beat.tracker import MAX_BPM, MIN_BPM
@@ -36,6 +37,9 @@ _COMMON = (
 
 _CONTROLS = ("vigour", "temperature", "phrase", "face", "radius", "crew", "canon", "formation", "quantise")
 """Controls whose start value is an option of the same name."""
+
+_OF_SEVERAL = ("crew", "canon", "formation")
+"""Those among them that do nothing with one dancer."""
 
 _UNSAVED = {"settings", "save_settings", "list_devices", "list_styles", "duration", "stats", "help_all"}
 """Options that no settings file holds."""
@@ -197,7 +201,7 @@ def _add_avatar(parser: ArgumentParser) -> None:
         "--web",
         nargs="?",
         const="127.0.0.1",
-        metavar="HOST:PORT",
+        metavar="[HOST:]PORT",
         help="a page that shows the dance, for browsers and OBS, and one that controls it",
     )
     avatar.add_argument("--no-hands", action="store_true", help="no fingers")
@@ -224,7 +228,7 @@ def _avatar_fields(arguments: argparse.Namespace) -> dict[str, Any]:
         "hands": not arguments.no_hands,
         "face": not arguments.no_face,
         "height": arguments.height or DANCER_HEIGHT,
-        "web": None if arguments.web is None else parse_target(arguments.web, WEB_PORT),
+        "web": _listening_address("--web", arguments.web, WEB_PORT),
     }
 
 
@@ -252,7 +256,7 @@ def _add_dance(parser: ArgumentParser) -> None:
 def _add_hand(parser: ArgumentParser) -> None:
     hand = parser.add_argument_group("control; in the terminal, ? lists the keys")
     hand.add_argument("--control", metavar="[HOST:]PORT", help="listen for OSC: /dancerev/NAME, see docs/controls.md")
-    hand.add_argument("--control-reply", type=int, metavar="PORT", help="where OSC controllers listen for answers")
+    hand.add_argument("--control-reply", type=_port, metavar="PORT", help="where OSC controllers listen for answers")
     hand.add_argument("--midi-control", metavar="NAME", help="MIDI notes and knobs, by part of the port's name")
     hand.add_argument("--cues", type=Path, metavar="FILE.toml", help="what to do at a time, bar or marker")
     hand.add_argument("--quantise", type=_control("quantise"), metavar="WHEN", help="now, beat or bar (default now)")
@@ -269,7 +273,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             return tomllib.load(file)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # of the syntax, the encoding, or a number of too many digits
         raise InputError(f"{path}: no TOML ({error})") from None
 
 
@@ -284,6 +288,8 @@ def settings_arguments(settings: dict[str, Any], path: Path) -> list[str]:
         option = f"--{name.replace('_', '-')}"
         if name == "midi":
             continue
+        if any("\0" in item for item in (value if isinstance(value, list) else [value]) if isinstance(item, str)):
+            raise InputError(f"{path}: {name}: a text with a NUL, which no file or address has")
         if value is True:
             arguments.append(option)
         elif value is False:
@@ -301,6 +307,7 @@ def parse_arguments(parser: ArgumentParser, argv: Sequence[str] | None) -> argpa
     """Return the options of the command line, before those of the settings file that it names."""
     arguments = parser.parse_args(argv)
     if arguments.settings is None:
+        _refuse_what_does_nothing(parser, arguments)
         return arguments
     settings = read_settings(arguments.settings)
     merged = parser.parse_args(settings_arguments(settings, arguments.settings))
@@ -309,7 +316,35 @@ def parse_arguments(parser: ArgumentParser, argv: Sequence[str] | None) -> argpa
         if value is not None:
             setattr(merged, name, value)
     merged.midi_map = settings.get("midi", {})
+    _refuse_what_does_nothing(parser, merged)
     return merged
+
+
+def _refuse_what_does_nothing(parser: ArgumentParser, arguments: argparse.Namespace) -> None:
+    """End the program where an option was given that does nothing together with the others."""
+    protocol = arguments.protocol
+    if arguments.input in ("mic", "system"):
+        parser.refuse(arguments, "--mute", f"with --input {arguments.input}, which plays nothing")
+    if arguments.mute:
+        parser.refuse(arguments, "--device", "with --mute")
+    if protocol != "vmc":
+        needs_vmc = "--receiver --travel --no-upper-chest --only --except"
+        parser.refuse(arguments, needs_vmc, f"with --protocol {protocol}")
+        if arguments.web is None and arguments.preview is False:
+            parser.refuse(arguments, "--avatar", f"with --protocol {protocol} and neither --web nor --preview")
+    if protocol != "flat":
+        parser.refuse(arguments, "--no-bundles", "without --protocol flat")
+    if protocol != "vrchat":
+        parser.refuse(arguments, "--height", "without --protocol vrchat")
+    if arguments.control is None:
+        parser.refuse(arguments, "--control-reply", "without --control")
+    if arguments.beat_engine == "link":
+        parser.refuse(arguments, "--link", "with --beat-engine link, where the beat comes from")
+    if arguments.dancers == 1:
+        options = " ".join(f"--{name}" for name in (*_OF_SEVERAL, "together"))
+        parser.refuse(arguments, options, "with one dancer")
+    if arguments.together:
+        parser.refuse(arguments, "--formation", "with --together")
 
 
 def show_config(arguments: argparse.Namespace) -> ShowConfig:
@@ -342,7 +377,7 @@ def show_config(arguments: argparse.Namespace) -> ShowConfig:
         midi_port=arguments.midi_port,
         link=arguments.link,
         bpm_range=arguments.bpm_range,
-        control=_control_address(arguments.control),
+        control=_listening_address("--control", arguments.control),
         control_reply=arguments.control_reply,
         midi_control=arguments.midi_control,
         cues=arguments.cues,
@@ -372,15 +407,23 @@ def _split_styles(text: str) -> list[str]:
     return [text] if ":" in text else text.split(",")
 
 
-def _control_address(text: str | None) -> tuple[str, int] | None:
+def _listening_address(option: str, text: str | None, default_port: int | None = None) -> tuple[str, int] | None:
+    """Host and port of ``PORT`` (on this machine), ``HOST:PORT`` or, where there is a default port, ``HOST``."""
     if text is None:
         return None
-    if not text.isdigit() and not (":" in text and text.rpartition(":")[2].isdigit()):
-        raise InputError(f"--control: {text!r} has no port; expected PORT or HOST:PORT")
+    with_port = text.isdigit() or (":" in text and text.rpartition(":")[2].isdigit())
+    if default_port is None and not with_port:
+        raise InputError(f"{option}: {text!r} has no port; expected PORT or HOST:PORT")
     try:
-        return parse_target(f"127.0.0.1:{text}" if text.isdigit() else text)
+        return parse_target(f"127.0.0.1:{text}" if text.isdigit() else text, default_port or VMC_PORT)
     except ReceiverError as error:
-        raise InputError(f"--control: {str(error).replace('receiver ', '')}") from None
+        raise InputError(f"{option}: {str(error).replace('receiver ', '')}") from None
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65535):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 1 to 65535")
+    return int(text)
 
 
 def write_settings(path: Path, config: ShowConfig, values: Mapping[str, Value], midi_map: Mapping[str, str]) -> None:
@@ -396,16 +439,18 @@ def write_settings(path: Path, config: ShowConfig, values: Mapping[str, Value], 
         OSError: it cannot be written.
     """
     settings = {name: value for name, value in config.given.items() if value is not None}
-    settings |= {name: values[name] for name in _CONTROLS if values[name] != CONTROLS[name].default}
+    settings.pop("together", None)  # what it stands for is the value of formation
+    alone = _OF_SEVERAL if config.dancers == 1 else ()
+    changed = (name for name in _CONTROLS if values[name] != CONTROLS[name].default and name not in alone)
+    settings |= {name: values[name] for name in changed}
     settings |= {"seed": values["seed"], "style": values["style"], "latency_offset": values["offset"]}
     settings["fps"] = int(str(values["fps"]))
     settings["bpm_range"] = "{:g}-{:g}".format(*config.bpm_range)
     lines = [f"{name.replace('_', '-')} = {_toml(value)}" for name, value in settings.items()]
     if midi_map:
         lines += ["", "[midi]", *(f"{_toml(source)} = {_toml(name)}" for source, name in midi_map.items())]
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    text = "\n".join(lines) + "\n"
+    write_whole(path, lambda partial: partial.write_text(text, encoding="utf-8"))
 
 
 def _toml(value: object) -> str:

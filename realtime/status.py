@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import time
@@ -27,8 +28,8 @@ _LEVELS = " ▁▂▃▄▅▆▇█"
 class StatusLine:
     """BPM, beat, level, pose rate, late frames and targets, in one line that is written over.
 
-    Silent without a terminal, but for notes, each of which is printed when it comes up. Never waits for a terminal that
-    has stopped reading, as one over a network does when the laptop sleeps.
+    Without a terminal there are only the notes, each of which is printed when it comes up, and the summary. Never waits
+    for a terminal that has stopped reading, as one over a network does when the laptop sleeps.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class StatusLine:
         self._answer, self._answered = "", 0.0  # to the performer, and when
         performance.subscribe(self._take)
         self._targets = targets
-        self._troubles: list[str] = []
+        self._errors: list[str] = []
         names = list(dict.fromkeys(target.name for target in targets))  # of several dancers all may go to one
         self._tail = f"→ {names[0]}" + (f" +{len(names) - 1}" if len(names) > 1 else "")
         self._provider = provider.removesuffix("ExecutionProvider")
@@ -80,13 +81,15 @@ class StatusLine:
             self._fault, model.fault = model.fault, None
         if self._show.left_out > _LEFT_OUT and not self._left_out:
             self._left_out = True
-            self.note("this computer is too slow, or too busy with other programs: poses are left out")
+            ordinary = hasattr(os, "nice") and os.nice(0) >= 0
+            priority = " (the system grants no higher priority)" if ordinary else ""
+            self.note(f"this computer is too slow, or too busy with other programs: poses are left out{priority}")
         targets = [*self._targets, *self._show.sinks.sinks]
-        troubles = (f"{target.name} gets no poses: {target.trouble}" for target in targets if target.trouble)
-        before, self._troubles = self._troubles, list(dict.fromkeys(troubles))
-        for trouble in self._troubles:
-            if trouble not in before:
-                self.note(trouble)
+        errors = (f"{target.name} gets no poses: {target.error}" for target in targets if target.error)
+        before, self._errors = self._errors, list(dict.fromkeys(errors))
+        for error in self._errors:
+            if error not in before:
+                self.note(error)
         if not self._shown:
             return
         rate = (self._show.poses_sent - self._last_sent) / (now - self._last_time)
@@ -104,9 +107,9 @@ class StatusLine:
         self._answered = now
 
     def close(self) -> None:
-        """Leave the line and sum up."""
-        if self._shown:
-            self._writer.write(f"\r\x1b[2K{self._summary()}\n")
+        """Leave the line and sum up, unless the show has not begun."""
+        if self._show.frames:
+            self.write(f"{self._summary()}\n")
         self._writer.close()
 
     def _summary(self) -> str:
@@ -120,11 +123,11 @@ class StatusLine:
 
     def note(self, note: str) -> None:
         """Leave a note above the line."""
-        self._writer.write(f"\r\x1b[2Knote: {note}\n" if self._shown else f"note: {note}\n")
+        self.write(f"note: {note}\n")
 
-    def write(self, text: str) -> None:
-        """Write lines as they are."""
-        self._writer.write(text)
+    def write(self, lines: str) -> None:
+        """Write lines above the line as they are."""
+        self._writer.write(f"\r\x1b[2K{lines}" if self._shown else lines)
 
     def _line(self) -> str:
         frame = self._show.stream.last

@@ -1,9 +1,13 @@
 """Shared by all tests: what needs PyTorch, or another package of an extra, is skipped where that is not installed."""
 
 import importlib.util
+import os
 import re
 
 import pytest
+
+# Two processes of tests, each with a thread for every core, hinder each other tenfold.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 OPTIONAL = ("torch", "lightning", "onnx", "onnxscript", "librosa")
 """Packages of the extras ``train`` and ``original``, without which most tests can run."""

@@ -50,6 +50,16 @@ def test_batch(song, tmp_path):
     assert len(list((tmp_path / "dances").glob("song__*.npz"))) == 2
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.name)
+def test_wrong_arguments_are_answered_with_the_usage(path):
+    """The line that stands at the head of the program."""
+    done = subprocess.run([sys.executable, str(path), *"abcd"], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode != 0
+    assert done.stderr.startswith(f"usage: python examples/{path.name}")
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.removeprefix("usage: ").strip() in path.read_text(encoding="utf-8").splitlines()
+
+
 def test_every_example_is_run_and_listed():
     table = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
     for path in (ROOT / "examples").glob("*.py"):

@@ -29,9 +29,10 @@ NO_SIGNAL_AFTER = 0.5
 _FINGER_INDEX = {name: i for i, name in enumerate(FINGERS)}
 _HANDS = np.array([INDEX["LeftHand"]] * 5 + [INDEX["RightHand"]] * 5)
 _RECEIVE_BUFFER = 65536
+_DATAGRAM_COST = 128  # bytes that take as long as the datagram itself does, so that empty ones count
 _APPLY_WITHIN = 0.1  # seconds in which a sender who ends its frames with Apply has done so
 _RATE_OVER = 45  # bodies
-_MAX_PER_POLL = 512  # datagrams; a flood must not stop the drawing
+_MAX_PER_POLL = 1 << 16  # bytes, about ten bodies; a flood must not stop the drawing
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +159,11 @@ class VmcReceiver:
     def poll(self) -> None:
         """Take in what has arrived; never waits and never fails for what it finds in a datagram."""
         with contextlib.suppress(OSError):  # nothing more to read, or a port-unreachable report (Windows)
-            for _ in range(_MAX_PER_POLL):
-                for address, arguments in osc.decode(self._socket.recv(_RECEIVE_BUFFER)):
+            left = _MAX_PER_POLL
+            while left > 0:
+                datagram = self._socket.recv(_RECEIVE_BUFFER)
+                left -= len(datagram) + _DATAGRAM_COST
+                for address, arguments in osc.decode(datagram):
                     self._take(address, arguments)
         if self._changed and not self._sends_apply and self._told - self._begun > _APPLY_WITHIN:
             self._finish()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import sys
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -30,6 +32,21 @@ SIZE = (720, 720)
 """Width and height of a picture of the dancer."""
 
 POSE = struct.Struct(f"<{len(BONES) * 4 + 3}f")  # as the show hands poses to the program of a recording
+
+
+class _File(FileIO):
+    """A file that remembers why it could not be written: av passes over the errors of its last writes."""
+
+    error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        try:
+            if (written := super().write(data)) != len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            self.error = error
+            raise
+        return written
 
 
 class Film:
@@ -57,7 +74,8 @@ class Film:
         self._sound, self._sounded = sound, 0
         self._pictures, self._time_base = 0, 1 / rate
         options = {"movflags": "frag_keyframe+delay_moov+default_base_moof", "flush_packets": "1"}
-        self._file = av.open(f"file:{path}", "w", format="mp4", options=options)
+        self._bytes = _File(path, "w+")
+        self._file = av.open(self._bytes, "w", format="mp4", options=options)
         self._stream = self._file.add_stream("h264", rate=rate)
         self._stream.width, self._stream.height = size
         self._stream.pix_fmt = "yuv420p"
@@ -93,11 +111,18 @@ class Film:
                 self._file.mux(self._track.encode(frame))
 
     def close(self) -> None:
-        """Finish the file."""
-        self._file.mux(self._stream.encode(None))
-        if self._track is not None:
-            self._file.mux(self._track.encode(None))
-        self._file.close()
+        """Finish the file.
+
+        Raises:
+            OSError: something of it could not be written.
+        """
+        with self._bytes:
+            self._file.mux(self._stream.encode(None))
+            if self._track is not None:
+                self._file.mux(self._track.encode(None))
+            self._file.close()
+        if self._bytes.error:
+            raise self._bytes.error
 
     def __enter__(self) -> Self:
         """Return the film, which is open already."""
@@ -165,17 +190,20 @@ def main() -> int:
     """Film the poses that come on stdin until it ends: ``python -m dancerev.clients.recorders.film OUT FPS``.
 
     A show records through this program, for drawing takes more time than a show has, and if the show is killed, its
-    end of the pipe closes and the film is finished.
+    end of the pipe closes and the film is finished. Returns 0, the number of the system's error, or 1 for another one.
     """
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the show, which closes the pipe
     fps = float(sys.argv[2])
     painter = Painter(fps)
-    with Film(Path(sys.argv[1]), fps, SIZE) as film:
-        while len(data := sys.stdin.buffer.read(POSE.size)) == POSE.size:
-            values = np.frombuffer(data, "<f4")
-            film.add(painter.paint(values[:-3].reshape(len(BONES), 4), values[-3:]))
+    try:
+        with Film(Path(sys.argv[1]), fps, SIZE) as film:
+            while len(data := sys.stdin.buffer.read(POSE.size)) == POSE.size:
+                values = np.frombuffer(data, "<f4")
+                film.add(painter.paint(values[:-3].reshape(len(BONES), 4), values[-3:]))
+    except OSError as error:
+        return error.errno if error.errno is not None and error.errno in errno.errorcode else 1
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,9 @@ def _write_bvh(path: Path, dance: Dance) -> None:
     write_bvh(path, dance.rotations, dance.root, dance.fps, dance.offsets)
 
 
+OPENPOSE_HINT = "for a folder of OpenPose's JSON add --format openpose"
+"""Of the commands that write such folders."""
+
 WRITERS: dict[str, Writer] = {".npz": write_dance, ".bvh": _write_bvh, ".vrma": write_vrma, ".vmd": write_vmd}
 READERS: dict[str, Reader] = {".npz": read_dance, ".vrma": read_vrma, ".vmd": read_vmd, ".journal": read_journal}
 """BVH of any rig is read by ``dancerev.realtime.convert``, which may retarget it."""
@@ -30,11 +34,19 @@ READERS: dict[str, Reader] = {".npz": read_dance, ".vrma": read_vrma, ".vmd": re
 FILM = ".mp4"
 SUFFIXES = (".npz", ".bvh", ".vrma", ".vmd", FILM)
 
+_PACKAGES = {".vrma": ("pygltflib",), FILM: ("av", "pygame")}
+"""What writing a format imports, and so only at the end of the dance, or in a program of its own."""
 
-def check_output(path: Path) -> None:
-    """Raise ``InputError`` where ``path`` cannot become a dance file: now, rather than after the dance."""
+
+def check_output(path: Path, hint: str = "") -> None:
+    """Raise ``InputError`` where ``path`` cannot become a dance file: now, rather than after the dance.
+
+    Args:
+        path: of the dance.
+        hint: what to do about a name without an ending.
+    """
     if path.suffix.lower() not in SUFFIXES:
-        hint = "; for a folder of OpenPose's JSON add --format openpose" if path.suffix == "" else ""
+        hint = f"; {hint}" if hint and path.suffix == "" else ""
         names = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
         raise InputError(f"{path}: the name of the dance must end in {names}{hint}")
     if path.is_dir():
@@ -43,6 +55,9 @@ def check_output(path: Path) -> None:
         raise InputError(f"{path.parent}: there is no such folder")
     if not os.access(path.parent, os.W_OK):
         raise InputError(f"{path.parent}: writing there is not permitted")
+    for package in _PACKAGES.get(path.suffix.lower(), ()):
+        if importlib.util.find_spec(package) is None:
+            raise InputError(f"{path}: {package} is missing, which dancerev requires: install dancerev again")
 
 
 def save(dance: Dance, path: Path) -> None:

@@ -5,18 +5,22 @@ A journal begins with 16 bytes: a mark and the frames per second. It is read bac
 
 from __future__ import annotations
 
+import errno
+import os
 import struct
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from dancerev.errors import InputError
-from dancerev.model.dance_file import Dance
+from dancerev.model.dance_file import HIGHEST_RATE, LOWEST_RATE, Dance
+from dancerev.model.features import BeatState
 from dancerev.model.pose import Pose
 from dancerev.model.skeleton import BONES
+from dancerev.model.whole_file import begin_file
 
 RECORD = np.dtype(
     [
@@ -25,18 +29,38 @@ RECORD = np.dtype(
         ("contacts", "?", 2),
         ("beat", "<f8"),  # seconds, NaN where none was announced
         ("bpm", "<f4"),
+        ("beat_in_bar", "i1"),
+        ("beats_per_bar", "i1"),
+        ("bar_confidence", "<f4"),
     ]
 )
 _HEADER = struct.Struct("<8sd")
-_MARK = b"dancerev"
+_MARK = b"dancerv2"
 
 
-def record(pose: Pose, beat: float = np.nan, bpm: float = 0.0) -> npt.NDArray[np.void]:
+def record(pose: Pose, beat: BeatState | None = None) -> npt.NDArray[np.void]:
     """Return the record () of one pose, and of the beat that was announced with it."""
     row = np.zeros((), RECORD)
     row["rotations"], row["root"], row["contacts"] = pose.rotations, pose.root, pose.contacts > 0.5
-    row["beat"], row["bpm"] = beat, bpm
+    row["beat"] = np.nan
+    if beat is not None:
+        note_beat(row, beat, beat.time)
     return row
+
+
+def note_beat(row: npt.NDArray[np.void], beat: BeatState, seconds: float) -> None:
+    """Note in a record that the beat which ``beat`` is on was announced, for so many ``seconds`` of the recording."""
+    row["beat"], row["bpm"] = seconds, beat.bpm
+    row["beat_in_bar"], row["beats_per_bar"] = beat.beat_in_bar, beat.beats_per_bar
+    row["bar_confidence"] = beat.bar_confidence
+
+
+def beats_of(rows: npt.NDArray[np.void]) -> dict[str, Any]:
+    """Return the fields of a :class:`~dancerev.model.dance_file.Dance` about the beats announced in (T,) records."""
+    announced = rows[~np.isnan(rows["beat"])]
+    names = ("beat_in_bar", "beats_per_bar", "bar_confidence")
+    bpm = float(np.median(announced["bpm"])) if len(announced) else 0.0
+    return {"beats": np.array(announced["beat"]), "bpm": bpm, **{name: np.array(announced[name]) for name in names}}
 
 
 class Journal:
@@ -49,8 +73,7 @@ class Journal:
             OSError: it cannot be written.
         """
         self.path, self.fps = path, fps
-        self._file = path.open("w+b", buffering=0)
-        self._file.write(_HEADER.pack(_MARK, fps))
+        self._file = begin_file(path, _HEADER.pack(_MARK, fps), buffering=0)
         self.count = 0
 
     def append(self, records: Sequence[npt.NDArray[np.void]]) -> None:
@@ -61,9 +84,12 @@ class Journal:
         """
         if records:
             data = b"".join(row.tobytes() for row in records)
-            written = self._file.write(data)
-            if written != len(data):
-                raise OSError(28, "No space left on device", str(self.path))
+            try:
+                if self._file.write(data) != len(data):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            except OSError as error:
+                error.filename = str(self.path)
+                raise
             self.count += len(records)
 
     def dance(self, marks: Sequence[tuple[float, str]] = ()) -> Dance:
@@ -97,14 +123,11 @@ def read_journal(path: Path) -> Dance:
         raise InputError(f"{path}: not the journal of a recording")
     fps = _HEADER.unpack(head)[1]
     count = (path.stat().st_size - _HEADER.size) // RECORD.itemsize
-    if not 0.0 < fps < 1e4 or count < 1:
+    if not LOWEST_RATE <= fps <= HIGHEST_RATE or count < 1:
         raise InputError(f"{path}: the recording has no pose")
     return _dance(path, fps, count, ())
 
 
 def _dance(path: Path, fps: float, count: int, marks: tuple[tuple[float, str], ...]) -> Dance:
     rows = np.memmap(path, RECORD, "r", _HEADER.size, (count,)) if count else np.zeros(0, RECORD)
-    announced = ~np.isnan(rows["beat"])
-    bpm = float(np.median(rows["bpm"][announced])) if announced.any() else 0.0
-    beats = np.array(rows["beat"][announced])
-    return Dance(fps, rows["rotations"], rows["root"], rows["contacts"], beats, bpm, marks)
+    return Dance(fps, rows["rotations"], rows["root"], rows["contacts"], **beats_of(rows), marks=marks)

@@ -18,20 +18,22 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from dancerev.errors import reason
 from dancerev.model.bvh import bvh_header, bvh_rows
 from dancerev.model.features import BeatState
 from dancerev.model.pose import Pose
-from dancerev.model.whole_file import beside, write_whole
+from dancerev.model.whole_file import begin_file, beside, write_whole
 
 from ..sink import PerDancer, PoseSink
 from .formats import FILM, WRITERS, check_output
-from .journal import Journal, record
+from .journal import Journal, note_beat, record
 
 _log = logging.getLogger(__name__)
 
@@ -40,6 +42,7 @@ Record = npt.NDArray[np.void]
 _TURN = 0.25  # seconds in which what was danced goes to the disk
 _WAITING = 1800  # poses that may wait for a disk that hangs: a minute of 30 a second
 _AT_THE_END = (".vrma", ".vmd")  # formats that are made in memory
+_PATIENCE = 60.0  # seconds that the film's program has for what it is given
 _FILM_NICENESS = 10  # of the film's program: drawing must not take the processor from the show
 
 
@@ -82,9 +85,7 @@ class _Bvh:
 
     def __init__(self, path: Path, fps: float) -> None:
         self._fps, self._count = fps, 0
-        self._file = path.open("w+b")
-        self._file.write(bvh_header(0, fps).encode())
-        self._file.flush()
+        self._file = begin_file(path, bvh_header(0, fps).encode())
 
     def append(self, rows: list[Record]) -> None:
         text = bvh_rows(np.array([row["rotations"] for row in rows]), np.array([row["root"] for row in rows]))
@@ -103,9 +104,10 @@ class _Bvh:
 
 
 class _FilmProgram:
-    """A film: the poses go through a pipe to a program that draws them."""
+    """A film: the poses go through a pipe to a program that draws them, and that is killed if it hangs."""
 
     def __init__(self, path: Path, fps: float) -> None:
+        self._path = path
         command = [sys.executable, "-m", "dancerev.clients.recorders.film", str(path), str(fps)]
         self._program = subprocess.Popen(
             command,
@@ -120,18 +122,40 @@ class _FilmProgram:
         self._pipe: IO[bytes] = self._program.stdin
 
     def append(self, rows: list[Record]) -> None:
-        for row in rows:
-            self._pipe.write(row["rotations"].tobytes() + row["root"].tobytes())
-        self._pipe.flush()
+        try:
+            with self._killed_if_it_hangs():
+                for row in rows:
+                    self._pipe.write(row["rotations"].tobytes() + row["root"].tobytes())
+                self._pipe.flush()
+        except BrokenPipeError:
+            self.close()  # says why
+            raise
 
     def publish(self, marks: list[tuple[float, str]]) -> None:
         pass
 
     def close(self) -> None:
-        with contextlib.suppress(BrokenPipeError):
-            self._pipe.close()
-        if self._program.wait():
+        with self._killed_if_it_hangs():
+            with contextlib.suppress(BrokenPipeError):
+                self._pipe.close()
+            code = self._program.wait()
+        if code:
+            if self._path.exists() and not self._path.stat().st_size:
+                self._path.unlink()
+            if code > 1:  # the system's error
+                raise OSError(code, os.strerror(code))
             raise OSError("the film could not be written")
+
+    @contextlib.contextmanager
+    def _killed_if_it_hangs(self) -> Iterator[None]:
+        """End the program if the body, which waits for it, takes longer than ``_PATIENCE``."""
+        timer = threading.Timer(_PATIENCE, self._program.kill)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
 
 def free_path(path: Path) -> Path:
@@ -143,7 +167,7 @@ def free_path(path: Path) -> Path:
     return free
 
 
-def open_recorder(text: str, fps: float, dancers: int = 1) -> PoseSink:
+def open_recorder(text: str, fps: float, dancers: int = 1) -> Recorder | Recorders:
     """Begin the recording that the control ``record`` asks for: a file for each dancer.
 
     Args:
@@ -163,9 +187,7 @@ def open_recorder(text: str, fps: float, dancers: int = 1) -> PoseSink:
             recorders.append(Recorder(path.with_stem(f"{path.stem}-dancer{1 + k}"), fps))
             opened.callback(recorders[-1].close)
         opened.pop_all()
-    group = PerDancer(recorders)
-    group.name = str(path)
-    return group
+    return Recorders(recorders)
 
 
 class Recorder(PoseSink):
@@ -173,7 +195,7 @@ class Recorder(PoseSink):
 
     Attributes:
         path: of the file: the one that was asked for, or a numbered one beside it, as nothing is overwritten.
-        trouble: why the recording has stopped, one line, or None.
+        error: why the recording has stopped, one line, or None.
         lost: poses that were not recorded.
     """
 
@@ -208,7 +230,7 @@ class Recorder(PoseSink):
 
     def send(self, pose: Pose) -> None:
         """Take one pose."""
-        if self.trouble or self._closing.is_set() or len(self._rows) >= _WAITING:
+        if self.error or self._closing.is_set() or len(self._rows) >= _WAITING:
             self.lost += 1
             return
         if self._start is None:
@@ -227,8 +249,7 @@ class Recorder(PoseSink):
             if passed:
                 self._announced = beat.time
                 with contextlib.suppress(IndexError):  # the writer may just have taken it
-                    self._rows[-1]["beat"] = beat.time - beat.phase * beat.period - (self._start or 0.0)
-                    self._rows[-1]["bpm"] = beat.bpm
+                    note_beat(self._rows[-1], beat, beat.time - beat.phase * beat.period - (self._start or 0.0))
         self._beat = beat
 
     def mark(self, time: float, text: str) -> None:
@@ -263,16 +284,32 @@ class Recorder(PoseSink):
             self._append()
             self._output.publish(list(self._marks))
         except Exception as error:  # of the disk, of a library, or for want of memory: the show must learn of it
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            self.trouble = f"{self.path}: the recording has stopped ({reason})"
-            _log.warning("%s", self.trouble)
+            self.error = f"{self.path}: the recording has stopped ({reason(error)})"
+            _log.warning("%s", self.error)
         try:
             self._output.close()
         except Exception as error:
-            self.trouble = self.trouble or f"{self.path}: {error}"
+            if self.error is None:
+                self.error = f"{self.path}: {reason(error)}"
+                _log.warning("%s", self.error)
 
     def _append(self) -> int:
         rows = [self._rows.popleft() for _ in range(len(self._rows))]
         if rows:
             self._output.append(rows)
         return len(rows)
+
+
+class Recorders(PerDancer):
+    """A recorder for each of several dancers."""
+
+    def __init__(self, recorders: list[Recorder]) -> None:
+        """Make one of ``recorders``."""
+        super().__init__(recorders)
+        self.name = f"{recorders[0].name} to {recorders[-1].path.name}"
+        self._recorders = recorders
+
+    def wait(self) -> None:
+        """Wait until the files are whole, after :meth:`close`."""
+        for recorder in self._recorders:
+            recorder.wait()

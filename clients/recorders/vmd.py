@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from dancerev.errors import InputError
 from dancerev.model import rotation
-from dancerev.model.dance_file import Dance
+from dancerev.model.dance_file import FARTHEST, Dance, check_length
 from dancerev.model.skeleton import BONES, INDEX, PARENTS, REST_OFFSETS
 
 Array = npt.NDArray[Any]
@@ -102,7 +102,9 @@ def _to_model(rotations: Array, root: Array) -> tuple[dict[str, Array], Array]:
     )
     point = 0.5 * to_neck + 0.5 * to_shoulder * (0.0, 1.0, 1.0)
     true = rotation.rotate(chest, to_upper + rotation.rotate(upper_chest, point))
-    upper2 = rotation.multiply(rotation.between(_unit(rotation.rotate(half, to_upper + point)), _unit(true)), half)
+    upper2 = rotation.multiply(
+        rotation.between(rotation.unit(rotation.rotate(half, to_upper + point)), rotation.unit(true)), half
+    )
     rest = rotation.multiply(rotation.conjugate(upper2), rotation.multiply(chest, upper_chest))
     turns = {CENTRE: np.tile(rotation.IDENTITY.astype(float), (len(root), 1))}
     turns |= {LOWER: hips, UPPER: upper, UPPER2: upper2}
@@ -130,8 +132,10 @@ def read_vmd(path: Path) -> Dance:
     if not any(len(rows) for name, rows in names.items() if name != CENTRE):
         raise InputError(f"{path}: holds no motion of a body")
     count = 1 + max(int(rows["frame"].max()) for rows in names.values() if len(rows))
-    if count > 24 * 3600 * FPS:
-        raise InputError(f"{path}: lasts {count / FPS:.0f} seconds")
+    try:
+        check_length(count, max(map(len, names.values())))
+    except ValueError as error:
+        raise InputError(f"{path}: not a VMD motion that can be read ({error})") from None
     tracks = {name: _turns(rows, count) for name, rows in names.items()}
     rotations = np.tile(rotation.IDENTITY.astype(float), (count, len(BONES), 1))
     hips, upper, upper2 = tracks[LOWER], tracks[UPPER], tracks[UPPER2]
@@ -156,8 +160,8 @@ def _read_frames(path: Path) -> Array:
         if count * _RECORD.itemsize > path.stat().st_size:
             raise ValueError(f"{count} records are more than it holds")
         frames = np.frombuffer(file.read(count * _RECORD.itemsize), _RECORD, count)
-    if not (np.isfinite(frames["position"]).all() and np.isfinite(frames["rotation"]).all()):
-        raise ValueError("a value is not finite")
+    if not ((np.abs(frames["position"]) < FARTHEST).all() and np.isfinite(frames["rotation"]).all()):
+        raise ValueError("a value is not finite, or far too large")
     return frames[np.argsort(frames["frame"], kind="stable")]
 
 
@@ -182,7 +186,3 @@ def _places(rows: Array, count: int) -> Array:
         return np.zeros((count, 3))
     values = rows["position"].astype(np.float64) * (1.0, 1.0, -1.0) * METRES
     return np.stack([np.interp(np.arange(count), rows["frame"], values[:, axis]) for axis in range(3)], axis=1)
-
-
-def _unit(vector: Array) -> Array:
-    return vector / np.linalg.norm(vector, axis=-1, keepdims=True)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from dancerev.errors import InputError
 from dancerev.model import rotation
-from dancerev.model.dance_file import Dance
+from dancerev.model.dance_file import FARTHEST, Dance, check_length
 from dancerev.model.skeleton import BONES, PARENTS, REST_OFFSETS
 
 from ..gltf import DAMAGE, read_accessor, read_glb
@@ -99,10 +99,12 @@ def _dance(content: dict[str, Any], blob: bytes) -> Dance:
     channels = {(c["target"].get("node"), c["target"]["path"]): c["sampler"] for c in animation["channels"]}
     tracks = {key: _track(content, blob, animation["samplers"][sampler]) for key, sampler in channels.items()}
     times = max((track[0] for track in tracks.values()), key=len)
-    fps = float(min(max(round(1.0 / np.median(np.diff(times))), 1), 240)) if len(times) > 1 else 30.0
+    if len(times) > 1 and times[-1] <= max(times[0], 0.0):
+        raise ValueError("its key frames are all at one time, or before the start")
+    step = float(np.median(np.diff(times))) if len(times) > 1 else 1.0 / 30.0
+    fps = float(min(max(round(1.0 / max(step, 1e-3)), 1), 240))
     count = round(float(times[-1]) * fps) + 1
-    if count > 24 * 3600 * 240:
-        raise ValueError(f"lasts {float(times[-1]):.0f} seconds")
+    check_length(count, len(times))
     grid = np.arange(count) / fps
     parents = {child: index for index, node in enumerate(nodes) for child in node.get("children", ())}
     rest = [_rest_rotation(nodes, parents, index) for index in range(len(nodes))]
@@ -119,8 +121,8 @@ def _dance(content: dict[str, Any], blob: bytes) -> Dance:
     if (hips, "translation") in tracks:
         moved = _sample(*tracks[hips, "translation"], grid)
         root = moved * (REST_OFFSETS[0, 1] / height if height > 0.01 else 1.0)
-    if not (np.isfinite(rotations).all() and np.isfinite(root).all()):
-        raise ValueError("a value is not finite")
+    if not (np.isfinite(rotations).all() and (np.abs(root) < FARTHEST).all()):
+        raise ValueError("a value is not finite, or far too large")
     contacts = np.zeros((count, 2), dtype=bool)
     return Dance(fps, rotation.normalize(rotations).astype(np.float32), root.astype(np.float32), contacts)
 

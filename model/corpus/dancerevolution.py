@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dancerev.errors import CorpusError, InputError
+from dancerev.errors import CorpusError, InputError, reason
 from dancerev.realtime.audio.clock import SAMPLE_RATE
 from dancerev.realtime.audio.decode import decode
 
@@ -240,7 +240,9 @@ def _prepared(path: Path) -> tuple[FlatSequence, str]:
         features = np.array(content["music_array"], dtype=np.float32)
         dance = np.array(content["dance_array"], dtype=np.float64)
     except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError, MemoryError) as error:
-        raise InputError(f"{path}: not id, music_array and dance_array ({type(error).__name__}: {error})") from None
+        raise InputError(
+            f"{path}: not id, music_array and dance_array ({type(error).__name__}: {reason(error)})"
+        ) from None
     if features.ndim != 2 or dance.ndim != 2 or features.shape[1] != 438 or dance.shape[1] < 50:
         raise InputError(f"{path}: arrays are not of 438 and of 50 or more numbers a frame")
     if not (np.isfinite(features).all() and np.isfinite(dance).all()):

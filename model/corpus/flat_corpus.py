@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dancerev.errors import CorpusError
+from dancerev.errors import CorpusError, InputError, reason
 
 from ..features import FEATURE_SIZE, FEATURE_VERSION
+from ..json_file import read_json
 from ..whole_file import write_npz
 from .shards import MANIFEST
 
@@ -93,19 +94,31 @@ def save_flat(folder: Path, splits: dict[str, list[FlatSequence]], manifest: dic
     (folder / MANIFEST).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+_WANTED = "make it with dancerev-prepare --format dancerevolution or --video"
+
+
+def read_flat_manifest(folder: Path) -> dict[str, Any]:
+    """Return the manifest of a corpus of two-dimensional dances.
+
+    Raises:
+        CorpusError: there is none.
+    """
+    try:
+        manifest = read_json(folder / MANIFEST)
+    except (OSError, InputError):
+        raise CorpusError(f"{folder}: no {MANIFEST} that can be read; {_WANTED}") from None
+    if manifest.get("format") != FORMAT:
+        raise CorpusError(f"{folder}: not a corpus of two-dimensional dances; {_WANTED}")
+    return manifest
+
+
 def load_flat(folder: Path, split: str) -> FlatCorpus:
     """Read the split ``train`` or ``test``.
 
     Raises:
         CorpusError: it is no such folder, or damaged.
     """
-    wanted = "make it with dancerev-prepare --format dancerevolution or --video"
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        raise CorpusError(f"{folder}: no {MANIFEST} that can be read; {wanted}") from None
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise CorpusError(f"{folder}: not a corpus of two-dimensional dances; {wanted}")
+    manifest = read_flat_manifest(folder)
     path = folder / f"flat_{split}.npz"
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -116,7 +129,7 @@ def load_flat(folder: Path, split: str) -> FlatCorpus:
         rows = zip(data["song"], data["style"], *parts, strict=True) if len(data["lengths"]) else ()
         sequences = [FlatSequence(str(song), str(style), *arrays) for song, style, *arrays in rows]
     except Exception as error:  # a damaged zip raises nearly anything
-        raise CorpusError(f"{path}: damaged, or not a split of a corpus ({error}); {wanted}") from error
+        raise CorpusError(f"{path}: damaged, or not a split of a corpus ({reason(error)}); {_WANTED}") from error
     if any(s.features.shape[1:] != (438,) or s.pose.shape != (len(s.features), 50) for s in sequences):
         raise CorpusError(f"{path}: features and poses are not of sizes 438 and 50")
     return FlatCorpus(sequences, manifest)

@@ -12,7 +12,7 @@ import joblib
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from dancerev.command_line import print_error
-from dancerev.errors import CorpusError, InputError
+from dancerev.errors import CorpusError, InputError, reason
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -45,7 +45,7 @@ def cluster(address: str | None) -> Iterator[None]:
     try:
         client = Client(address, timeout=3)  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:
-        raise InputError(f"no Dask cluster at {address} ({error})") from None
+        raise InputError(f"no Dask cluster at {address} ({reason(error)})") from None
     token = _on_cluster.set(True)
     try:
         with client, joblib.parallel_config(backend="dask"):

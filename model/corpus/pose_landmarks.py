@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dancerev.errors import InputError
+from dancerev.errors import InputError, reason
 
 from ..body25 import JOINTS
 
@@ -139,7 +139,7 @@ def read_models(path: Path) -> tuple[bytes, bytes]:
             detector, landmarks = (file.read() if file else b"" for file in files)
         return detector, landmarks
     except (OSError, KeyError, tarfile.TarError, EOFError) as error:
-        raise InputError(f"{path}: not the package @mediapipe/pose ({error}); {HOW}") from None
+        raise InputError(f"{path}: not the package @mediapipe/pose ({reason(error)}); {HOW}") from None
 
 
 class _Model:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dancerev.command_line import ArgumentParser, command, seed
+from dancerev.command_line import command
 from dancerev.errors import CorpusError
 
 from ..features import FEATURE_VERSION
 from ..kinematic_beats import joint_speed
 from ..pose import FRAME_RATE
 from .dances import TEST_SHARE, Fit, ShardWriter, Statistics, make_dances, summary
+from .options import parse
 from .parallel import cluster
 from .recorded_pairs import find_pairs, prepare_pairs
 from .shards import MANIFEST, DanceSequence
@@ -65,52 +65,13 @@ def provenance(origin: str) -> dict[str, str]:
 @command("dancerev-prepare")
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    options = _parser().parse_args(argv)
+    options = parse(argv)
     if options.format or options.video:
         prepare_flat(options)
     else:
         with cluster(options.cluster):
             prepare(options)
     return 0
-
-
-def _parser() -> ArgumentParser:
-    parser = ArgumentParser(
-        prog="dancerev-prepare",
-        description="Sets motion capture to music whose beats are known, for dancerev-train. "
-        "What an earlier run has left in DIR/work is not made again.",
-    )
-    add = parser.add_argument
-    add("motion", nargs="*", metavar="[STYLE=]PATH[@FPS]", help="BVH file, folder or zip; FPS where the files lie")
-    add("--music", nargs="*", type=Path, default=[], metavar="DIR", help="songs, each with its .beats.json")
-    add("--grooves", type=Path, metavar="ZIP", help="Groove MIDI Dataset, to render music from")
-    add("--clips", type=int, default=96, metavar="N", help="pieces to render (%(default)s)")
-    add("--soundfont", type=Path, default=Path("/usr/share/sounds/sf2/FluidR3_GM.sf2"), metavar="SF2")
-    add("--pairs", nargs="*", default=[], metavar="[STYLE=]DIR", help="motion with its own music: BVH + song, AIST++")
-    add("--held-out", nargs="*", default=[], metavar="TEXT", help="takes with TEXT in their name make the test split")
-    add("--held-out-music", type=Path, metavar="DIR", help="where to write the audio of the test split")
-    add("--out", type=Path, required=True, metavar="DIR")
-    add("--hours", type=float, default=6.0, metavar="H", help="of dance to compose (%(default)s)")
-    add("--workers", type=int, default=1, metavar="N", help="processes (%(default)s)")
-    add("--cluster", metavar="HOST:PORT", help="Dask scheduler whose workers do the work; they see the same files")
-    add("--seed", type=seed, default=0, metavar="N")
-    flat = parser.add_argument_group("two-dimensional dances, for dancerev-train --preset dance-revolution")
-    flat.add_argument("--format", choices=("dancerevolution",), help="PATH is Dance Revolution's own data")
-    flat.add_argument("--video", type=Path, metavar="DIR", help="films of one dancer each, with their music")
-    flat.add_argument("--pose-models", type=Path, metavar="TGZ|DIR", help="for --video: npm's @mediapipe/pose")
-    flat.add_argument(
-        "--features", choices=("2020", "present"), default="2020", help="librosa's definition (%(default)s)"
-    )
-    flat.add_argument("--picture", type=picture_size, metavar="WxH", help="pixels of the films, where not as it seems")
-    return parser
-
-
-def picture_size(text: str) -> tuple[int, int]:
-    """Width and height of ``1920x1080``; ``ArgumentTypeError`` for others."""
-    width, _, height = text.lower().partition("x")
-    if not (width.isdecimal() and height.isdecimal() and 0 < int(width) <= 16384 and 0 < int(height) <= 16384):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 1920x1080")
-    return int(width), int(height)
 
 
 def prepare_flat(options: argparse.Namespace) -> None:
@@ -123,15 +84,11 @@ def prepare_flat(options: argparse.Namespace) -> None:
     from .pose_landmarks import HOW
 
     if options.video:
-        if options.motion:
-            raise CorpusError("--video takes a folder of films and nothing else")
         if options.pose_models is None:
             raise CorpusError(f"--video: {HOW}")
         for line in video.prepare(options.video, options.out, options.pose_models, options.features, options.seed):
             print(line)
         return
-    if len(options.motion) != 1:
-        raise CorpusError("--format dancerevolution takes one folder")
     data, out = Path(options.motion[0]), options.out
     for line in dancerevolution.prepare(data, out, options.features, options.picture, options.seed):
         print(line)
@@ -155,10 +112,6 @@ def prepare(options: argparse.Namespace) -> None:
     Raises:
         OSError, ValueError: an input cannot be used; one line that says why.
     """
-    if not options.motion and not options.pairs:
-        raise CorpusError("nothing to prepare: give motion capture, or --pairs")
-    if options.clips < 1 or options.workers < 1 or not 0.0 < options.hours < math.inf:
-        raise CorpusError("--clips, --workers and --hours must be above 0, and hours not for ever")
     out: Path = options.out
     for name in ("takes", "songs", "pulses", "shards"):
         (out / "work" / name).mkdir(parents=True, exist_ok=True)

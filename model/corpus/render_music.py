@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.signal import fftconvolve, lfilter
 
-from dancerev.errors import CorpusError
+from dancerev.errors import CorpusError, reason
 from dancerev.realtime.audio.clock import SAMPLE_RATE
 
 Array = npt.NDArray[Any]
@@ -67,7 +67,7 @@ def read_groove(data: bytes) -> Groove:
     except CorpusError:
         raise
     except (OSError, EOFError, ValueError, LookupError, TypeError, struct.error) as error:
-        raise CorpusError(f"not a MIDI file that can be read ({error})") from None
+        raise CorpusError(f"not a MIDI file that can be read ({reason(error)})") from None
     if not notes:
         raise CorpusError("MIDI file has no notes")
     array = np.array(sorted(notes))

@@ -6,7 +6,6 @@ A folder holds ``manifest.json`` (feature version, styles, statistics, licences 
 
 from __future__ import annotations
 
-import json
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +15,10 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 
-from dancerev.errors import CorpusError
+from dancerev.errors import CorpusError, InputError, reason
 
 from ..features import FEATURE_SIZE, FEATURE_VERSION
+from ..json_file import read_json
 from ..pose import POSE_SIZE
 from ..whole_file import write_npz
 
@@ -103,7 +103,7 @@ def load_shard(path: Path) -> list[DanceSequence]:
     """Return the sequences of one shard.
 
     Raises:
-        CorpusError: it is damaged, or of another kind.
+        CorpusError: it is damaged, of another kind, or a number in it is not finite.
     """
     try:
         with np.load(path, allow_pickle=False) as shard:
@@ -116,36 +116,59 @@ def load_shard(path: Path) -> list[DanceSequence]:
             beats,
             strict=True,
         )
-        return [DanceSequence(*row) for row in rows]
+        sequences = [DanceSequence(*row) for row in rows]
     except (OSError, EOFError, KeyError, TypeError, ValueError, BadZipFile, zlib.error) as error:
         raise CorpusError(
-            f"{path}: damaged, or no shard of a corpus ({error}); make the folder again with dancerev-prepare"
+            f"{path}: damaged, or no shard of a corpus ({reason(error)}); make the folder again with dancerev-prepare"
         ) from error
+    for sequence in sequences:
+        arrays = (sequence.features, sequence.pose, sequence.place, sequence.heading, sequence.speed, sequence.beats)
+        if not all(np.isfinite(array).all() for array in (*arrays, sequence.phrase, sequence.tempo)):
+            raise CorpusError(f"{path}: {sequence.take} has numbers that are not finite; prepare the corpus again")
+    return sequences
+
+
+def read_manifest(folder: Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[np.float32]]]:
+    """Return the manifest of a corpus, and its statistics by their names in :class:`Corpus`.
+
+    Raises:
+        CorpusError: nothing there, it is damaged, or was made for another definition of features or poses.
+    """
+    try:
+        manifest = read_json(folder / MANIFEST)
+    except OSError:
+        raise CorpusError(f"{folder}: no {MANIFEST}; make the folder with dancerev-prepare") from None
+    except InputError as error:
+        raise CorpusError(f"{error}; make the folder again with dancerev-prepare") from None
+    if manifest.get("feature_version") != FEATURE_VERSION:
+        raise CorpusError(
+            f"{folder}: features of version {manifest.get('feature_version')}, this program has {FEATURE_VERSION};"
+            " make the folder again with dancerev-prepare"
+        )
+    names = ("feature_mean", "feature_std", "pose_mean", "pose_std", "style_speed")
+    try:
+        statistics = {name: np.array(manifest["statistics"][name], dtype=np.float32) for name in names}
+        styles = [str(style) for style in manifest["styles"]]
+    except (KeyError, TypeError, ValueError, OverflowError):
+        raise CorpusError(
+            f"{folder / MANIFEST}: no statistics of styles and vectors; make the folder again with dancerev-prepare"
+        ) from None
+    for name, size in (("feature", FEATURE_SIZE), ("pose", POSE_SIZE)):
+        if statistics[f"{name}_mean"].shape != (size,) or statistics[f"{name}_std"].shape != (size,):
+            raise CorpusError(f"{folder}: {name} vectors are not of size {size}")
+    if not styles or statistics["style_speed"].shape != (len(styles),):
+        raise CorpusError(f"{folder / MANIFEST}: not one speed for each style; prepare the corpus again")
+    if not all(np.isfinite(statistic).all() for statistic in statistics.values()):
+        raise CorpusError(f"{folder / MANIFEST}: a statistic is not finite; prepare the corpus again")
+    return manifest, statistics
 
 
 def load_corpus(folder: Path, split: str) -> Corpus:
     """Read the split ``train`` or ``test``.
 
     Raises:
-        CorpusError: nothing there, a shard is damaged, or it was made for another definition of features or poses.
+        CorpusError: a shard is damaged, or see :func:`read_manifest`.
     """
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text())
-    except OSError:
-        raise CorpusError(f"{folder}: no {MANIFEST}; make the folder with dancerev-prepare") from None
-    except ValueError:
-        raise CorpusError(f"{folder / MANIFEST}: not JSON; make the folder again with dancerev-prepare") from None
-    if manifest.get("feature_version") != FEATURE_VERSION:
-        raise CorpusError(
-            f"{folder}: features of version {manifest.get('feature_version')}, this program has {FEATURE_VERSION};"
-            " make the folder again with dancerev-prepare"
-        )
-    statistics = {
-        name: np.array(manifest["statistics"][name], dtype=np.float32)
-        for name in ("feature_mean", "feature_std", "pose_mean", "pose_std", "style_speed")
-    }
-    for name, size in (("feature", FEATURE_SIZE), ("pose", POSE_SIZE)):
-        if statistics[f"{name}_mean"].shape != (size,) or statistics[f"{name}_std"].shape != (size,):
-            raise CorpusError(f"{folder}: {name} vectors are not of size {size}")
+    manifest, statistics = read_manifest(folder)
     sequences = [s for path in sorted(folder.glob(f"{split}_*.npz")) for s in load_shard(path)]
     return Corpus(styles=tuple(manifest["styles"]), sequences=sequences, manifest=manifest, **statistics)

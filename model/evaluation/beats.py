@@ -8,7 +8,6 @@ mir_eval; the first 5 s are left out). Each piece is tracked clean, with noise, 
 
 from __future__ import annotations
 
-import hashlib
 import sys
 import time
 from collections.abc import Callable
@@ -310,15 +309,10 @@ def _track_set(engine: str, songs: list[Path]) -> None:
     print(f"{len(times)} changes: locked after {np.median(times):.1f} s in the median, {max(times):.1f} s at most")
 
 
-def half_of(name: str) -> str:
-    """Return the half a piece belongs to, by its file name alone: "tune" or "report"."""
-    return "report" if hashlib.sha256(name.encode()).digest()[0] % 2 else "tune"
-
-
-def pieces(folder: Path, half: str | None) -> list[Path]:
+def pieces(folder: Path) -> list[Path]:
     """List the pieces in and under ``folder`` beside which a ``.beats.json`` lies."""
     found = sorted(folder.rglob("*.beats.json"))
-    songs = [song for beats in found for song in _songs_of(beats) if half is None or half_of(song.name) == half]
+    songs = [song for beats in found for song in _songs_of(beats)]
     if not songs:
         raise InputError(f"{folder}: no music with a .beats.json beside it")
     return songs
@@ -336,15 +330,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="music with .beats.json files")
     parser.add_argument("--engine", choices=BEAT_ENGINES, default="own", help="which tracker (default own)")
     parser.add_argument(
-        "--half", choices=("tune", "report"), help="only half of the pieces, by the hash of their names"
-    )
-    parser.add_argument(
         "--conditions", nargs="+", choices=tuple(CONDITIONS), default=tuple(CONDITIONS), help="default all"
     )
     parser.add_argument("--dj", action="store_true", help="join all pieces to one set")
     parser.add_argument("--each", action="store_true", help="a line for every piece too")
     arguments = parser.parse_args(argv)
-    songs = pieces(arguments.folder, arguments.half)
+    songs = pieces(arguments.folder)
     if arguments.dj:
         _track_set(arguments.engine, songs)
         return 0

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
-from dancerev.command_line import ArgumentParser, command, whole_number
+from dancerev.command_line import command
 from dancerev.errors import InputError
 
 from ..beats_file import read_beats
@@ -29,6 +29,7 @@ from ..corpus.parallel import cluster, in_parallel
 from ..dance_file import check_frames, frame_rate, read_arrays
 from ..skeleton import BONES, forward_kinematics
 from .metrics import CLIP_SECONDS, compare_dances, evaluate_dance, music_plays, resample, shortest_loop
+from .options import parse
 
 Array = npt.NDArray[Any]
 
@@ -56,7 +57,7 @@ _COLUMNS = (
     ("loop", "loop s", 1),
 )
 _COMPARISON = (("fid_k", "FID_k"), ("fid_g", "FID_g"), ("div_k", "Div_k"), ("div_g", "Div_g"))
-_TEMPI = {f"{low}–{low + 20}": (low, low + 20) for low in range(60, 180, 20)}  # beats a minute, from and up to
+_TEMPI = {f"{low}–{low + 20}": (low, low + 20) for low in range(60, 200, 20)}  # beats a minute, from and up to
 
 
 @dataclass(frozen=True)
@@ -347,53 +348,10 @@ def _print_alignment(groups: dict[str, dict[str, Any]], console: Console) -> Non
     console.print(table)
 
 
-def _group(text: str) -> tuple[str, Path]:
-    name, equals, folder = text.partition("=")
-    if not (name and equals and folder):
-        raise argparse.ArgumentTypeError(f"a group is NAME=FOLDER, not {text}")
-    return name, Path(folder)
-
-
-def _parser() -> ArgumentParser:
-    parser = ArgumentParser(prog="dancerev-evaluate", description=__doc__)
-    parser.add_argument("dances", nargs="*", type=Path, metavar="DANCE.npz", help="written by dancerev-generate")
-    parser.add_argument(
-        "--group",
-        action="append",
-        default=[],
-        type=_group,
-        metavar="NAME=FOLDER",
-        help="instead: all dances of a folder, as one row of a table of groups; may be repeated",
-    )
-    parser.add_argument(
-        "--music",
-        type=Path,
-        metavar="FOLDER|JSON",
-        help="true beats and silences of the music: SONG.beats.json for every SONG[__STYLE][__seedN].npz, or one file "
-        "for all dances (default: the beats that the dancer heard)",
-    )
-    parser.add_argument("--real", type=Path, metavar="NPZ", help="real dance to compare with, by dancerev-prepare")
-    parser.add_argument("--workers", type=whole_number(1), default=1, metavar="N", help="processes (%(default)s)")
-    parser.add_argument("--cluster", metavar="HOST:PORT", help="Dask scheduler whose workers do the work instead")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all results there")
-    parser.add_argument(
-        "--paper",
-        type=Path,
-        metavar="CLASSIFIER.pt",
-        help="with --group: the metrics of Dance Revolution's paper, of folders of key points too",
-    )
-    parser.add_argument("--fps", type=float, default=30.0, metavar="N", help="of folders of key points (%(default)s)")
-    parser.add_argument("--sheets", type=Path, metavar="FOLDER", help="put a contact sheet of each dance there")
-    return parser
-
-
 @command("dancerev-evaluate")
 def main(argv: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    parser = _parser()
-    arguments = parser.parse_args(argv)
-    if bool(arguments.dances) == bool(arguments.group):
-        parser.error("give either dances or groups of them")
+    arguments = parse(argv)
     if arguments.paper:
         return _evaluate_as_paper(arguments)
     real = read_real(arguments.real) if arguments.real else []
@@ -401,6 +359,8 @@ def main(argv: list[str] | None = None) -> int:
     if len(groups) < len(arguments.group):
         raise InputError("two groups have the same name")
     dances = [read_dance(path, arguments.music) for path in arguments.dances]
+    if arguments.protocol == "bailando":
+        return _evaluate_as_bailando(groups or {"dances": dances}, real, arguments.json)
     workers = arguments.workers
     with cluster(arguments.cluster):
         report = evaluate_groups(groups, real, workers) if groups else evaluate(dances, real, workers=workers)
@@ -415,14 +375,26 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
+def _evaluate_as_bailando(groups: dict[str, list[Dance]], real: list[Dance], json_file: Path | None) -> int:
+    """Print what Bailando's protocol gives for each group."""
+    from . import bailando
+
+    movements = {
+        name: [bailando.Movement(dance.positions, dance.fps, dance.beats) for dance in dances]
+        for name, dances in {**groups, "": real}.items()
+    }
+    theirs = movements.pop("")
+    report = {name: bailando.evaluate(ours, theirs) for name, ours in movements.items()}
+    if json_file:
+        json_file.write_text(json.dumps(_without_nan(report), indent=1) + "\n", encoding="utf-8")
+    Console(width=100).print(bailando.table(report))
+    return 0
+
+
 def _evaluate_as_paper(arguments: argparse.Namespace) -> int:
     """Print the paper's metrics of the groups."""
     from . import paper, style_classifier
 
-    if not arguments.group:
-        raise InputError("--paper compares groups; give --group NAME=FOLDER")
-    if not 1.0 <= arguments.fps <= 1000.0:
-        raise InputError(f"--fps {arguments.fps}: is not from 1 to 1000")
     judge = style_classifier.load(arguments.paper)
     report = {
         name: paper.evaluate(paper.read_group(folder, arguments.fps, arguments.music), judge)
@@ -435,7 +407,7 @@ def _evaluate_as_paper(arguments: argparse.Namespace) -> int:
 
 
 def _draw_sheets(groups: dict[str, list[Dance]], folder: Path) -> None:
-    """Return a contact sheet of each dance, in a folder of each group."""
+    """Write a contact sheet of each dance, in a folder of each group."""
     from .contact_sheet import contact_sheet
 
     for group, dances in groups.items():

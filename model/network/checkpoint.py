@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from dancerev import errors
 from dancerev.errors import ModelError
 
 from ..features import FEATURE_VERSION
@@ -64,4 +65,4 @@ def reason(error: BaseException) -> str:
     """Return what an error says, in one line that is not too long."""
     if isinstance(error, pickle.UnpicklingError):  # torch's text is long, and has colours
         return "it holds more than tensors, or is damaged"
-    return textwrap.shorten(str(error) or type(error).__name__, 200, placeholder=" …")
+    return textwrap.shorten(errors.reason(error), 200, placeholder=" …")

@@ -30,6 +30,10 @@ from .config import VIGOUR_INPUTS, DanceConfig
 CONTROL_SIZE = 5
 """Numbers in stage, audience and vigour."""
 
+AGAIN = 12.0
+"""What a phrase that comes again adds to the logit of the code danced eight counts ago: enough to outdo the noise
+nearly always, but not the prior where the music has changed."""
+
 
 class Conditions(NamedTuple):
     """What the dancer is given; B dancers, T frames, which :meth:`DanceNetwork.step` has not.
@@ -40,7 +44,7 @@ class Conditions(NamedTuple):
         stage: (B, T, 2) the stage centre in the dancer's frame before the pose, metres.
         audience: (B, T, 2) the direction to the audience in that frame, x and z of a unit vector; 0 for none.
         vigour: (B, T, 1) log2 of the mean joint speed against that of the style.
-        phrase: (B, T, 1) how strictly phrases come again, 0 … 1.
+        phrase: (B, T, 1) how strictly the phrase before, eight counts ago, comes again now, 0 … 1.
     """
 
     features: Tensor
@@ -319,6 +323,12 @@ class DanceNetwork(nn.Module):
         code = F.dropout(F.gelu(self.prior_code(code)), dropout, self.training)
         return torch.cat([code, phrase * F.gelu(self.prior_past(past)), heard, phrase], dim=-1)
 
+    def _again(self, past: Tensor, phrase: Tensor) -> Tensor:
+        """Return what is added to the logits (B, codes) by a phrase (B, 1) that is to come again."""
+        eight_counts_ago = self.codebook.index(past[:, -self.config.memory[0]])
+        codes = torch.arange(self.config.codes, device=past.device)
+        return AGAIN * phrase * (eight_counts_ago[:, None] == codes)
+
     def code_likelihood(self, given: Conditions, poses: Tensor) -> tuple[Tensor, Tensor]:
         """Prior logits (N, codes) and the codes' indices (N,) of the half steps; only the prior gets a gradient.
 
@@ -383,7 +393,8 @@ class DanceNetwork(nn.Module):
         )
         # Gumbel-max (Maddison, Tarlow & Minka, NeurIPS 2014): with the same noise, music heard a little differently
         # draws another code only where two were nearly tied.
-        drawn = self.codebook.code((self.prior_output(prior_hidden) + noise).argmax(-1)).to(state.code.dtype)
+        logits = self.prior_output(prior_hidden) + noise + self._again(past, given.phrase)
+        drawn = self.codebook.code(logits.argmax(-1)).to(state.code.dtype)
         code = torch.where(due, drawn, state.code)
         known = torch.cat([heard, self.code_features(torch.cat([code, place], dim=-1))], dim=-1)
         hidden, cell = self.lstm_step(torch.cat([known, last], dim=-1), state.hidden, state.cell)

@@ -24,7 +24,7 @@ def free_run(
     seed: int = 0,
     temperature: float = 1.0,
     vigour: float = 0.0,
-    phrase: float = 0.5,
+    phrase: float = 0.0,
 ) -> tuple[Array, Array]:
     """Let the network dance to music from the rest pose, fed with nothing but its own poses.
 
@@ -35,7 +35,7 @@ def free_run(
         seed: of the draws; the same gives the same dances.
         temperature: of the draws; below 1 the likely is preferred.
         vigour: log2 of the speed against that of the style.
-        phrase: how strictly phrases come again, 0 … 1.
+        phrase: how strictly every phrase of eight counts is danced again, for ever, 0 … 1.
 
     Returns:
         rotations (B, T, 22, 4) local xyzw and root (B, T, 3) in metres, at the frame rate of the network.

@@ -34,7 +34,7 @@ class LossWeights:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """A training of the dance network, body and prior.
+    """A training of the dance network, body and prior; that of the original network takes what concerns it.
 
     Attributes:
         steps: batches for the body: the length of the curriculum and of the learning-rate schedule.

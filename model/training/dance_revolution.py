@@ -24,7 +24,6 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
-from dancerev.command_line import ArgumentParser, whole_number
 from dancerev.errors import CorpusError
 
 from ..body25 import FIRST_POSE
@@ -32,26 +31,9 @@ from ..corpus.flat_corpus import FlatSequence, load_flat
 from ..features import FEATURE_SIZE, FEATURE_VERSION
 from ..network.original import OriginalConfig, OriginalNetwork, own_frames, save_published
 
-NAME = "dance-revolution"
-"""Of the preset."""
-
 _VALIDATED = 450  # frames of each held-out dance
 
 Batch = tuple[Tensor, Tensor]
-
-
-def add_options(parser: ArgumentParser) -> None:
-    """Add the options of the preset to those of ``dancerev-train``."""
-    count = whole_number(1)
-    group = parser.add_argument_group(f"only with --preset {NAME}: the paper's options")
-    group.add_argument("--preset", choices=(NAME,), help="the original's training, in two dimensions")
-    group.add_argument("--epochs", type=count, default=3000, metavar="N", help="(default %(default)s)")
-    group.add_argument("--layers", type=count, default=2, metavar="N", help="of the encoder (default %(default)s)")
-    group.add_argument("--window", type=count, default=100, metavar="FRAMES", help="of attention (default %(default)s)")
-    group.add_argument("--lambda", type=float, default=0.01, dest="growth", metavar="λ", help="(default %(default)s)")
-    group.add_argument("--condition-step", type=count, default=10, metavar="N", help="real poses (default %(default)s)")
-    group.add_argument("--save-every", type=count, default=500, metavar="EPOCHS", help="(default %(default)s)")
-    group.add_argument("--live", action="store_true", help="train the variant that dances live")
 
 
 class Windows(Dataset[Batch]):

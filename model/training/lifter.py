@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dancerev.command_line import ArgumentParser, command, seed, whole_number
-from dancerev.errors import CorpusError
+from dancerev.errors import CorpusError, reason
 
 from .. import rotation
 from ..body25 import BONES_OF, JOINTS, OFFSETS_OF
@@ -68,7 +68,7 @@ def load_takes(path: Path) -> Takes:
         with np.load(path, allow_pickle=False) as file:
             data = {name: file[name] for name in ("rotations", "root", "contacts", "lengths", "fps")}
     except (OSError, KeyError, ValueError) as error:
-        raise CorpusError(f"{path}: not the real dance of a corpus of dancerev-prepare ({error})") from error
+        raise CorpusError(f"{path}: not the real dance of a corpus of dancerev-prepare ({reason(error)})") from error
     every = max(1, round(float(data["fps"]) / FRAME_RATE))
     kept, starts, count = [], [], 0
     for end, length in zip(np.cumsum(data["lengths"]), data["lengths"], strict=True):

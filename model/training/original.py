@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 from pathlib import Path
 from typing import Any
 
-import lightning
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import TQDMProgressBar
-from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.data import DataLoader
 
 from ..corpus.shards import Corpus, DanceSequence, load_corpus
 from ..evaluation.generate_offline import begin_pose, dance
 from ..features import FEATURE_SIZE, FEATURE_VERSION
 from ..network.original import OriginalConfig, OriginalNetwork, own_frames
 from ..pose import POSE_SIZE, ROTATIONS
-from .data import Batch, CorpusTensors, Songs, Windows, music_of
-from .train import held_out_songs, steps_done
-from .validation import SongValidation, keep_checkpoints, report_resuming, stop_early
+from .config import TrainingConfig
+from .data import Batch, CorpusTensors, Windows, music_of
+from .fit import LAST, fit, held_out_songs, seed_at, steps_done
+from .validation import SongValidation
 
 
 class OriginalTraining(SongValidation):
@@ -89,49 +85,32 @@ class OriginalTraining(SongValidation):
         return torch.optim.Adam(learning, lr=self.learning_rate)
 
 
-def train_original(arguments: argparse.Namespace) -> Path:
-    """Run the training that the ``arguments`` of ``dancerev-train`` describe, going on from its last checkpoint.
+def train_original(data: Path, out: Path, config: TrainingConfig, hidden: int, own: int) -> Path:
+    """Train the original network, going on from the last checkpoint in ``out`` where there is one.
+
+    Args:
+        data: folder made by ``dancerev-prepare``.
+        out: folder for checkpoints and logs.
+        config: of the run; what concerns our own network alone does nothing.
+        hidden: width of the LSTM.
+        own: poses of its own in a row at the end of the curriculum.
 
     Returns:
         The finished checkpoint.
 
     Raises:
         CorpusError: the corpus cannot be used, or all its dances are shorter than a window.
-        ValueError: what lies in the folder is not such a training.
+        ValueError: what lies in ``out`` is not such a training.
     """
-    corpus = load_corpus(arguments.data, "train")
-    songs = held_out_songs(arguments.data)
-    config = OriginalConfig(features=FEATURE_SIZE, pose=POSE_SIZE, pose_width=POSE_SIZE, hidden=arguments.hidden)
-    last: Path = arguments.out / "last.ckpt"
-    step = steps_done(last, config)
-    module = OriginalTraining(config, corpus, arguments.steps, arguments.own_poses, arguments.learning_rate)
+    corpus = load_corpus(data, "train")
+    songs = held_out_songs(data)
+    network = OriginalConfig(features=FEATURE_SIZE, pose=POSE_SIZE, pose_width=POSE_SIZE, hidden=hidden)
+    step = steps_done(out / LAST, network)
+    seed_at(config, step)
+    module = OriginalTraining(network, corpus, config.steps, own, config.learning_rate)
     assert module.corpus is not None
-    windows = Windows(module.corpus, arguments.frames, arguments.batch, arguments.seed, step)
-    lightning.seed_everything(arguments.seed + step, verbose=False)  # states and dropout do not come again either
-    trainer = lightning.Trainer(
-        max_steps=arguments.steps,
-        accelerator="auto" if torch.cuda.is_available() else "cpu",
-        devices=arguments.devices,
-        precision=arguments.precision,
-        logger=CSVLogger(arguments.out, name="log"),
-        callbacks=[
-            keep_checkpoints(arguments.out),
-            *stop_early(songs),
-            TQDMProgressBar(refresh_rate=20),
-        ],
-        val_check_interval=arguments.validate_every,
-        check_val_every_n_epoch=None,
-        num_sanity_val_steps=0,
-        log_every_n_steps=arguments.log_every,
-    )
-    report_resuming(trainer, last, step)
-    trainer.fit(
-        module,
-        DataLoader(windows, batch_size=None),
-        DataLoader(Songs(songs), batch_size=None, collate_fn=list) if songs else None,
-        ckpt_path=last if last.exists() else None,
-    )
-    finished: Path = arguments.out / "original.ckpt"
-    trainer.save_checkpoint(last)
+    windows = Windows(module.corpus, config.frames, config.batch, config.seed, step)
+    trainer = fit(module, windows, songs, out, config, step)
+    finished = out / "original.ckpt"
     trainer.save_checkpoint(finished, weights_only=True)
     return finished

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import lightning
 import numpy as np
 import numpy.typing as npt
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
 from ..corpus.shards import DanceSequence
 from ..evaluation.metrics import evaluate_dance
@@ -64,24 +61,3 @@ class SongValidation(lightning.LightningModule):
         if not isinstance(batch, Pick):
             return batch
         return super().transfer_batch_to_device(batch, device, dataloader_idx)
-
-
-def stop_early(songs: list[DanceSequence], patience: int = 4) -> list[EarlyStopping]:
-    """End a training whose free-running dances to the held-out ``songs``, if any, get no better.
-
-    ``patience`` is the number of validations in a row that may be no better than the best before.
-    """
-    return [EarlyStopping("free_score", mode="max", patience=patience)] if songs else []
-
-
-def keep_checkpoints(folder: Path) -> ModelCheckpoint:
-    """Write the latest state to ``last.ckpt`` now and then, over the one before: there a later run looks for it."""
-    return ModelCheckpoint(
-        folder, save_last=True, train_time_interval=timedelta(minutes=3), enable_version_counter=False
-    )
-
-
-def report_resuming(trainer: lightning.Trainer, last: Path, step: int) -> None:
-    """Print one line, if the training does not begin anew."""
-    if step and trainer.is_global_zero:
-        print(f"going on from {last} at step {step}", flush=True)

@@ -134,7 +134,7 @@ class Playback:
             if self.ring.room < size:
                 self._closing.wait(_CHUNK / 2.0)
                 continue
-            rows = self._reserve.take(size)
+            rows = self._reserve.read(size)
             if not len(rows) and self._reserve.ended:
                 break
             self.ring.write(rows if self._channels == 2 else rows.mean(axis=1, keepdims=True))
@@ -235,7 +235,7 @@ class MusicFile(Closing):
             wanted = self._reserve.held
         else:
             wanted = max(math.floor(due * SAMPLE_RATE / BLOCK) * BLOCK - self._delivered, 0)
-        samples = self._reserve.take(wanted)
+        samples = self._reserve.read(wanted)
         self._delivered += len(samples)
         self.ended = self._reserve.ended
         if self._reserve.starved:

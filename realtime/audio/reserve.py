@@ -60,7 +60,7 @@ class Reserve:
         with self._lock:
             self._lock.wait_for(lambda: self._count >= rows or self._complete, timeout)
 
-    def take(self, rows: int) -> Array:
+    def read(self, rows: int) -> Array:
         """Return the next rows, zeros in place of those that have not come; fewer only at the end."""
         with self._lock:
             parts, wanted = [], rows

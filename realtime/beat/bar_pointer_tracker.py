@@ -51,6 +51,11 @@ HYSTERESIS = 2.0
 """How many times likelier another count of the bar must be to be taken."""
 LEAVE_UNSURE, LEAVE_SURE = 1.0, 3.0
 """The same for another beat: while the belief in the present one is 0, and while it is 1."""
+LEAVE_LEVEL = 25.0
+"""The latter for another metrical level, so that a piece is not counted now in halves, now in doubles."""
+LEVELS = np.log2([1.5, 2.0, 3.0])
+NEAR_LEVEL = 0.1
+"""Ratios of tempi that are metrical levels of one music, in octaves, and how near to them a ratio counts as one."""
 PERIOD_PULL, PHASE_PULL = 0.15, 0.2  # per frame, of what exceeds the slack
 PERIOD_SLACK, PHASE_SLACK = 0.02, 0.025  # of the period; seconds
 
@@ -306,7 +311,8 @@ class BarPointerTracker(BeatTracker):
         own_tempo = int(np.abs(space.periods - self._period).argmin())
         own_part = int(hidden % 1.0 * PARTS) % PARTS
         own = float(around[own_tempo, own_part])
-        leave = best > (LEAVE_UNSURE + (LEAVE_SURE - LEAVE_UNSURE) * self._raw_confidence) * own
+        sure = LEAVE_LEVEL if _is_level(float(space.periods[tempo]) / self._period) else LEAVE_SURE
+        leave = best > (LEAVE_UNSURE + (sure - LEAVE_UNSURE) * self._raw_confidence) * own
         if not leave:
             tempo, part = own_tempo, own_part
         states = self._near_states[tempo]
@@ -363,6 +369,11 @@ class BarPointerTracker(BeatTracker):
             if self._tempo_by_hand:
                 self._tempo_by_hand = False
                 self._set_prior(PRIOR_BPM, PRIOR_OCTAVES)
+
+
+def _is_level(ratio: float) -> bool:
+    """Return whether one of two periods, whose ratio this is, may be another metrical level of the other."""
+    return bool((np.abs(abs(math.log2(ratio)) - LEVELS) < NEAR_LEVEL).any())
 
 
 def _beyond(value: float, slack: float) -> float:

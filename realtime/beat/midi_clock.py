@@ -42,7 +42,7 @@ class Message(Protocol):
 class Port(Protocol):
     """Where messages come from, such as :class:`~dancerev.realtime.beat.midi_input.MidiInput`."""
 
-    def take(self) -> Iterable[tuple[Message, float]]:
+    def poll(self) -> Iterable[tuple[Message, float]]:
         """Those since the last call, each with the moment it came."""
 
     def close(self) -> None:
@@ -169,7 +169,7 @@ class MidiTracker(BeatTracker):
         """Take the messages that came, and return what is known of the beat at the end of the block."""
         elapsed = block.time - self._time
         self._time, self._moment = block.time, self.heard_at(block.time)
-        for message, moment in self._port.take() if self._port else ():
+        for message, moment in self._port.poll() if self._port else ():
             self.receive(message, moment)
         self._line.fit()
         if self._ticking and self._line.known and not self._stopped:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
-from dancerev.errors import InputError
+from dancerev.errors import InputError, reason
 
 from ..audio.devices import quiet_libraries
 
@@ -52,11 +52,11 @@ class MidiInput:
         try:
             self._port = self._open()
         except OSError as error:
-            raise InputError(f"cannot open the MIDI input {self.name!r}: {error}") from error
+            raise InputError(f"cannot open the MIDI input {self.name!r}: {reason(error)}") from error
         self._watcher = threading.Thread(target=self._watch, name="MIDI watcher", daemon=True)
         self._watcher.start()
 
-    def take(self) -> Iterator[tuple[Any, float]]:
+    def poll(self) -> Iterator[tuple[Any, float]]:
         """Return mido's messages since the last call, each with its ``time.perf_counter()``."""
         while self._messages:
             yield self._messages.popleft()
@@ -125,7 +125,7 @@ def port_names() -> list[str]:
     except ImportError as error:
         raise InputError(MISSING) from error
     except OSError as error:
-        raise InputError(f"MIDI does not work here: {error}") from error
+        raise InputError(f"MIDI does not work here: {reason(error)}") from error
 
 
 def find_port(wanted: str | None = None) -> str:

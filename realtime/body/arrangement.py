@@ -149,8 +149,8 @@ class Arrangement:
             poses: of one instant.
             period: seconds from beat to beat.
         """
+        self._past.append(poses[0])
         if len(poses) > 1:
-            self._past.append(poses[0])
             self._move_to_formation(dancers)
         hold = "blackout" if self.blackout else "rest" if self.rest else "freeze" if self.freeze else ""
         mode = (self.crew, self.canon, self.mirror, hold)

@@ -29,7 +29,7 @@ _MAX_BEND = 1.0 / FRAME_RATE  # radians a frame, of that turning
 
 _BACK_TURNED = math.radians(95.0)  # from the audience, of the hips; the shoulders may be turned a little further
 _PATIENCE = 0.8  # seconds for which the back may be turned before the dancer is turned round
-_TURN_BACK = 1.3 / FRAME_RATE  # radians a frame
+_TURN_BACK = 1.3 / FRAME_RATE  # radians a frame, half a second later; as much again a second after that
 _STILL, _FREE = 0.1, 0.4  # activity of the music below which nobody travels, and from which on everybody may
 
 
@@ -110,8 +110,9 @@ class StageBounds:
             return 0.0
         away = math.remainder(heading - face, math.tau)
         if abs(away) < _BACK_TURNED:
-            self._away = max(self._away - 2.0 / FRAME_RATE, 0.0)
+            self._away = max(self._away - 3.0 / FRAME_RATE, 0.0)
         else:
-            self._away = min(self._away + 1.0 / FRAME_RATE, _PATIENCE + 0.5)
-        # It sets in and ends gently.
-        return -math.copysign(_TURN_BACK * min(max(self._away - _PATIENCE, 0.0) / 0.5, 1.0), away)
+            self._away = min(self._away + 1.0 / FRAME_RATE, _PATIENCE + 1.5)
+        # It sets in and ends gently, and grows where the network turns the other way.
+        overdue = max(self._away - _PATIENCE, 0.0)
+        return -math.copysign(_TURN_BACK * (min(overdue / 0.5, 1.0) + max(overdue - 0.5, 0.0)), away)

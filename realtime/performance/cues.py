@@ -20,10 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dancerev.errors import InputError
+from dancerev.errors import DancerevError, InputError
 
 from .performance import Change, Performance
-from .table import CONTROLS
+from .table import CONTROLS, Value
 
 SURFACE = "cues"
 _PLACES = ("at", "bar", "marker")
@@ -40,25 +40,29 @@ class Cue:
     when: str = "now"
 
 
-def read_cues(path: Path) -> list[Cue]:
+def read_cues(path: Path, check: Callable[[str, Value], None] = lambda name, value: None) -> list[Cue]:
     """Return the cues of a file.
 
+    Args:
+        path: of the file.
+        check: raises a ``DancerevError`` for a value of a control that the table allows and the show does not.
+
     Raises:
-        InputError: it is no TOML, or no list of cues; the message names the cue.
+        InputError: it is no TOML, or no list of cues, or a value cannot be taken; the message names the cue.
         OSError: it cannot be read.
     """
     try:
         with path.open("rb") as file:
             content = tomllib.load(file)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # of the syntax, the encoding, or a number of too many digits
         raise InputError(f"{path}: no TOML ({error})") from None
     entries = content.pop("cue", None)
     if content or not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise InputError(f"{path}: a cue list holds [[cue]] tables and nothing else")
-    return [_cue(entry, f"{path}: cue {number}") for number, entry in enumerate(entries, 1)]
+    return [_cue(entry, f"{path}: cue {number}", check) for number, entry in enumerate(entries, 1)]
 
 
-def _cue(entry: dict[str, Any], place: str) -> Cue:
+def _cue(entry: dict[str, Any], place: str, check: Callable[[str, Value], None]) -> Cue:
     places = [name for name in _PLACES if name in entry]
     if len(places) != 1:
         raise InputError(f"{place}: give one of at, bar and marker")
@@ -76,8 +80,8 @@ def _cue(entry: dict[str, Any], place: str) -> Cue:
         if name not in CONTROLS:
             raise InputError(f"{place}: there is no control {name!r}")
         try:
-            CONTROLS[name].parse(value, CONTROLS[name].default)
-        except InputError as error:
+            check(name, CONTROLS[name].parse(value, CONTROLS[name].default))
+        except DancerevError as error:
             raise InputError(f"{place}: {error}") from None
     return Cue(controls, at, bar, marker, when or "now")
 

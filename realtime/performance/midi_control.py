@@ -17,7 +17,7 @@ FIRST_NOTE, FIRST_KNOB = 36, 20
 class MidiPort(Protocol):
     """Where messages come from and answers go, such as a :class:`~dancerev.realtime.beat.midi_input.MidiInput`."""
 
-    def take(self) -> Iterable[tuple[Any, float]]:
+    def poll(self) -> Iterable[tuple[Any, float]]:
         """Return mido's messages since the last call, each with its ``time.perf_counter()``."""
 
     def close(self) -> None:
@@ -64,7 +64,7 @@ class MidiControl:
 
     def poll(self) -> None:
         """Ask for what came since the last call."""
-        for message, _ in self._port.take():
+        for message, _ in self._port.poll():
             self._take(message)
 
     def close(self) -> None:

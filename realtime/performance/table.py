@@ -59,6 +59,7 @@ class Control:
         """
         match self.kind:
             case "trigger":
+                is_on(self.name, raw)
                 return None
             case "switch":
                 return not now if raw is None else is_on(self.name, raw)
@@ -67,6 +68,8 @@ class Control:
             case "choice":
                 return self._choice(raw, now)
         text = "" if raw is None else str(raw).strip()
+        if not isinstance(raw, str | int | float | None):
+            raise InputError(f"{self.name}: {_shown(raw)} is no text")
         if len(text) > LONGEST_TEXT or not (text.isprintable()):
             raise InputError(f"{self.name}: that is no text of at most {LONGEST_TEXT} characters")
         return text
@@ -118,7 +121,7 @@ def is_on(name: str, raw: object) -> bool:
     """Whether what a surface sent stands for "pressed" or "on".
 
     Raises:
-        InputError: for a text that says neither; ``name`` is that of the control.
+        InputError: for what says neither; ``name`` is that of the control.
     """
     if isinstance(raw, str):
         text = raw.strip().lower()
@@ -130,6 +133,8 @@ def is_on(name: str, raw: object) -> bool:
             raw = float(text)
         except ValueError:
             raise InputError(f"{name}: {_shown(raw)} is neither on nor off") from None
+    if raw is not None and not isinstance(raw, int | float):
+        raise InputError(f"{name}: {_shown(raw)} is neither on nor off")
     return raw is None or bool(raw)
 
 
@@ -161,7 +166,7 @@ _ROWS = (
     Control("vigour", "number", "size of the movement", 1.0, 0.0, 1.5, key=(("+", "+"), ("-", "-")), quantisable=True),
     Control("energy_follow", "number", "how much the music's energy drives the vigour", 1.0, quantisable=True),
     Control("temperature", "number", "likely (0) or bold (above 1) choices", 1.0, 0.0, 1.5, quantisable=True),
-    Control("phrase", "number", "how strictly figures of 8 counts are repeated", 0.5, quantisable=True),
+    Control("phrase", "number", "how often a figure of 8 counts is danced twice", 0.5, quantisable=True),
     Control("seed", "integer", "another seed, another dance", 0, 0, 2**31 - 1, quantisable=True),
     Control("next", "trigger", "another dance from here on", key=(("n", None),), quantisable=True),
     Control("freeze", "switch", "hold the pose", False, key=(("f", None),), quantisable=True),

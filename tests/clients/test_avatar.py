@@ -137,17 +137,41 @@ def test_a_missing_file_is_refused():
         read_vrm(Path("/nowhere/a.vrm"))
 
 
+def rewrite(path, change):
+    """Let ``change`` change the JSON document of a file."""
+    data = path.read_bytes()
+    (size,) = struct.unpack_from("<I", data, 12)
+    document = json.loads(data[20 : 20 + size])
+    change(document)
+    text = json.dumps(document).encode()
+    path.write_bytes(data[:12] + struct.pack("<I", len(text)) + data[16:20] + text + data[20 + size :])
+
+
 @pytest.mark.parametrize("bone", ["hips", "leftUpperLeg"])
 def test_an_avatar_without_a_required_bone_is_refused(tmp_path, bone):
     path = tmp_path / "a.vrm"
     write_vrm(path, 1)
-    data = path.read_bytes()
-    (size,) = struct.unpack_from("<I", data, 12)
-    document = json.loads(data[20 : 20 + size])
-    del document["extensions"]["VRMC_vrm"]["humanoid"]["humanBones"][bone]
-    text = json.dumps(document).encode().ljust(size)
-    path.write_bytes(data[:20] + text + data[20 + size :])
+    rewrite(path, lambda document: document["extensions"]["VRMC_vrm"]["humanoid"]["humanBones"].pop(bone))
     with pytest.raises(InputError, match="not a humanoid"):
+        read_vrm(path)
+
+
+@pytest.mark.parametrize(("what", "count"), [("translation", 3), ("rotation", 4), ("scale", 3)])
+def test_numbers_beyond_float_are_damage(tmp_path, what, count):
+    path = tmp_path / "a.vrm"
+    write_vrm(path, 1)
+    rewrite(path, lambda document: document["nodes"][0].update({what: [10**400] * count}))
+    with pytest.raises(InputError, match="damaged"):
+        read_vrm(path)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("place", [1e300, 1e30, 100.0])
+def test_an_avatar_far_from_its_origin_is_refused(tmp_path, place):
+    path = tmp_path / "a.vrm"
+    write_vrm(path, 1)
+    rewrite(path, lambda document: document["nodes"][0].update({"translation": [place] * 3}))
+    with pytest.raises(InputError, match="nowhere near its origin"):
         read_vrm(path)
 
 

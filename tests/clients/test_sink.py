@@ -57,9 +57,9 @@ def test_the_first_dancer_takes_the_music_and_the_markers():
 def test_the_troubles_and_losses_of_every_dancer_are_seen():
     sinks = [Recorder(), Recorder(), Recorder()]
     both = PerDancer(sinks)
-    assert (both.trouble, both.lost) == (None, 0)
-    sinks[0].lost, sinks[1].lost, sinks[1].trouble = 2, 3, "disk full"
-    assert (both.trouble, both.lost) == ("disk full", 5)
+    assert (both.error, both.lost) == (None, 0)
+    sinks[0].lost, sinks[1].lost, sinks[1].error = 2, 3, "disk full"
+    assert (both.error, both.lost) == ("disk full", 5)
 
 
 def test_a_sink_needs_no_more_than_send():
@@ -67,7 +67,7 @@ def test_a_sink_needs_no_more_than_send():
         sink.send(rest_pose(2.0))
         sink.send_music(None, 0.0, 0.0)
         sink.mark(0.0, "")
-    assert (sink.times, sink.name, sink.trouble, sink.lost) == ([2.0], "", None, 0)
+    assert (sink.times, sink.name, sink.error, sink.lost) == ([2.0], "", None, 0)
 
 
 class LateKeeper(Keeper):

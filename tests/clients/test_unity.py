@@ -201,7 +201,7 @@ def stage(build):
 
 def test_avatars_whose_bones_are_turned_at_rest_dance_alike(stage):
     """Against the stub's simple model of Unity's muscles."""
-    assert subprocess.run(["mono", stage, "puppet"], capture_output=True, text=True, check=True).stdout == ""
+    assert subprocess.run(["mono", stage, "retargeter"], capture_output=True, text=True, check=True).stdout == ""
 
 
 def test_the_component_lives_and_dies_cleanly(stage, capture, tmp_path):

@@ -282,11 +282,11 @@ def test_a_broadcast_address_reaches_who_listens_on_every_address():
 
 def test_why_nothing_is_taken_is_told_until_something_is(receiver):
     target = UdpTarget("127.0.0.1", port_of(receiver))
-    assert target.trouble is None
+    assert target.error is None
     assert not target.send([bytes(70_000)])
-    assert target.trouble == "Message too long"
+    assert target.error == "Message too long"
     assert target.send([b"short"])
-    assert target.trouble is None
+    assert target.error is None
 
 
 def test_localhost_means_ipv4(receiver):

@@ -1,6 +1,7 @@
 """The exported step does what the network does, and the stage refuses what it cannot dance with."""
 
 import json
+import os
 import pickle
 import shutil
 from dataclasses import asdict, replace
@@ -193,9 +194,11 @@ def test_what_fails_leaves_the_file_that_was_there(network, exported, tmp_path, 
     assert main([str(checkpoint), "-o", str(out), "--precision", "int8"]) == 2
     assert out.read_text() == "of yesterday"
     assert {path.name for path in tmp_path.iterdir()} == {"dance.onnx", "a.ckpt"}
-    for nowhere in (tmp_path, tmp_path / "none" / "dance.onnx"):
+    os.mkfifo(tmp_path / "pipe")
+    for nowhere in (tmp_path, tmp_path / "none" / "dance.onnx", tmp_path / "pipe"):
         capsys.readouterr()
         assert main([str(checkpoint), "-o", str(nowhere)]) == 2
         error = capsys.readouterr().err
         assert error.startswith(f"dancerev-export: {nowhere}: ")
         assert error.count("\n") == 1
+    assert (tmp_path / "pipe").is_fifo()

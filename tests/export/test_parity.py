@@ -23,7 +23,7 @@ from dancerev.realtime.dance_model import DanceModel, model_path
 
 
 @pytest.mark.parametrize(
-    ("music", "frames", "dancers"), [(random_features, 4500, 1), (demo_features, 1200, 1), (random_features, 240, 3)]
+    ("music", "frames", "dancers"), [(random_features, 1500, 1), (demo_features, 1200, 1), (random_features, 240, 3)]
 )
 def test_teacher_forced(network, exported, music, frames, dancers):
     differences = teacher_forced(network, exported, music(frames), dancers)

@@ -7,7 +7,8 @@ import onnx
 import pytest
 from signals import write_wav
 
-from dancerev.export.export import main, save
+from dancerev.export.export import main
+from dancerev.export.graph import save
 from dancerev.export.parity import demo_features
 from dancerev.export.precision import difference, in_precision, precision_of, times
 from dancerev.export.tensorrt_engine import graph_tensors, with_dancers

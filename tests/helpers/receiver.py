@@ -1,5 +1,7 @@
 """``dancerev-live`` as a user starts it, and an independent receiver of what it sends."""
 
+import contextlib
+import re
 import socket
 import subprocess
 import sys
@@ -16,6 +18,10 @@ class Receiver:
     def __init__(self, port=0):
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind(("127.0.0.1", port))
+        # A busy machine may leave this thread aside for long, and what comes meanwhile has to wait.
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+        with contextlib.suppress(OSError):  # beyond the system's limit, for who may
+            self.socket.setsockopt(socket.SOL_SOCKET, 33, 1 << 22)  # SO_RCVBUFFORCE
         self.socket.settimeout(0.1)
         self.port = self.socket.getsockname()[1]
         self.datagrams = []
@@ -48,8 +54,23 @@ def live(*arguments, **options):
 
 
 def notes(err):
-    """What a show wrote to stderr, but for the note that this machine is too busy for it."""
-    return "".join(line for line in err.splitlines(keepends=True) if "poses are left out" not in line)
+    """What a show wrote to stderr, but for its summary and the note that this machine is too busy for it."""
+    usual = re.compile(r"poses are left out|^danced \d+:\d\d with ")
+    return "".join(line for line in err.splitlines(keepends=True) if not usual.search(line))
+
+
+def assert_accounted_for(count, statistics, seconds, dancers=1):
+    """Every pose of a show at 30 a second was sent or, on a machine that is busy, counted as late.
+
+    Args:
+        count: poses that arrived, of all dancers.
+        statistics: what ``--stats`` wrote.
+        seconds: of sound.
+        dancers: how many.
+    """
+    due = (int(seconds * 15) * 2 + 3) * dancers  # from 0 to a frame after the end
+    assert count == statistics["poses_sent"]
+    assert due - statistics["late_frames"] <= count <= due
 
 
 def messages(datagram):

@@ -67,8 +67,11 @@ class VirtualMicrophone:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def play(self, path):
-        """Begins to play a wav, flac or ogg file into the loudspeaker; the process that does so."""
-        return self._start("paplay", "--latency-msec=50", str(path))
+        """Begins to play a wav, flac or ogg file into the loudspeaker; the process that does so.
+
+        It keeps half a second ready, so that a busy machine does not tear holes into the sound.
+        """
+        return self._start("paplay", "--latency-msec=1000", str(path))
 
     def unplug(self):
         """Takes the microphone away as pulling its plug does, and the loudspeaker with it.

@@ -45,6 +45,29 @@ def test_channels_act_in_the_order_in_which_they_stand():
     assert abs(np.dot(bvh.rotations[1, 1], expected)) == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("\n{", " {"),
+        ("\n  {", "{"),
+        ("\n    {\n      OFFSET 1 0 0\n    }\n  }", " { OFFSET 1 0 0 } }"),
+        ("arm one", "arm {1}"),
+        ("ROOT base", "ROOT MOTION"),
+        ("arm one", "MOTION_arm"),
+        ("}\nMOTION\n", "} MOTION "),
+        ("MOTION", " MOTION "),
+        ("\n", "\r\n"),
+        ("\n", "\r"),
+    ],
+)
+def test_every_usual_layout_is_read(old, new):
+    bvh, other = parse_bvh(TEXT), parse_bvh(TEXT.replace(old, new))
+    assert other.parents == bvh.parents
+    assert not any(name.endswith("{") for name in other.names)
+    np.testing.assert_array_equal(other.offsets, bvh.offsets)
+    np.testing.assert_array_equal(other.rotations, bvh.rotations)
+
+
 def test_what_is_written_reads_back(tmp_path):
     rng = np.random.default_rng(0)
     rotations = rotation.normalize(rng.normal(size=(20, len(BONES), 4)))

@@ -1,5 +1,7 @@
 """Curves, rotation vectors and whole files: ends, round trips, and an old file that stays."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -49,6 +51,35 @@ def test_what_fails_leaves_the_old_file(tmp_path):
         write_whole(path, fail)
     assert np.load(path)["x"].tolist() == [0, 1, 2]
     assert [file.name for file in tmp_path.iterdir()] == ["a.npz"]
+
+
+def test_two_programs_that_write_one_file_at_once_disturb_each_other_in_nothing(tmp_path):
+    path, partials = tmp_path / "a.npz", []
+
+    def one(partial):
+        partials.append(partial)
+        partial.write_text("one")
+        write_whole(path, other)
+        assert path.read_text() == "other"
+        assert partial.read_text() == "one"
+
+    def other(partial):
+        partials.append(partial)
+        partial.write_text("other")
+
+    write_whole(path, one)
+    assert path.read_text() == "one"
+    assert len(set(partials)) == 2
+    assert [file.name for file in tmp_path.iterdir()] == ["a.npz"]
+
+
+def test_what_is_no_file_is_written_to_and_stays_what_it_is(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    partials = []
+    write_whole(path, partials.append)
+    assert partials == [path]
+    assert path.is_fifo()
 
 
 def test_the_floor_turns_as_the_rotation_about_the_vertical_does():

@@ -1,6 +1,7 @@
 """Folders of key points: written as OpenPose writes them, read with one person followed and gaps closed."""
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -105,6 +106,18 @@ def test_one_person_is_followed_whoever_is_listed_first(keypoints, tmp_path):
     assert read.mended.people == 2
     assert read.mended.absent == 10
     assert read.mended.longest == 10
+
+
+def test_a_dancer_is_followed_through_a_crowd_at_once(keypoints, tmp_path):
+    """Nobody waits for minutes."""
+    rng = np.random.default_rng(0)
+    crowd = [scored(0.3 * keypoints[0] + place) for place in rng.uniform(0, (1000, 500), (60, 2))]
+    frames = [[*crowd[: 1 + i % 60], scored(points)] for i, points in enumerate(keypoints)]
+    folder = write(tmp_path / "dance", frames)
+    begin = time.perf_counter()
+    read = read_openpose(folder)
+    assert time.perf_counter() - begin < 5.0
+    np.testing.assert_allclose(read.points, keypoints, atol=1e-6)
 
 
 def test_gaps_of_any_length_are_interpolated_and_counted(keypoints, tmp_path):

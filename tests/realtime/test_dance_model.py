@@ -1,8 +1,6 @@
 """What is not a model for this program is refused in one line, quickly, whatever it is instead."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import onnx
@@ -140,6 +138,7 @@ CHANGES = {
     "odd vigour": change(vigour=["much"]),
     "vigour of one style": change(vigour={"inputs": [-1.0, 1.0], "reached": [[-1.0, 1.0]]}),
     "NaN vigour": change(vigour={"inputs": [-1.0, 1.0], "reached": [[-1.0, float("nan")]] * 4}),
+    "vigour beyond float": change(vigour={"inputs": [-1.0, 10**400], "reached": [[-1.0, 1.0]] * 4}),
     "short vigour": change(vigour={"inputs": [-1.0], "reached": [[-1.0]] * 4}),
     "no noise": renamed("input", "noise", "loudness"),
     "no style": renamed("input", "style", "fashion"),
@@ -199,17 +198,3 @@ def test_a_step_that_fails_in_a_show_is_told_and_the_dancers_hold(monkeypatch):
     poses, _ = stream.push(frame)
     assert all(pose.is_finite() for pose in poses)
     assert model.fault is None
-
-
-def test_no_name_is_looked_up_and_nothing_is_kept_in_the_cache(tmp_path):
-    """ONNX Runtime's telemetry is off before it is loaded."""
-    program = (
-        "import os\n"
-        "from dancerev.realtime.dance_model import DanceModel\n"
-        "DanceModel()\n"
-        "assert os.environ['ORT_DISABLE_TELEMETRY'] == '1'\n"
-    )
-    environment = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache"), "PATH": "/usr/bin:/bin"}
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert not list(tmp_path.rglob("*"))

@@ -38,7 +38,7 @@ def music(seconds=12.0, bpm=116.0, seed=0):
     return (samples / np.abs(samples).max()).astype(np.float32)
 
 
-def hear(samples, chunk=FRAME):
+def extract(samples, chunk=FRAME):
     ear = FeatureExtractor()
     return [frame for start in range(0, len(samples), chunk) for frame in ear.push(samples[start : start + chunk])]
 
@@ -54,12 +54,12 @@ def song():
 
 @pytest.fixture(scope="module")
 def heard(song):
-    return hear(song)
+    return extract(song)
 
 
 @pytest.mark.parametrize("chunk", [1, 64, 480, 512, 4096])
 def test_chunks_do_not_matter(song, heard, chunk):
-    assert [(f.time, f.audio.tobytes(), f.beat) for f in hear(song, chunk)] == [
+    assert [(f.time, f.audio.tobytes(), f.beat) for f in extract(song, chunk)] == [
         (f.time, f.audio.tobytes(), f.beat) for f in heard
     ]
 
@@ -83,7 +83,7 @@ def test_what_comes_later_changes_nothing(song, heard):
     cut = 6 * SAMPLE_RATE
     other = song.copy()
     other[cut:] = np.random.default_rng(1).normal(size=len(song) - cut)
-    frames = hear(other)
+    frames = extract(other)
     assert audio(frames[:90]).tobytes() == audio(heard[:90]).tobytes()
     assert [frame.beat for frame in frames[:90]] == [frame.beat for frame in heard[:90]]
     assert audio(frames[90:]).tobytes() != audio(heard[90:]).tobytes()
@@ -99,7 +99,7 @@ def test_features_are_finite_and_within_0_and_1(heard):
 
 @pytest.mark.parametrize("decibels", [-20.0, -40.0, -60.0])
 def test_soft_music_looks_like_loud_music(song, heard, decibels):
-    soft = audio(hear(song * np.float32(10.0 ** (decibels / 20.0))))
+    soft = audio(extract(song * np.float32(10.0 ** (decibels / 20.0))))
     np.testing.assert_allclose(soft[15:], audio(heard)[15:], atol=0.02)
 
 
@@ -107,7 +107,7 @@ def test_soft_music_looks_like_loud_music(song, heard, decibels):
 def test_after_a_second_of_silence_nothing_is_heard(song, noise_db):
     rng = np.random.default_rng(2)
     rest = rng.normal(scale=10.0 ** (noise_db / 20.0), size=4 * SAMPLE_RATE).astype(np.float32)
-    features = audio(hear(np.concatenate([song[: 6 * SAMPLE_RATE], rest])))
+    features = audio(extract(np.concatenate([song[: 6 * SAMPLE_RATE], rest])))
     assert features[30:90, ACTIVITY].min() == 1.0
     assert (np.diff(features[90:106, ACTIVITY]) <= 0.0).all()
     assert (features[90 + 16 :] == 0.0).all()
@@ -122,7 +122,7 @@ def test_room_noise_and_hum_after_music_fall_to_rest_and_music_returns_at_once(s
         noise = 0.2 * noise + np.sqrt(2.0) * (np.sin(2 * np.pi * 50 * time) + 0.3 * np.sin(2 * np.pi * 150 * time))
     noise *= 10.0 ** (noise_db / 20.0) / np.sqrt(np.mean(noise**2))
     start = song[: 6 * SAMPLE_RATE]
-    features = audio(hear(np.concatenate([start, noise.astype(np.float32), start])))
+    features = audio(extract(np.concatenate([start, noise.astype(np.float32), start])))
     assert features[30:90, ACTIVITY].min() == 1.0
     assert (features[90 + 5 * 15 : 240] == 0.0).all()
     assert features[240 + 15 :, ACTIVITY].min() == 1.0
@@ -130,24 +130,33 @@ def test_room_noise_and_hum_after_music_fall_to_rest_and_music_returns_at_once(s
 
 def test_noise_after_dead_silence_is_soon_no_music():
     noise = np.random.default_rng(3).normal(scale=10.0 ** (-82.0 / 20.0), size=10 * SAMPLE_RATE).astype(np.float32)
-    features = audio(hear(np.concatenate([np.zeros(2 * SAMPLE_RATE, dtype=np.float32), noise])))
+    features = audio(extract(np.concatenate([np.zeros(2 * SAMPLE_RATE, dtype=np.float32), noise])))
     assert (features[30 + 5 * 15 :] == 0.0).all()
+
+
+@pytest.mark.parametrize("pitches", [(50,), (60, 120, 180), (440,), (3000,)])
+def test_a_loud_tone_or_hum_is_soon_no_music(pitches):
+    time = np.arange(5 * SAMPLE_RATE) / SAMPLE_RATE
+    tone = sum(np.sin(2 * np.pi * pitch * time) for pitch in pitches).astype(np.float32)
+    features = audio(extract(0.3 * tone))
+    assert features[15, ACTIVITY] == 1.0
+    assert (features[54:] == 0.0).all()
 
 
 def test_noise_alone_is_never_music():
     noise = np.random.default_rng(3).normal(scale=10.0 ** (-66.0 / 20.0), size=5 * SAMPLE_RATE).astype(np.float32)
-    assert (audio(hear(noise)) == 0.0).all()
+    assert (audio(extract(noise)) == 0.0).all()
 
 
 def test_music_is_heard_at_once_after_silence(song):
-    features = audio(hear(np.concatenate([np.zeros(20 * FRAME, dtype=np.float32), song])))
+    features = audio(extract(np.concatenate([np.zeros(20 * FRAME, dtype=np.float32), song])))
     assert (features[:20] == 0.0).all()
     assert features[21, ACTIVITY] == 1.0
 
 
 def test_a_constant_offset_is_not_heard(song, heard):
     quiet = song * np.float32(0.3)
-    offset = audio(hear(quiet + np.float32(0.2)))
+    offset = audio(extract(quiet + np.float32(0.2)))
     np.testing.assert_allclose(offset[60:], audio(heard)[60:], atol=0.02)  # the gain gets over the step first
 
 
@@ -156,14 +165,14 @@ def test_broken_samples_are_survived(song):
     broken[30000:30010] = np.nan
     broken[50000:50010] = np.inf
     broken[70000] = 1e30
-    frames = hear(broken)
+    frames = extract(broken)
     assert np.isfinite(audio(frames)).all()
     assert np.isfinite([[f.beat.phase, f.beat.period, f.beat.confidence] for f in frames]).all()
-    np.testing.assert_allclose(audio(frames)[-15:], audio(hear(song))[-15:], atol=0.05)
+    np.testing.assert_allclose(audio(frames)[-15:], audio(extract(song))[-15:], atol=0.05)
 
 
 def test_clipping_is_survived(song, heard):
-    clipped = audio(hear(np.clip(4.0 * song, -1.0, 1.0)))
+    clipped = audio(extract(np.clip(4.0 * song, -1.0, 1.0)))
     onsets = slice(0, BANDS)
     strong = audio(heard)[30:, onsets].mean(axis=1)
     assert np.corrcoef(strong, clipped[30:, onsets].mean(axis=1))[0, 1] > 0.9
@@ -177,7 +186,7 @@ def test_onsets_are_where_the_drums_are():
         start = beat * SAMPLE_RATE // 2
         kick[start : start + 3600] += drum_hit(rng, 60.0, 0.0)
         hat[start : start + 1200] += np.diff(drum_hit(rng, 0.0, 1.0, 0.05), prepend=0.0)
-    low, high = (audio(hear(samples.astype(np.float32)))[15:, :BANDS] for samples in (kick, hat))
+    low, high = (audio(extract(samples.astype(np.float32)))[15:, :BANDS] for samples in (kick, hat))
     assert low[:, 0].max() > 0.7
     assert high[:, BANDS - 1].max() > 0.7
     assert high[:, BANDS - 1].max() > 1.5 * high[:, 0].max()
@@ -195,7 +204,7 @@ def test_brightness_and_noisiness_tell_sounds_apart():
     }
     brightness, noisiness = {}, {}
     for name, samples in sounds.items():
-        last = hear((0.3 * samples).astype(np.float32))[-1].audio
+        last = extract((0.3 * samples).astype(np.float32))[-1].audio
         brightness[name] = last[AUDIO_FEATURES.index("brightness")]
         noisiness[name] = last[AUDIO_FEATURES.index("noisiness")]
     assert brightness["low"] < 0.5 < brightness["high"]

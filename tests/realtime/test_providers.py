@@ -1,6 +1,7 @@
 """What runs where: options, fallback that is said, engines kept in the user's cache."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -83,7 +84,7 @@ def test_what_runs_is_what_is_said(cache, monkeypatch, capsys, provider):
 
 
 def test_onnx_runtime_keeps_nothing_about_its_user(tmp_path):
-    """Neither a file in the home folder nor a look-up of a host: its telemetry is off before it is loaded."""
+    """No file in the home folder: its telemetry is off before it is loaded."""
     program = (
         "import socket, os\n"
         "from dancerev.realtime.dance_model import DanceModel\n"
@@ -97,3 +98,20 @@ def test_onnx_runtime_keeps_nothing_about_its_user(tmp_path):
     assert run.stderr == b""
     assert not list(tmp_path.rglob("*.db*"))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
+def test_onnx_runtime_asks_nobody_on_the_network(tmp_path):
+    """Its telemetry looks up a host ten seconds after the first session was made, and again at the end."""
+    program = "import time; from dancerev.realtime.dance_model import DanceModel; DanceModel(); time.sleep(15)"
+    log = tmp_path / "calls"
+    trace = ["strace", "-f", "-qq", "-e", "trace=connect,sendto,sendmsg,sendmmsg", "-o", log]
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    environment |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+    done = subprocess.run([*trace, sys.executable, "-c", program], env=environment, capture_output=True, check=False)
+    if done.returncode and b"ptrace" in done.stderr:
+        pytest.skip("tracing is not permitted here")
+    assert done.returncode == 0, done.stderr
+    asked = [line for line in log.read_text(errors="replace").splitlines() if "AF_INET" in line or "events" in line]
+    assert asked == []

@@ -153,8 +153,10 @@ def audience():
 
 
 @pytest.mark.slow
-def test_a_show_over_osc_touches_every_control(audience, tmp_path):
+def test_a_show_over_osc_touches_every_control(audience, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where recordings go that are asked for over the network
     with Pacer() as pacer, running(audience=audience) as (_, desk):
+        begun = time.perf_counter()
         desk.send_message("/dancerev/refresh", [])
         desk.listen(1.0)
         touched = set(desk.values)
@@ -211,13 +213,18 @@ def test_a_show_over_osc_touches_every_control(audience, tmp_path):
             "quantise": "beat",
         }.items():
             desk.set(name, value)
-            assert desk.values[name] == pytest.approx(value) if not isinstance(value, str) else value
+            assert desk.values[name] == (value if isinstance(value, str) else pytest.approx(value))
         desk.set("quantise", "now")
         for name in ("tap", "one", "next", "centre"):
             desk.set(name)
         desk.send_message("/dancerev/half", [])
         desk.listen()
         desk.set("double")
+
+        desk.set("record", "show.npz")
+        twiddle(desk, begun + 50.0)
+        desk.set("formation", "line")
+        desk.set("record", "stop")
 
         sent = desk.set("rest", 1)
         time.sleep(2.0)
@@ -236,8 +243,11 @@ def test_a_show_over_osc_touches_every_control(audience, tmp_path):
         desk.send_message("/dancerev/refresh", [])
         desk.listen(1.0)
         assert (desk.values["vigour"], desk.values["blackout"], desk.values["mirror"]) == (1.0, 0, 0)
-        desk.set("record", "stop")
+        assert time.perf_counter() - begun > 60.0 - 5.0
         desk.set("quit")
+    recorded = list(tmp_path.glob("*.npz"))
+    assert len(recorded) == DANCERS
+    assert all(len(np.load(path)["root"]) > 60 for path in recorded)
     for dancer in range(DANCERS):
         arrivals, rotations, roots = audience.shown(dancer)
         assert np.isfinite(rotations).all()
@@ -247,6 +257,19 @@ def test_a_show_over_osc_touches_every_control(audience, tmp_path):
         assert fastest.max() < FASTEST
     gaps = np.diff(audience.shown(0)[0])
     assert np.percentile(gaps, 99) < 1 / 29 + 0.01 + 3.0 * pacer.lateness(0.99)
+
+
+def twiddle(desk, until):
+    """Turn a knob or press a button at random, three times a second; the show answers what it took."""
+    rng = np.random.default_rng(0)
+    knobs = ["vigour", "temperature", "phrase", "seed", "mirror", "face", "radius", "crew", "formation", "offset"]
+    while time.perf_counter() < until:
+        control = CONTROLS[knobs[int(rng.integers(len(knobs)))]]
+        value = control.scaled(float(rng.random()))
+        value = int(value) if isinstance(value, bool) else value
+        desk.set(control.name, value)
+        assert desk.values[control.name] == (value if isinstance(value, str) else pytest.approx(value, abs=1e-3))
+        time.sleep(0.3)
 
 
 SHOW = {"vigour": 0.8, "mirror": True, "crew": "unison", "freeze": True, "formation": "v"}

@@ -14,9 +14,9 @@ from dancerev.model.bvh import read_bvh
 from dancerev.model.corpus.prepare import main as prepare
 from dancerev.model.evaluation import style_classifier
 from dancerev.model.evaluation.evaluate import main as evaluate
+from dancerev.model.evaluation.generate_original import main as generate
 from dancerev.model.training.train import main as train
 from dancerev.realtime.convert import main as convert
-from dancerev.realtime.generate import main as generate
 
 pytest.importorskip("librosa")
 

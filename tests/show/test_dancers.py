@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from receiver import Receiver, frames, live, messages
+from receiver import Receiver, assert_accounted_for, frames, live, messages
 
 from dancerev.export.export import export_step
 from dancerev.model.network.config import DanceConfig
@@ -111,6 +111,7 @@ def free_ports():
                 receiver.close()
 
 
+@pytest.mark.slow
 def test_a_show_of_several_avatars(model, tmp_path):
     receivers = free_ports()
     stats = tmp_path / "s.json"
@@ -123,9 +124,8 @@ def test_a_show_of_several_avatars(model, tmp_path):
         receiver.close()
     assert process.returncode == 0, err
     shown = [frames(receiver.datagrams) for receiver in receivers]
-    assert 10 <= len(shown[0]) <= 4 * 30 + 3  # a busy machine leaves some out, of all dancers alike
-    assert {len(each) for each in shown} == {len(shown[0])}
-    assert json.loads(stats.read_text())["poses_sent"] == N * len(shown[0])
+    assert {len(each) for each in shown} == {len(shown[0])}  # what a busy machine leaves out is that of all dancers
+    assert_accounted_for(N * len(shown[0]), json.loads(stats.read_text()), 4.0, N)
     hips = np.array(
         [[next(a[1:] for _, a in f["/VMC/Ext/Bone/Pos"] if a[0] == "Hips") for _, f in each] for each in shown]
     )
@@ -134,11 +134,11 @@ def test_a_show_of_several_avatars(model, tmp_path):
     assert len({each.tobytes() for each in hips[:, :, 3:]}) == N
 
 
-def test_flat_numbers_name_the_dancer(model):
-    receiver = Receiver()
+def test_flat_numbers_name_the_dancer(model, tmp_path):
+    receiver, stats = Receiver(), tmp_path / "s.json"
     process = live(
         *("--input", "demo", "--no-preview", "--mute", "--duration", 2, "--model", model, "--dancers", N),
-        *("--osc", f"127.0.0.1:{receiver.port}", "--protocol", "flat"),
+        *("--osc", f"127.0.0.1:{receiver.port}", "--protocol", "flat", "--stats", stats),
     )
     _, err = process.communicate(timeout=60)
     receiver.close()
@@ -150,8 +150,31 @@ def test_flat_numbers_name_the_dancer(model):
             if found := re.fullmatch(r"/dancerev/(\d)/Hips/pos", address):
                 hips.append(int(found[1]))
     assert hips == [1, 2, 3] * (len(hips) // N)
-    assert N * 3 <= len(hips) <= N * (2 * 30 + 3)  # a busy machine leaves some out
+    assert_accounted_for(len(hips), json.loads(stats.read_text()), 2.0, N)
     assert phases <= len(hips) // N  # the music once for all
+
+
+@pytest.mark.slow
+def test_as_many_dancers_as_are_allowed_share_what_the_computer_can_do(model, tmp_path):
+    """Sixty-four lose poses together where it is too slow; none is left out, and the show ends in time."""
+    receiver, stats = Receiver(), tmp_path / "s.json"
+    process = live(
+        *("--input", "demo", "--no-preview", "--mute", "--duration", 4, "--model", model, "--dancers", 64),
+        *("--osc", f"127.0.0.1:{receiver.port}", "--protocol", "flat", "--stats", stats),
+    )
+    _, err = process.communicate(timeout=60)
+    receiver.close()
+    assert process.returncode == 0, err
+    sent = json.loads(stats.read_text())["poses_sent"]
+    assert sent % 64 == 0
+    assert sent >= 64 * 10
+    seen = {
+        int(found[1])
+        for _, data in receiver.datagrams
+        for address, _, _ in messages(data)
+        if (found := re.fullmatch(r"/dancerev/(\d+)/Hips/pos", address))
+    }
+    assert seen == set(range(1, 65))
 
 
 @pytest.mark.parametrize(

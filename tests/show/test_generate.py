@@ -1,8 +1,10 @@
 """A song becomes files in every format, whole or not at all, whatever the song and the names."""
 
+import contextlib
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import weakref
 
@@ -44,6 +46,13 @@ def test_openpose_files_show_the_dance_of_the_npz(song, tmp_path):
         (["-o", "song.wav", "--format", "openpose"], "is a file"),
         (["-o", "keypoints"], "must end in"),
         (["-o", "missing/dance.npz"], "missing: there is no such folder"),
+        (["-o", "dance.npz", "--seeds", "2"], "dance.npz: several dances go into a folder"),
+        (["song.wav", "-o", "dances"], "two songs have the same name, song"),
+        (["-o", "song.wav", "--seeds", "2"], "song.wav is a file"),
+        (["-o", "dance.bvh", "--format", "bvh"], "dance.bvh: --format bvh writes into a folder"),
+        (["none.wav", "-o", "dances"], "none.wav"),
+        ([".", "-o", "dances"], "is a folder, not a music file"),
+        (["-o", "dances", "--seeds", "2", "--style", "polka"], "unknown style 'polka'"),
     ],
 )
 def test_what_cannot_be_written_is_told_in_one_line(song, tmp_path, monkeypatch, capsys, arguments, reason):
@@ -52,6 +61,57 @@ def test_what_cannot_be_written_is_told_in_one_line(song, tmp_path, monkeypatch,
     error = capsys.readouterr().err
     assert reason in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (["--seeds", "1000000000"], "'1000000000' is not a whole number from 1 to 10000"),
+        (["--pictures"], "--pictures does nothing without a checkpoint of the original"),
+        (["--features", "present"], "--features does nothing without a checkpoint of the original"),
+        (["--model", "epoch_5500.pt", "--style", "salsa"], "--style does nothing with a checkpoint of the original"),
+        (["--model", "epoch_5500.pt", "--provider", "cpu"], "--provider does nothing with a checkpoint"),
+        (["--model", "epoch_5500.pt", "--format", "bvh"], "--format bvh: a checkpoint of the original writes"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused_in_one_line(song, tmp_path, capsys, options, why):
+    with pytest.raises(SystemExit) as ended:
+        main([str(song), "-o", str(tmp_path / "dance.npz"), *options])
+    error = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert why in error
+    assert error.count("\n") == 1
+    assert sorted(tmp_path.iterdir()) == [song]
+
+
+def test_several_songs_and_seeds_become_files_in_a_folder(song, tmp_path, capsys):
+    other = write_wav(tmp_path / "other.wav", np.zeros(24_000))
+    out = tmp_path / "new" / "dances"
+    assert main([str(song), str(other), "-o", f"{out}/", "--seeds", "2", "--seed", "6", "--style", "salsa"]) == 0
+    names = [f"{name}__seed{seed}.npz" for name in ("other", "song") for seed in (6, 7)]
+    assert sorted(path.name for path in out.iterdir()) == names
+    assert capsys.readouterr().out.count(" poses at 30 a second") == 4
+    alone = tmp_path / "alone.npz"
+    assert main([str(song), "-o", str(alone), "--seed", "7", "--style", "salsa"]) == 0
+    np.testing.assert_array_equal(np.load(out / "song__seed7.npz")["rotations"], np.load(alone)["rotations"])
+    assert np.abs(np.load(out / "song__seed6.npz")["rotations"] - np.load(alone)["rotations"]).max() > 0.01
+
+
+@pytest.mark.parametrize(("form", "made"), [("bvh", "song__seed0.bvh"), ("openpose", "song__seed0")])
+def test_a_folder_holds_what_the_format_says(song, tmp_path, form, made):
+    other = write_wav(tmp_path / "other.wav", np.zeros(24_000))
+    assert main([str(song), str(other), "-o", str(tmp_path / "out"), "--format", form]) == 0
+    assert made in {path.name for path in (tmp_path / "out").iterdir()}
+
+
+def test_two_programs_may_write_the_same_dance_at_once(song, tmp_path):
+    arguments = ["song.wav", "-o", "dance.bvh"]
+    begin = [sys.executable, "-m", "dancerev.realtime.generate", *arguments]
+    both = [subprocess.Popen(begin, cwd=tmp_path, stderr=subprocess.PIPE) for _ in range(2)]
+    for process in both:
+        assert process.communicate(timeout=120)[1] == b""
+        assert process.returncode == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dance.bvh", "song.wav"]
 
 
 @pytest.mark.parametrize(
@@ -91,6 +151,28 @@ def test_the_journal_is_not_mapped_when_it_is_deleted(song, tmp_path, monkeypatc
     assert alive == [False]
 
 
+def test_a_pipe_without_an_end_is_one_line(tmp_path, monkeypatch, capsys):
+    pipe, copies = tmp_path / "pipe", tmp_path / "copies"
+    os.mkfifo(pipe)
+    copies.mkdir()
+    monkeypatch.setattr(generating, "_LARGEST", 2**20)
+    monkeypatch.setattr(tempfile, "tempdir", str(copies))
+
+    def fill():
+        with contextlib.suppress(BrokenPipeError), pipe.open("wb", buffering=0) as file:
+            for _ in range(64):
+                file.write(bytes(2**16))
+
+    writer = threading.Thread(target=fill)
+    writer.start()
+    assert main([str(pipe), "-o", str(tmp_path / "dance.npz"), "--provider", "cpu"]) == 2
+    writer.join()
+    error = capsys.readouterr().err
+    assert f"{pipe}: more than 1 MiB come out of the pipe" in error
+    assert error.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == [copies, pipe]
+
+
 def test_silence_has_no_beat(tmp_path, capsys):
     song = write_wav(tmp_path / "silence.wav", np.zeros(24_000 * 8))
     assert main([str(song), "-o", str(tmp_path / "dance.npz")]) == 0
@@ -120,6 +202,7 @@ def film_lengths(path):
 
 
 @pytest.mark.parametrize("damage", ["cut", "nan"])
+@pytest.mark.slow
 def test_a_damaged_song_becomes_a_whole_film(tmp_path, capsys, damage):
     audio = clicks(6.0, 120.0)[0].astype(np.float32)
     if damage == "nan":
@@ -136,6 +219,7 @@ def test_a_damaged_song_becomes_a_whole_film(tmp_path, capsys, damage):
     assert pictures > 4.5
 
 
+@pytest.mark.slow
 def test_film_and_dance_keep_the_time_of_a_film_whose_sound_begins_late(tmp_path):
     audio, beats = clicks(6.0, 120.0, 0.5)
     encode(tmp_path / "late.mkv", audio, "flac", "s16", start=3.0, picture_seconds=9)
@@ -182,6 +266,20 @@ def test_from_python_a_song_becomes_a_dance_that_is_saved(song, tmp_path):
     assert one["bpm"] == pytest.approx(other["bpm"])
     with pytest.raises(dancerev.InputError, match="must end in"):
         dance.save(tmp_path / "dance.txt")
+
+
+def test_each_beat_of_a_dance_has_its_place_in_the_bar(song, tmp_path):
+    assert main([str(song), "-o", str(tmp_path / "dance.npz")]) == 0
+    dance = np.load(tmp_path / "dance.npz")
+    assert (
+        len(dance["beats"]) == len(dance["beat_in_bar"]) == len(dance["beats_per_bar"]) == len(dance["bar_confidence"])
+    )
+    assert set(dance["beats_per_bar"].tolist()) <= {2, 3, 4, 6}
+    assert (dance["beat_in_bar"] < dance["beats_per_bar"]).all()
+    assert ((dance["bar_confidence"] >= 0.0) & (dance["bar_confidence"] <= 1.0)).all()
+    bars, place = dance["beats_per_bar"][-4:], dance["beat_in_bar"][-4:]
+    assert (bars == bars[0]).all()
+    np.testing.assert_array_equal(place[1:], (place[:-1] + 1) % bars[0])
 
 
 def test_a_dance_that_is_written_waits_on_the_disk(song, tmp_path, monkeypatch):

@@ -22,7 +22,8 @@ SECONDS = 24
 START = 12  # seconds into the demo: drums, bass and chords
 FPS = 30
 DEVICE_RATE = 48_000  # of the virtual devices
-SAME_FOR = 4  # seconds of music; about one time in two a draw tips within the next four
+SAME_FOR = 2  # seconds of music; later a draw may tip, or the sound server of a busy machine lose some milliseconds
+LOST = 0.1  # seconds of sound that such a server may lose; what follows is so much earlier or later
 EXACT = str(model_path("default"))  # in 32 bits: rounding to 8 may turn the last digit of a feature into centimetres
 
 
@@ -119,10 +120,13 @@ def test_the_microphone_gives_the_beat_of_the_file_and_a_dance_like_its_own(virt
         silence = nearest(silence + step * np.arange(-5, 6))
     dance, announced = file_after(silence)
 
-    # Equal in beat: each beat that left falls within a pose of one announced for the file.
+    # Equal in beat: each beat that left falls within a pose of one announced for the file, but for one shift of all.
     settled = beats[(beats > began + 4) & (beats < SECONDS - 3)]
     assert len(settled) >= 20
-    missed = np.abs(settled[:, None] - announced).min(axis=1)
+    late = settled - announced[np.abs(settled[:, None] - announced).argmin(axis=1)]
+    shift = np.median(late)
+    assert abs(shift) < LOST
+    missed = np.abs(late - shift)
     assert np.median(missed) < 1 / FPS  # what arrives tells of a beat to a pose
     assert np.mean(missed < 0.05) > 0.9
     # Close in motion: pose by pose until, after a while, what is a little different in the sound tips a draw. From
@@ -134,6 +138,6 @@ def test_the_microphone_gives_the_beat_of_the_file_and_a_dance_like_its_own(virt
         np.linalg.norm(np.diff(positions[round(FPS * (began + 2.0)) :], axis=0), axis=-1).mean() * FPS
         for positions in (heard, dance)
     ]
-    print(f"beats {1000 * np.median(missed):.0f} ms apart, {speeds} m/s")
+    print(f"beats {1000 * shift:.0f} ms late, then {1000 * np.median(missed):.0f} ms apart, {speeds} m/s")
     assert min(speeds) > 0.15
     assert 0.5 < speeds[0] / speeds[1] < 2.0

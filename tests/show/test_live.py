@@ -18,7 +18,7 @@ import numpy as np
 import psutil
 import pytest
 from pythonosc.osc_message import OscMessage
-from receiver import Pacer, Receiver, frames, live, notes
+from receiver import Pacer, Receiver, assert_accounted_for, frames, live, notes
 from signals import write_wav
 from websockets.sync.client import connect
 
@@ -66,14 +66,12 @@ def test_first_pose_within_two_seconds(show):
 def test_thirty_poses_a_second_without_jitter(show):
     _, datagrams, stats, pacer = show
     arrivals = np.array([arrival for arrival, _ in frames(datagrams)])
-    assert stats["poses_sent"] == len(arrivals)
     assert stats["xruns"] == 0
     assert stats["frames"] / 15 + stats["left_out"] == pytest.approx(20.0, abs=1e-3)
     jitter = np.abs(np.diff(arrivals) - 1 / 30)
     assert np.percentile(jitter, 99) <= 0.010 + 3.0 * pacer.lateness(0.99)
     assert stats["audio_to_pose_ms"]["p99"] <= 30.0 + 3000.0 * pacer.lateness(0.99)
-    if not stats["late_frames"]:
-        assert len(arrivals) == 20 * 30 + 3  # from 0 to a frame after the end
+    assert_accounted_for(len(arrivals), stats, 20.0)
 
 
 @pytest.mark.slow
@@ -141,10 +139,12 @@ def test_nobody_listening_is_no_error():
 
 def test_the_show_ends_with_the_song(tmp_path, receiver):
     write_wav(tmp_path / "song.wav", np.zeros(36_000))
-    process = live("--input", tmp_path / "song.wav", "--mute", "--no-preview", "--osc", f"127.0.0.1:{receiver.port}")
+    stats = tmp_path / "s.json"
+    options = ("--mute", "--no-preview", "--osc", f"127.0.0.1:{receiver.port}", "--stats", stats)
+    process = live("--input", tmp_path / "song.wav", *options)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 0, err
-    assert 5 <= len(frames(receiver.datagrams)) <= 45 + 4  # a busy machine leaves some out
+    assert_accounted_for(len(frames(receiver.datagrams)), json.loads(stats.read_text()), 1.5)
 
 
 NO_AUDIO = ("--no-preview", "--mute")
@@ -171,6 +171,7 @@ NO_DEVICE = "there is no {} device|PortAudio library is missing"
         (("--input", "demo", "--duration", "-1", *NO_AUDIO), "-1"),
         (("--input", "demo", "--stats", "{tmp}/no/such/folder", *NO_AUDIO), "No such file"),
         (("--input", "demo", "--stats", "{tmp}", *NO_AUDIO), "directory"),
+        (("--input", "no.wav", "--stats", "{tmp}/s.json", "--save-settings", "{tmp}/link.toml", *NO_AUDIO), "no.wav"),
         (("--input", "demo", "--seed", "-1", *NO_AUDIO), "'-1' is not a whole number from 0"),
         (("--input", "demo", "--control", f"{'x' * 70}:9000", *NO_AUDIO), "cannot listen on xxx"),
         (("--input", "{tmp}/nine.wav", *NO_AUDIO), "nine.wav holds no sound that can be decoded"),
@@ -184,6 +185,8 @@ def test_bad_input_is_answered_in_one_line(tmp_path, arguments, complaint):
     (tmp_path / "empty.wav").touch()
     (tmp_path / "text.mp3").write_text("this is not music\n" * 100)
     write_wav(tmp_path / "nine.wav", np.zeros((4410, 9)), 44100)
+    (tmp_path / "link.toml").symlink_to("saved.toml")
+    before = set(tmp_path.iterdir())
     process = live(*(str(argument).format(tmp=tmp_path) for argument in arguments))
     out, err = process.communicate(timeout=30)
     assert process.returncode == 2, err
@@ -191,6 +194,7 @@ def test_bad_input_is_answered_in_one_line(tmp_path, arguments, complaint):
     assert err.count("\n") == 1
     assert err.startswith("dancerev-live: ")
     assert out == ""
+    assert set(tmp_path.iterdir()) == before
 
 
 @pytest.mark.slow
@@ -214,15 +218,16 @@ def test_in_silence_no_beat_is_told(tmp_path, receiver):
 
 
 @pytest.mark.slow
-def test_receivers_get_the_transforms_that_they_understand(receiver):
+def test_receivers_get_the_transforms_that_they_understand(receiver, tmp_path):
+    stats = tmp_path / "s.json"
     target = ("--osc", f"127.0.0.1:{receiver.port}")
     process = live(
         *("--input", "demo", "--mute", "--no-preview", "--duration", 3, "--travel", "root", "--no-upper-chest"),
-        *(*target, *target),  # named twice, it gets one dance all the same
+        *(*target, *target, "--stats", stats),  # named twice, it gets one dance all the same
     )
     assert notes(process.communicate(timeout=30)[1]) == ""
     shown = [frame for _, frame in frames(receiver.datagrams)]
-    assert 10 <= len(shown) <= 92 + 4
+    assert_accounted_for(len(shown), json.loads(stats.read_text()), 3.0)
     bones = [{arguments[0]: arguments[1:] for _, arguments in frame["/VMC/Ext/Bone/Pos"]} for frame in shown]
     assert all(set(bone) == {*BONES, *FINGERS} - {"UpperChest"} for bone in bones)
     assert all(bone["Hips"][0] == bone["Hips"][2] == 0.0 for bone in bones)
@@ -264,18 +269,20 @@ def launch(port):
     return SimpleNamespace(terminate=lambda: None, wait=lambda _: None)
 reader = threading.Thread(target=read)
 sink.launch_preview = launch
-assert live.main("--input demo --mute --preview --duration 1 --dancers 2 --osc 127.0.0.1:{port}".split()) == 0
+options = "--input demo --mute --preview --duration 1 --dancers 2 --osc 127.0.0.1:{port} --stats {stats}"
+assert live.main(options.split()) == 0
 reader.join()
 """
 
 
-def test_the_preview_gets_the_poses_of_one_dancer_and_the_music(receiver):
-    done = subprocess.run(
-        [sys.executable, "-c", PREVIEWED.format(port=receiver.port)], capture_output=True, text=True, timeout=30
-    )
+@pytest.mark.slow
+def test_the_preview_gets_the_poses_of_one_dancer_and_the_music(receiver, tmp_path):
+    program = PREVIEWED.format(port=receiver.port, stats=tmp_path / "s.json")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30)
     assert notes(done.stderr) == ""
-    assert 5 <= done.stdout.count("/VMC/Ext/Blend/Apply") <= 32 + 4
-    assert done.stdout.count("/dancerev/phase") >= 3
+    sent = json.loads((tmp_path / "s.json").read_text())["poses_sent"]
+    assert done.stdout.count("/VMC/Ext/Blend/Apply") == sent // 2
+    assert 0 < done.stdout.count("/dancerev/phase") <= sent // 2
 
 
 @pytest.mark.slow
@@ -351,6 +358,7 @@ def test_list_devices_answers_everywhere():
     assert done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_a_terminal_that_stops_reading_does_not_stop_the_dance(receiver):
     """As when the laptop sleeps from which the show was started: nobody reads the other end."""
     ours, theirs = pty.openpty()

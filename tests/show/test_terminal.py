@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -122,6 +124,9 @@ def test_statistics_into_a_pipe_are_refused(tmp_path):
         (("--vigour", "9"), "vigour: '9' is not a number from 0 to 1.5"),
         (("--crew", "duet"), "crew: 'duet' is none of free, unison, canon, mirror"),
         (("--dancers", "65"), "1 to 64"),
+        (("--height", "1.75"), "--height does nothing without --protocol vrchat"),
+        (("--style", "salsa,modern"), "--style: 2 styles for 1 dancer"),
+        (("--record", "show"), "show: the name of the dance must end in .npz, .bvh, .vrma, .vmd or .mp4\n"),
     ],
 )
 def test_mistakes_are_one_line(arguments, complaint):
@@ -130,6 +135,37 @@ def test_mistakes_are_one_line(arguments, complaint):
     assert done.stderr.count("\n") == 1
     assert complaint in done.stderr
     assert "[Errno" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("control", "complaint"),
+    [
+        ('style = "polka"', "unknown style 'polka'"),
+        ('style = "salsa:2,polka:1"', "unknown style 'polka'"),
+        ('record = "show.wav"', "must end in .npz"),
+        ('learn = "volume"', "there is no control 'volume'"),
+    ],
+)
+def test_a_cue_that_the_show_cannot_do_is_told_at_the_start(tmp_path, control, complaint):
+    (tmp_path / "cues.toml").write_text(f"[[cue]]\nat = 1\nvigour = 1\n[[cue]]\nat = 3600\n{control}\n")
+    command = [*LIVE, "--cues", tmp_path / "cues.toml"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "cues.toml: cue 2: " in done.stderr
+    assert complaint in done.stderr
+
+
+def test_a_summary_ends_the_show_and_no_other(receiver, tmp_path):
+    """Also where nobody looks: the log of a show says how it went."""
+    options = [*target(receiver), "--duration", "1"]
+    done = subprocess.run([*LIVE, *options], capture_output=True, text=True, timeout=60, check=True)
+    assert re.fullmatch(r"danced 0:01 with 1 dancer on \w+: \d+ poses(, \d+ late)?", done.stderr.splitlines()[-1])
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        options = ["--web", f"127.0.0.1:{taken.getsockname()[1]}"]
+        done = subprocess.run([*LIVE, *options], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "danced" not in done.stderr
 
 
 def test_help_fits_a_screen_and_lists_come_in_full():

@@ -49,7 +49,7 @@ namespace Dancerev {
         private readonly TravelSmoother _travel = new TravelSmoother();
         private VmcStream _stream;
         private UdpListener _listener;
-        private AvatarPuppet _puppet;
+        private HumanoidRetargeter _retargeter;
         private int _triedPort;
         private double _triedAt;
 
@@ -85,7 +85,7 @@ namespace Dancerev {
         private void LateUpdate() {
             double now = UdpListener.Now;
             string problem = Listen(now);
-            if (problem == null && !Holds()) problem = AvatarPuppet.ProblemOf(animator);
+            if (problem == null && !Holds()) problem = HumanoidRetargeter.ProblemOf(animator);
             if (problem != Problem && problem != null) Debug.LogWarning("Dancerev: " + problem, this);
             Problem = problem;
             if (_listener == null) return;
@@ -138,7 +138,7 @@ namespace Dancerev {
         private void Dance(double now) {
             if (!Holds()) {
                 Release();
-                _puppet = new AvatarPuppet(animator);
+                _retargeter = new HumanoidRetargeter(animator);
             }
             if (mirror) _body.Mirror();
             System.Numerics.Vector3 hips = _body.Positions[0];
@@ -147,14 +147,14 @@ namespace Dancerev {
             } else {
                 _travel.Reset();
             }
-            _puppet.Apply(_body, hips);
+            _retargeter.Apply(_body, hips);
         }
 
-        private bool Holds() => _puppet != null && _puppet.Holds(animator);
+        private bool Holds() => _retargeter != null && _retargeter.Holds(animator);
 
         private void Release() {
-            if (_puppet != null) _puppet.Dispose();
-            _puppet = null;
+            if (_retargeter != null) _retargeter.Dispose();
+            _retargeter = null;
         }
     }
 }

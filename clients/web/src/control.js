@@ -120,19 +120,25 @@ function choice(control) {
 function text(control) {
   const input = document.createElement("input");
   input.type = "text";
-  if (control.choices && control.choices.length) {
-    const list = document.createElement("datalist");
-    list.id = `${control.name}-choices`;
-    for (const each of control.choices) list.append(new Option(each, each));
-    input.setAttribute("list", list.id);
-    element("controls").append(list);
-  }
   input.autocapitalize = "off";
   input.spellcheck = false;
   const [label] = labelled(control, input, true);
+  const buttons = (control.choices || []).map((each) => {
+    const button = document.createElement("button");
+    button.textContent = each;
+    button.onclick = () => ask(control.name, each);
+    return button;
+  });
+  if (buttons.length) {
+    const row = document.createElement("div");
+    row.className = "choices";
+    row.append(...buttons);
+    label.append(row);
+  }
   input.onchange = () => ask(control.name, input.value);
   shown.set(control.name, (value) => {
     if (document.activeElement !== input) input.value = value === null ? "" : value;
+    for (const button of buttons) button.classList.toggle("on", button.textContent === value);
   });
   return label;
 }

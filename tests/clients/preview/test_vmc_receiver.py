@@ -156,6 +156,32 @@ def test_a_frame_is_shown_whole(receiver):
     np.testing.assert_allclose(receiver.body.positions, rest.positions() * [-1, 1, 1], atol=1e-6)
 
 
+def bundle_of(size):
+    """A bundle of messages that mean nothing here, about as long as ``size`` bytes."""
+    message = osc.encode("/VMC/Ext/OK", 1)
+    element = len(message).to_bytes(4, "big") + message
+    return b"#bundle\0" + bytes(8) + element * (size // len(element))
+
+
+@pytest.mark.parametrize("size", [1400, 60_000])
+def test_a_flood_is_taken_in_a_little_at_a_time(receiver, throw, monkeypatch, size):
+    decode, lengths = osc.decode, []
+    monkeypatch.setattr(osc, "decode", lambda datagram: lengths.append(len(datagram)) or decode(datagram))
+    for _ in range(1000):
+        throw(bundle_of(size))
+    polls = 0
+    while polls == 0 or lengths:
+        lengths.clear()
+        receiver.poll()
+        polls += 1
+        assert sum(lengths) < 130_000
+        assert len(lengths) <= 512
+    assert polls > 2  # the system kept more than was taken at once
+    VmcSender("127.0.0.1", receiver.port).send(rest_pose())
+    receiver.poll()
+    assert receiver.body is not None
+
+
 def test_of_an_earlier_sender_nothing_stays(receiver, throw, clock):
     height = rest_pose().positions()[INDEX["Head"], 1]
     for options in ({"travel": "root"}, {"upper_chest": False}, {}):

@@ -1,6 +1,9 @@
 """A dance keeps its joints in every format, as other programs read it."""
 
+import contextlib
 import json
+import struct
+from dataclasses import replace
 
 import av
 import numpy as np
@@ -17,8 +20,9 @@ from dancerev.clients.recorders.film import Film, write_film
 from dancerev.clients.recorders.formats import READERS, SUFFIXES, save
 from dancerev.errors import InputError
 from dancerev.model.bvh import read_bvh
-from dancerev.model.dance_file import Dance
+from dancerev.model.dance_file import Dance, check_length
 from dancerev.model.skeleton import BONES, INDEX, PARENTS, forward_kinematics
+from dancerev.model.whole_file import write_whole
 from dancerev.realtime.convert import main, read
 
 SECONDS = 3.0
@@ -167,6 +171,16 @@ def test_what_cannot_be_written_leaves_the_old_file(dance, tmp_path, suffix, mon
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("told_of", [None, "partial", "other"])
+def test_a_full_disk_is_told_with_the_name_of_the_file(tmp_path, told_of):
+    def write(partial):
+        raise OSError(28, "No space left on device", partial if told_of == "partial" else told_of)
+
+    with pytest.raises(OSError, match="No space left") as refused:
+        write_whole(tmp_path / "dance.npz", write)
+    assert refused.value.filename == ("other" if told_of == "other" else str(tmp_path / "dance.npz"))
+
+
 @pytest.mark.parametrize("suffix", [".npz", ".bvh", ".vrma", ".vmd", ".journal"])
 def test_damaged_files_are_refused_in_one_line(dance, tmp_path, suffix, capsys):
     good = b""
@@ -223,6 +237,11 @@ def test_arrays_that_unpack_to_more_than_a_day_are_refused(tmp_path, monkeypatch
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("fps", 1e-6),
+        ("fps", 1e300),
+        ("fps", 1e-310),
+        ("root", np.full((90, 3), 1e300)),
+        ("rotations", np.full((90, len(BONES), 4), -1e300)),
         ("bpm", "fast"),
         ("bpm", [120.0]),
         ("bpm", np.nan),
@@ -243,6 +262,49 @@ def test_an_array_of_another_kind_is_refused_in_one_line(dance, tmp_path, capsys
     error = capsys.readouterr().err
     assert name in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("frames", "keys", "allowed"),
+    [(108_000, 2, True), (120_000, 2, False), (120_000, 121, True), (2_591_001, 121, False), (10**9, 10**9, False)],
+)
+def test_a_few_key_frames_do_not_make_hours(frames, keys, allowed):
+    with contextlib.nullcontext() if allowed else pytest.raises(ValueError, match="key frames"):
+        check_length(frames, keys)
+
+
+@pytest.mark.parametrize("suffix", [".vrma", ".vmd"])
+def test_a_key_frame_a_day_later_takes_no_memory(dance, tmp_path, suffix, capsys):
+    late = tmp_path / f"late{suffix}"
+    save(replace(dance, marks=()), late)
+    data = bytearray(late.read_bytes())
+    if suffix == ".vmd":
+        first = 54 + 15  # header, and the name of the first record
+        data[first : first + 4] = struct.pack("<I", 24 * 3600 * 30 - 10)
+    else:
+        time = np.float32((len(dance) - 1) / dance.fps).tobytes()
+        at = data.rindex(time, 0, data.index(np.float32(dance.root[0, 1]).tobytes(), data.index(b"BIN")))
+        data[at : at + 4] = np.float32(86_000.0).tobytes()
+    late.write_bytes(data)
+    assert main([str(late), str(tmp_path / "out.npz")]) == 2
+    assert "key frames last" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("suffix", [".vrma", ".vmd", ".npz"])
+def test_a_dancer_who_is_nowhere_is_refused(dance, tmp_path, suffix, capsys):
+    save(replace(dance, root=dance.root * np.float32(1e30)), tmp_path / f"far{suffix}")
+    assert main([str(tmp_path / f"far{suffix}"), str(tmp_path / "out.bvh")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("times", [0.0, 5.0, -1.0])
+def test_key_frames_at_one_time_are_refused(dance, tmp_path, monkeypatch, times):
+    monkeypatch.setattr("dancerev.clients.recorders.vrma.np.arange", lambda count: np.full(count, 30.0 * times))
+    save(dance, tmp_path / "still.vrma")
+    monkeypatch.undo()
+    with pytest.raises(InputError, match="all at one time"):
+        read(tmp_path / "still.vrma")
 
 
 @pytest.mark.parametrize("stride", [0, 3, -4])

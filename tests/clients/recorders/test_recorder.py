@@ -1,6 +1,7 @@
 """A recording never waits, holds what was danced, and can be read whenever the program is killed."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -46,7 +47,7 @@ def test_what_was_sent_is_in_the_file(tmp_path, suffix):
     with Recorder(tmp_path / f"show{suffix}") as recorder:
         for pose in sent:
             recorder.send(pose)
-    assert recorder.trouble is None
+    assert recorder.error is None
     assert list(tmp_path.iterdir()) == [tmp_path / f"show{suffix}"]
     assert count(tmp_path / f"show{suffix}") == len(sent)
     if suffix != ".mp4":
@@ -59,12 +60,17 @@ def test_beats_and_markers_are_kept_in_seconds_of_the_recording(tmp_path):
     with Recorder(tmp_path / "show.npz") as recorder:
         for pose in poses(3.0, start=10.0):
             recorder.send(pose)
-            recorder.send_music(BeatState(pose.time, pose.time / 0.5 % 1.0, 0.5, 0.9), 0.0, 0.3)
+            beats = int(pose.time / 0.5 + 1e-6)
+            phase = pose.time / 0.5 - beats
+            recorder.send_music(BeatState(pose.time, phase, 0.5, 0.9, beats % 3, 3, 0.75), 0.0, 0.3)
             if pose.time == pytest.approx(11.0):
                 recorder.mark(pose.time, "drop")
     dance = READERS[".npz"](recorder.path)
     np.testing.assert_allclose(dance.beats, np.arange(0.5, 3.0, 0.5), atol=0.01)
     assert dance.bpm == pytest.approx(120.0)
+    assert dance.beat_in_bar.tolist() == [0, 1, 2, 0, 1]  # beat 21 of the music, and on
+    assert dance.beats_per_bar.tolist() == [3] * 5
+    np.testing.assert_allclose(dance.bar_confidence, 0.75)
     assert dance.marks == ((pytest.approx(1.0), "drop"),)
 
 
@@ -93,6 +99,51 @@ def test_what_cannot_be_recorded_is_refused_at_once(tmp_path, name):
         Recorder(tmp_path / name)
 
 
+@pytest.mark.parametrize("suffix", [".npz", ".bvh", ".vrma", ".vmd"])
+def test_a_disk_that_is_full_from_the_start_is_told_with_the_name_and_nothing_is_left(tmp_path, suffix):
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))  # no file may hold a byte
+    try:
+        with pytest.raises(OSError, match="show") as told:
+            Recorder(tmp_path / f"show{suffix}")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert f"show{suffix}" in str(told.value.filename)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has a disk that is always full")
+def test_a_journal_on_a_full_disk_is_told_with_its_name(tmp_path):
+    with recording.Journal(tmp_path / "show.journal", FPS) as journal:
+        full = os.open("/dev/full", os.O_WRONLY)
+        os.dup2(full, journal._file.fileno())
+        os.close(full)
+        with pytest.raises(OSError, match="No space left on device") as told:
+            journal.append([recording.record(poses(0.1)[0])])
+    assert told.value.filename == str(tmp_path / "show.journal")
+
+
+@pytest.mark.parametrize("fps", [1e-310, 0.5, 2000.0, float("nan")])
+def test_a_journal_of_an_odd_rate_is_refused(tmp_path, fps):
+    with recording.Journal(tmp_path / "show.journal", fps) as journal:
+        journal.append([recording.record(poses(0.1)[0])])
+        with pytest.raises(InputError, match="no pose"):
+            read(journal.path)
+
+
+def test_a_film_that_cannot_be_written_is_told_and_leaves_no_empty_file(tmp_path, caplog):
+    recorder = Recorder(tmp_path / "show.mp4")
+    os.killpg(recorder._output._program.pid, signal.SIGKILL)
+    recorder.path.touch()
+    recorder.close()
+    recorder.wait()
+    assert str(recorder.path) in recorder.error
+    assert recorder.error in caplog.text
+    assert not recorder.path.exists()
+
+
 @pytest.mark.parametrize("suffix", [".npz", ".bvh"])
 def test_a_full_disk_ends_the_recording_with_a_note_and_never_the_show(tmp_path, suffix, monkeypatch):
     recorder = Recorder(tmp_path / f"show{suffix}")
@@ -107,9 +158,9 @@ def test_a_full_disk_ends_the_recording_with_a_note_and_never_the_show(tmp_path,
     monkeypatch.setattr(recorder._output, "append", full)
     for pose in sent[60:]:
         recorder.send(pose)
-    wait_for(lambda: recorder.trouble)
+    wait_for(lambda: recorder.error)
     recorder.send(sent[-1])
-    assert "No space left on device" in recorder.trouble
+    assert "No space left on device" in recorder.error
     assert recorder.lost >= 1
     recorder.close()
     recorder.wait()
@@ -178,7 +229,7 @@ def test_whatever_a_writer_raises_is_the_trouble_of_the_recording(tmp_path, monk
     monkeypatch.setitem(recording.WRITERS, ".npz", fail)
     with Recorder(tmp_path / "show.npz") as recorder:
         recorder.send(poses(0.1)[0])
-    assert "no room for the dance" in recorder.trouble
+    assert "no room for the dance" in recorder.error
     assert count(tmp_path / ".show.npz.journal") == 1
 
 
@@ -207,7 +258,33 @@ def test_what_the_terminal_sends_does_not_reach_the_program_of_a_film(tmp_path):
         program.kill()
         recorder.close()
         recorder.wait()
-    assert "the film could not be written" in recorder.trouble
+    assert "the film could not be written" in recorder.error
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="Windows stops no processes")
+@pytest.mark.parametrize("seconds", [1.0, 20.0])  # what the pipe holds, and more
+def test_a_film_program_that_hangs_does_not_keep_the_show_from_ending(tmp_path, monkeypatch, seconds):
+    monkeypatch.setattr(recording, "_PATIENCE", 0.5)
+    recorder = Recorder(tmp_path / "show.mp4")
+    program = recorder._output._program
+    try:
+        program.send_signal(signal.SIGSTOP)
+        for pose in poses(seconds):
+            recorder.send(pose)
+        recorder.close()
+        recorder._thread.join(20.0)
+        assert not recorder._thread.is_alive()
+    finally:
+        program.kill()
+    assert recorder.error
+
+
+@pytest.mark.parametrize(("suffix", "package"), [(".vrma", "pygltflib"), (".mp4", "pygame")])
+def test_a_missing_package_is_told_when_the_recording_begins(tmp_path, monkeypatch, suffix, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(InputError, match=f"{package} is missing"):
+        Recorder(tmp_path / f"show{suffix}")
+    assert not list(tmp_path.iterdir())
 
 
 SHOW = """

@@ -13,7 +13,7 @@ namespace Dancerev {
         private static readonly System.Random Random = new System.Random(1);
 
         private static int Main(string[] arguments) {
-            if (arguments[0] == "puppet") {
+            if (arguments[0] == "retargeter") {
                 Dance(new string[0]);
                 Dance(new[] { "UpperChest" });
                 Dance("UpperChest,Chest,Neck,LeftShoulder,RightShoulder,LeftToes,RightToes".Split(','));
@@ -26,13 +26,13 @@ namespace Dancerev {
         /// <summary>An avatar of other proportions, its bones turned at random, takes the dancer's pose.</summary>
         private static void Dance(string[] missing) {
             Animator animator = MakeAvatar(missing);
-            Expect(AvatarPuppet.ProblemOf(animator) == null, "no problem with the avatar");
+            Expect(HumanoidRetargeter.ProblemOf(animator) == null, "no problem with the avatar");
             int objects = GameObject.All.Count;
-            var puppet = new AvatarPuppet(animator);
+            var retargeter = new HumanoidRetargeter(animator);
             var face = animator.gameObject.AddComponent<SkinnedMeshRenderer>();
             face.sharedMesh = new Mesh { Names = new[] { "Body.Fcl_EYE_Close", "brow", "A", "extra", "mouthSmileLeft" } };
-            puppet.Dispose();
-            puppet = new AvatarPuppet(animator);
+            retargeter.Dispose();
+            retargeter = new HumanoidRetargeter(animator);
             Quaternion finger = animator.GetBoneTransform(HumanBodyBones.LeftIndexProximal).localRotation;
             Transform root = animator.transform;
             Vector3 place = root.position;
@@ -51,7 +51,7 @@ namespace Dancerev {
                 var body = new WorldBody();
                 body.Set(pose);
                 var hips = new System.Numerics.Vector3(0.3f, 0.8f, -0.2f);
-                puppet.Apply(body, hips);
+                retargeter.Apply(body, hips);
                 for (int bone = 0; bone < Skeleton.Count; bone++) {
                     Transform joint = animator.GetBoneTransform(Numerics.HumanBones[bone]);
                     if (joint == null || (bone >= Skeleton.BodyCount && !hands)) continue;
@@ -71,8 +71,8 @@ namespace Dancerev {
                 if (!hands) continue;
                 Expect(face.Weights[0] == 25f && face.Weights[4] == 50f && face.Weights[2] == 75f, "the face moves");
             }
-            puppet.Dispose();
-            Expect(GameObject.All[objects].Destroyed, "the ghost leaves");
+            retargeter.Dispose();
+            Expect(GameObject.All[objects].Destroyed, "the reference rig leaves");
         }
 
         private static Animator MakeAvatar(string[] missing) {

@@ -246,7 +246,8 @@ def test_three_viewers_get_every_pose_in_time(browser):
 def test_the_control_page_is_made_from_the_table_and_asks_for_changes(browser):
     table = Table()
     table.table = lambda: [
-        {"name": "style", "kind": "choice", "choices": ["any", "salsa"], "value": "any", "help": "the style"},
+        {"name": "style", "kind": "text", "choices": ["any", "salsa"], "value": "any", "help": "the style"},
+        {"name": "crew", "kind": "choice", "choices": ["free", "canon"], "value": "free", "help": "how they relate"},
         {"name": "vigour", "kind": "number", "low": 0, "high": 1.5, "unit": "", "value": 1.0, "help": "size"},
         {"name": "freeze", "kind": "switch", "value": False, "help": "stand still"},
         {"name": "tap", "kind": "trigger", "value": None, "help": "tap the tempo"},
@@ -254,19 +255,22 @@ def test_the_control_page_is_made_from_the_table_and_asks_for_changes(browser):
     ]
     with contextlib.closing(WebServer(port=0, controls=table)) as server, Performance(server, walk(1.0)):
         page = browser.open(f"{server.name}control")
-        page.until("document.querySelectorAll('[data-control]').length === 5")
+        page.until("document.querySelectorAll('[data-control]').length === 6")
         page.run("document.querySelector('[data-control=freeze]').click()")
-        for place, value, event in (("style] select", "'salsa'", "onchange"), ("vigour] input", "0.5", "oninput")):
+        page.run("document.querySelectorAll('[data-control=style] button')[1].click()")
+        for place, value, event in (("crew] select", "'canon'", "onchange"), ("vigour] input", "0.5", "oninput")):
             found = f"document.querySelector('[data-control={place}')"
             page.run(f"(({found}).value = {value}, ({found}).{event}())")
         page.run("document.querySelector('[data-control=tap]').onpointerdown()")
         deadline = time.monotonic() + 20
-        while len(table.asked) < 4 and time.monotonic() < deadline:
+        while len(table.asked) < 5 and time.monotonic() < deadline:
             time.sleep(0.05)
         asked = {name: value for name, value, _ in table.asked}
-        assert asked == {"freeze": True, "style": "salsa", "vigour": pytest.approx(0.5, abs=0.01), "tap": None}
+        vigour = pytest.approx(0.5, abs=0.01)
+        assert asked == {"freeze": True, "style": "salsa", "crew": "canon", "vigour": vigour, "tap": None}
         table.tell(Change)
-        page.until("document.querySelector('[data-control=style] select').value === 'salsa'")
+        page.until("document.querySelector('[data-control=style] input').value === 'salsa'")
+        page.until("document.querySelector('[data-control=style] .on').textContent === 'salsa'")
         page.until("document.getElementById('bpm').textContent === '120.0 BPM'")
         assert page.errors == []
 

@@ -104,6 +104,7 @@ def test_it_is_the_forward_algorithm():
 
 @pytest.mark.parametrize("metre", METRES)
 @pytest.mark.parametrize("bpm", [62.0, 100.0, 174.0, 190.0])
+@pytest.mark.slow
 def test_a_network_that_detects_every_beat_is_soon_followed(space, bpm, metre):
     beats = beats_at(bpm)
     truth = truth_of(beats, bars(beats, metre), STEPS_IN_ALL)

@@ -132,6 +132,7 @@ def test_a_rendered_tune_has_onsets_on_its_beats():
 
 
 @rendering
+@pytest.mark.slow
 def test_music_has_its_beats_where_it_says():
     """Drums on every beat and nothing else: the onsets are at the beats, whatever the tempo does."""
     notes = np.array([[beat, 0.2, 36.0, 110.0] for beat in range(16)])

@@ -69,6 +69,7 @@ def clicks(bpm, seconds=25.0, known_bars=True):
 
 
 @pytest.mark.parametrize("through_tracker", [False, True])
+@pytest.mark.slow
 def test_training_lowers_the_loss_and_repeats_itself(through_tracker):
     pieces = [clicks(bpm) for bpm in (90, 105, 120, 135)]
     space = TensorSpace(BarSpace(80.0, 150.0), CPU) if through_tracker else None
@@ -107,6 +108,7 @@ def test_weights_are_read_as_they_were_written(tmp_path, weights):
             np.testing.assert_allclose(after[name], before[name], rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_training_goes_on_from_weights(tmp_path):
     """A network that was trained, written and read starts no worse, and learns on."""
     pieces = [clicks(bpm) for bpm in (90, 105, 120)]
@@ -121,6 +123,7 @@ def test_training_goes_on_from_weights(tmp_path):
     assert evaluate(after, pieces, CPU) < before
 
 
+@pytest.mark.slow
 def test_the_command_trains_what_the_show_loads(tmp_path):
     for split in ("train", "validation"):
         (tmp_path / split).mkdir()

@@ -81,6 +81,7 @@ def test_songs_and_films_are_paired_by_name_and_kept_in_step(data, tmp_path, cap
         assert sequence.style == ("pop" if number == 4 else "hiphop")
 
 
+@pytest.mark.slow
 def test_the_split_follows_the_seed(data, tmp_path):
     held_out = []
     for name, seed in (("a", "1"), ("b", "1"), ("c", "2"), ("d", "3")):

@@ -96,6 +96,7 @@ def test_statistics_are_those_of_the_training_split(prepared):
     np.testing.assert_allclose(corpus.pose_std, rows.std(axis=0), atol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_second_run_makes_the_same_and_nothing_twice(prepared):
     out, arguments = prepared
     kept = {path: path.stat().st_mtime_ns for path in (out / "work").rglob("*.npz")}

@@ -63,9 +63,28 @@ def test_refusals(tmp_path):
     write_manifest(tmp_path, statistics=short | {"style_speed": [0.5, 0.6]})
     with pytest.raises(CorpusError, match="size"):
         load_corpus(tmp_path, "train")
-    (tmp_path / "manifest.json").write_text("{")
-    with pytest.raises(CorpusError, match="not JSON"):
+
+
+VERSION = {"feature_version": FEATURE_VERSION}
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("{", "not JSON"),
+        ("[]", "not a JSON object"),
+        ("[" * 100_000, "nested too deep"),
+        ("\xff", "not JSON"),
+        (json.dumps(VERSION), "no statistics"),
+        (json.dumps(VERSION | {"statistics": []}), "no statistics"),
+        (json.dumps(VERSION | {"statistics": {"feature_mean": ["a"]}}), "no statistics"),
+    ],
+)
+def test_damaged_manifests_are_told_in_one_line(tmp_path, content, reason):
+    (tmp_path / "manifest.json").write_text(content, encoding="latin-1")
+    with pytest.raises(CorpusError, match=reason) as error:
         load_corpus(tmp_path, "train")
+    assert "\n" not in str(error.value)
 
 
 def test_damaged_shards_are_told_by_name_in_one_line(tmp_path):

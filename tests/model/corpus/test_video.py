@@ -83,6 +83,21 @@ def test_films_become_key_points_takes_and_a_corpus(prepared, tmp_path, capsys):
     assert [len(load_flat(out, split).sequences) for split in ("train", "test")] == [2, 2]
 
 
+@pytest.mark.slow
+def test_films_train_the_original_network(prepared, tmp_path):
+    pytest.importorskip("torch")
+    from dancerev.model.training.train import main as train
+
+    shown = list(drawn(body25.project(*dance(np.arange(0.0, SECONDS + 1.0, 0.6), SECONDS, 30.0)), (640, 360)))
+    for name in ("a", "b"):
+        write_film(tmp_path / f"films/jazz/{name}.mp4", shown)
+    out = tmp_path / "out"
+    assert main(["--video", str(tmp_path / "films"), "--pose-models", "x", "--out", str(out)]) == 0
+    small = ["--layers", "1", "--hidden", "16", "--batch", "2", "--frames", "60", "--epochs", "2"]
+    assert train([str(out), "-o", str(tmp_path / "run"), "--preset", "dance-revolution", *small]) == 0
+    assert list((tmp_path / "run").glob("epoch_*.pt"))
+
+
 @pytest.mark.parametrize("fps", [25, 60])
 def test_pictures_come_thirty_a_second_whatever_the_film_has(tmp_path, fps):
     grey = [np.full((64, 64, 3), 4 * (i % 60), np.uint8) for i in range(2 * fps)]

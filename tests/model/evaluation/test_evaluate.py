@@ -12,7 +12,7 @@ from dancerev.model.pose import rest_pose
 from dancerev.model.skeleton import BONES
 
 REST = rest_pose()
-TEMPI = (60.0, 72.0, 81.0, 159.0, 162.0, 171.0)
+TEMPI = (60.0, 72.0, 81.0, 159.0, 162.0, 171.0, 180.0)
 
 
 def swaying(seconds=12.0, fps=30, bpm=120.0, width=0.05):
@@ -266,7 +266,7 @@ def test_dances_of_one_name_are_refused_rather_than_dropped(groups, capsys):
 def test_every_tempo_that_is_heard_has_a_band():
     dances = [Dance(str(bpm), swaying(bpm=120), 30.0, np.arange(0.0, 12.0, 60 / bpm), bpm=bpm) for bpm in TEMPI]
     counts = {band: row["dances"] for band, row in evaluate(dances, [])["tempo"].items()}
-    assert counts == {"60–80": 2, "80–100": 1, "140–160": 1, "160–180": 2}
+    assert counts == {"60–80": 2, "80–100": 1, "140–160": 1, "160–180": 2, "180–200": 1}
 
 
 def test_bad_beats_and_bad_real_dance_are_told_in_one_line(dance_file, tmp_path, capsys):

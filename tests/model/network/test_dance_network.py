@@ -86,6 +86,7 @@ def test_streaming_equals_whole(network):
 def test_codes_are_drawn_as_often_as_the_prior_says(network):
     one, poses = sequence(1)
     one, poses = Conditions(*(x[:1] for x in one)), poses[:1]
+    one = one._replace(phrase=torch.zeros_like(one.phrase))
     _, logits, _ = network(one, poses, torch.ones(1, dtype=torch.bool))
     given, poses = Conditions(*(x.expand(4000, *x.shape[1:]) for x in one)), poses.expand(4000, -1, -1)
     share = torch.softmax(logits[0], -1)
@@ -193,3 +194,23 @@ def test_free_phrases_know_nothing_of_earlier_ones(network):
         told = at(given._replace(phrase=torch.full_like(given.phrase, phrase)), 0)
         (_, one), (_, other) = network.step(told, noise, state), network.step(told, noise, reminded)
         assert torch.equal(one.prior_hidden, other.prior_hidden) == same
+
+
+@torch.no_grad()
+def test_a_phrase_that_comes_again_brings_the_codes_of_eight_counts_ago(network):
+    """The tiny network is reminded of two half steps ago, so a phrase has two."""
+    generator = torch.Generator().manual_seed(3)
+    given, poses = sequence(12)
+    drawn = {}
+    for phrase in (0.0, 1.0):
+        state, codes = network.initial_state(poses[:, 0]), []
+        for t in range(12):
+            step = at(given, t)
+            step.features[..., STEP_SIN] = 1.0 - 2.0 * (t % 2)  # a half step in every frame
+            told = step._replace(phrase=torch.full_like(step.phrase, phrase * (t % 4 >= 2)))
+            _, state = network.step(told, gumbel(2, TINY.codes, generator), state)
+            codes.append(network.codebook.index(state.code))
+        drawn[phrase] = torch.stack(codes).view(3, 2, 2, 2)  # pairs of phrases, first or second, half steps, dancers
+    again = {phrase: (codes[:, 0] == codes[:, 1]).float().mean() for phrase, codes in drawn.items()}
+    assert again[1.0] == 1.0
+    assert again[0.0] < 0.5

@@ -81,7 +81,7 @@ def corpus(tmp_path_factory):
 
 
 def train(corpus, out, *arguments):
-    short = ["--batch", "4", "--frames", "32", "--prior-steps", "4"]
+    short = ["--batch", "4", "--frames", "32", *([] if "original" in arguments else ["--prior-steps", "4"])]
     return main([str(corpus), "-o", str(out), *short, *map(str, arguments)])
 
 
@@ -118,7 +118,7 @@ class Killed(Exception):
 @pytest.mark.slow
 def test_goes_on_after_a_kill_without_loss_and_sees_other_windows(corpus, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(
-        "dancerev.model.training.validation.timedelta", lambda **_: timedelta(0)
+        "dancerev.model.training.fit.timedelta", lambda **_: timedelta(0)
     )  # a checkpoint after every step
     there, moved, drawn, at_resume = tmp_path / "there", tmp_path / "moved", [], {}
     window, learn = CorpusTensors.window, DanceTraining.training_step
@@ -247,9 +247,32 @@ def test_no_corpus_is_answered_in_one_line(tmp_path, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
+def with_nan(name):
+    """A spoiler that makes one number of an array of a shard NaN."""
+
+    def spoil(shard):
+        with np.load(shard) as file:
+            arrays = dict(file)
+        arrays[name].flat[7] = np.nan
+        np.savez(shard, **arrays)
+
+    return spoil
+
+
+def nan_statistic(shard):
+    path = shard.with_name("manifest.json")
+    manifest = json.loads(path.read_text())
+    manifest["statistics"]["pose_std"][3] = float("nan")
+    path.write_text(json.dumps(manifest))
+
+
 @pytest.mark.parametrize(
     ("spoil", "arguments", "reason"),
     [
+        (with_nan("pose"), [], "train_000.npz: swing 0 has numbers that are not finite"),
+        (with_nan("features"), [], "train_000.npz: swing 0 has numbers that are not finite"),
+        (with_nan("beats"), [], "train_000.npz: swing 0 has numbers that are not finite"),
+        (nan_statistic, [], "manifest.json: a statistic is not finite"),
         (lambda shard: shard.unlink(), [], "no dances"),
         (lambda shard: shard.write_bytes(shard.read_bytes()[:3000]), [], "train_000.npz: damaged"),
         (lambda shard: None, ["--frames", FRAMES - 1], "fewer --frames"),
@@ -320,6 +343,7 @@ def test_bad_arguments_are_told_in_one_line(tmp_path, capsys, arguments):
 )
 def test_a_finished_training_says_what_can_be_done_with_it(tmp_path, monkeypatch, capsys, arguments, following):
     """What looks ahead cannot be exported."""
+    monkeypatch.setattr("dancerev.model.training.options.read_manifest", lambda _: None)
     monkeypatch.setattr("dancerev.model.training.train.train", lambda _: Path("dance.ckpt"))
     assert main([str(tmp_path), *arguments]) == 0
     assert capsys.readouterr().out.endswith(f"{following}\n")

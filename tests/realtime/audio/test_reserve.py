@@ -20,8 +20,8 @@ def test_what_is_taken_in_pieces_is_the_whole(blocks, takes, data):
     reserve = Reserve(iter(np.split(whole, np.cumsum(blocks)[:-1])), 10_000, (), skip)
     reserve.start()
     reserve.wait(10_000, 5.0)
-    taken = [reserve.take(count) for count in takes]
-    taken.append(reserve.take(10_000))
+    taken = [reserve.read(count) for count in takes]
+    taken.append(reserve.read(10_000))
     np.testing.assert_array_equal(np.concatenate(taken), whole[skip:])
     assert reserve.ended
     assert not reserve.starved
@@ -39,12 +39,12 @@ def test_rows_that_come_late_leave_zeros_and_the_others_keep_their_place():
     reserve = Reserve(late(), 1000)
     reserve.start()
     reserve.wait(40, 5.0)
-    first = reserve.take(60)
+    first = reserve.read(60)
     assert reserve.starved
     gate.set()
     passed.wait(10.0)
     reserve.wait(1000, 5.0)
-    rest = reserve.take(1000)
+    rest = reserve.read(1000)
     np.testing.assert_array_equal(np.concatenate([first, rest]), [*range(1, 41), *[0] * 20, *range(61, 101)])
 
 
@@ -59,7 +59,7 @@ def test_it_holds_no_more_than_asked():
     reserve = Reserve(endless(), 1000, (2,))
     reserve.start()
     reserve.wait(1000, 5.0)
-    assert reserve.take(50).shape == (50, 2)
+    assert reserve.read(50).shape == (50, 2)
     reserve.close()
     assert len(read) <= 12
 
@@ -72,7 +72,7 @@ def test_a_decoder_that_fails_ends_the_rows_and_says_why():
     reserve = Reserve(broken(), 1000)
     reserve.start()
     reserve.wait(1000, 5.0)
-    np.testing.assert_array_equal(reserve.take(100), rows(30))
+    np.testing.assert_array_equal(reserve.read(100), rows(30))
     assert reserve.ended
     assert not reserve.starved
     assert str(reserve.error) == "the file is torn"

@@ -282,7 +282,7 @@ def stereo_music(seconds, rate=RATE):
     return np.ascontiguousarray(np.repeat(music(seconds, rate), 2, axis=0).T.astype(np.float32))
 
 
-def hear(monkeypatch, chunks, rate=RATE, seconds=2.0):
+def through_timeline(monkeypatch, chunks, rate=RATE, seconds=2.0):
     """What the timeline makes of ``seconds`` of music that arrive in the given chunks."""
     driver, sound = Driver(rate), stereo_music(seconds, rate)
     timeline = timelines.Timeline(driver.capture, AudioClock(-0.01))
@@ -296,9 +296,9 @@ def hear(monkeypatch, chunks, rate=RATE, seconds=2.0):
 
 
 def test_the_size_of_the_blocks_changes_nothing(monkeypatch):
-    whole, _ = hear(monkeypatch, [4096])
+    whole, _ = through_timeline(monkeypatch, [4096])
     for chunks in ([240], [1, 7, 512], [480, 441]):
-        heard, timeline = hear(monkeypatch, chunks)
+        heard, timeline = through_timeline(monkeypatch, chunks)
         size = min(len(heard), len(whole))
         assert size > 1.98 * SAMPLE_RATE
         np.testing.assert_array_equal(heard[:size], whole[:size])
@@ -307,7 +307,7 @@ def test_the_size_of_the_blocks_changes_nothing(monkeypatch):
 
 @pytest.mark.parametrize("rate", [16000, 44100, 48000, 96000])
 def test_the_microphone_is_heard_in_time_at_any_rate(monkeypatch, rate):
-    heard, _ = hear(monkeypatch, [rate // 100], rate)
+    heard, _ = through_timeline(monkeypatch, [rate // 100], rate)
     assert len(heard) > 1.97 * SAMPLE_RATE
     lag, match = alignment(heard, music(2.0, SAMPLE_RATE)[0], 100)
     assert match > 0.98
@@ -690,6 +690,7 @@ def test_a_loudspeaker_that_goes_does_not_stop_the_music(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("speaker")
+@pytest.mark.slow
 def test_a_loudspeaker_that_comes_back_goes_on_where_the_music_is(tmp_path, monkeypatch):
     path = wav(tmp_path / "song.wav", 4.0, 48000, 2)
     there = [LOUDSPEAKER]
@@ -735,14 +736,15 @@ def refuse(**_):
 
 def test_a_sound_system_that_hangs_delays_the_music_for_a_moment_only(tmp_path, monkeypatch):
     hanging = threading.Event()
+
+    def hang(**_):
+        hanging.wait(20.0)
+        refuse()
+
     monkeypatch.setattr(playback, "ANSWER_SECONDS", 0.3)
     monkeypatch.setattr(playback, "rescan", lambda: None)
     monkeypatch.setattr(playback, "devices", list)
-    monkeypatch.setattr(
-        playback,
-        "portaudio",
-        lambda: SimpleNamespace(OutputStream=lambda **_: hanging.wait(20.0) and refuse(), PortAudioError=OSError),
-    )
+    monkeypatch.setattr(playback, "portaudio", lambda: SimpleNamespace(OutputStream=hang, PortAudioError=OSError))
     monkeypatch.setattr(playback, "HUNG", threading.Event())
     source = playback.MusicFile(wav(tmp_path / "song.wav", 0.3), LOUDSPEAKER)
     began = time.perf_counter()
@@ -751,6 +753,10 @@ def test_a_sound_system_that_hangs_delays_the_music_for_a_moment_only(tmp_path, 
     assert len(heard) == pytest.approx(0.3 * SAMPLE_RATE, abs=1)
     assert "does not answer" in source.note
     assert playback.HUNG.is_set()
+    hanging.set()
+    for thread in threading.enumerate():  # while its driver is still the stubbed one
+        if thread.name == "player watcher":
+            thread.join()
 
 
 def test_a_microphone_whose_sound_system_hangs_is_refused(monkeypatch):
@@ -764,6 +770,7 @@ def test_a_microphone_whose_sound_system_hangs_is_refused(monkeypatch):
     hanging.set()
 
 
+@pytest.mark.slow
 def test_a_disk_that_stalls_is_not_noticed_and_one_that_stays_so_leaves_silence(tmp_path, monkeypatch):
     path = wav(tmp_path / "song.wav", 3.0)
     expected = np.concatenate(list(decode(path)))

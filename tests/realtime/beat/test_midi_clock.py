@@ -294,7 +294,7 @@ def test_a_port_that_was_pulled_out_is_opened_again(ports, monkeypatch):
     time.sleep(0.1)
     assert len(ports.opened) == 2  # but silence after sound is, once: it may be a plug out and in
     assert ports.opened[0].closed
-    assert [message.type for message, _ in port.take()] == ["clock"]
+    assert [message.type for message, _ in port.poll()] == ["clock"]
     ports.there = ["Other"]
     time.sleep(0.1)
     assert ports.opened[1].closed
@@ -304,7 +304,7 @@ def test_a_port_that_was_pulled_out_is_opened_again(ports, monkeypatch):
         time.sleep(0.01)
     before = time.perf_counter()
     ports.opened[2].send(b"\xf8")
-    [(heard, moment)] = port.take()
+    [(heard, moment)] = port.poll()
     assert heard.type == "clock"
     assert before <= moment <= time.perf_counter()
     port.close()
@@ -384,5 +384,5 @@ def test_where_the_system_has_midi_a_real_port_is_heard():
         pytest.skip(f"no MIDI here: {error}")
     out.send_message([0xF8])
     time.sleep(0.3)
-    assert [heard.type for heard, _ in port.take()] == ["clock"]
+    assert [heard.type for heard, _ in port.poll()] == ["clock"]
     port.close()

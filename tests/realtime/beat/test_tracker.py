@@ -105,6 +105,23 @@ def test_a_loop_is_locked_within_two_seconds_and_held(bpm):
     assert states[-1].confidence > 0.8
 
 
+@pytest.mark.parametrize("bpm", [58, 62, 66, 76])
+@pytest.mark.slow
+def test_slow_music_with_eighths_on_the_hats_has_one_octave_and_keeps_it(bpm):
+    states, _ = follow(drums(steady(bpm, 40.0), 40.0))
+    octaves = np.log2([state.bpm / bpm for state in states if state.time > 4.0])
+    assert np.ptp(octaves) < 0.05
+    assert abs(octaves[0] - round(octaves[0])) < 0.05
+
+
+@pytest.mark.parametrize("bpm", [70, 80])
+@pytest.mark.slow
+def test_between_two_octaves_it_decides_once(bpm):
+    states, _ = follow(drums(steady(bpm, 40.0), 40.0))
+    octaves = np.log2([state.bpm / bpm for state in states if state.time > 4.0])
+    assert (np.abs(np.diff(octaves)) > 0.3).sum() <= 1
+
+
 def test_steady_phase_has_no_jitter(at_120):
     late = phase_errors([state for state in at_120[0] if state.time > 5.0], 120)
     assert late.std() < 0.003

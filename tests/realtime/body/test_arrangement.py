@@ -88,6 +88,14 @@ def test_canon_is_the_first_dancer_some_beats_later():
             assert np.abs(np.sum(arranged[k].rotations * mid, axis=-1)).min() > 0.99  # 7.5 frames a beat
 
 
+@pytest.mark.parametrize("crew", CREWS)
+def test_a_single_dancer_dances_as_alone_in_every_crew(crew):
+    alone = Crew(1)
+    alone.arrangement.crew = crew
+    for own, arranged in alone.run(6.0)[-10:]:
+        assert same(arranged[0], own[0])
+
+
 def test_mirror_crew_and_mirror():
     crew = Crew(2)
     crew.arrangement.crew = "mirror"

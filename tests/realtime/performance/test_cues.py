@@ -45,6 +45,7 @@ def test_cues_are_done_at_their_time_bar_and_marker(cues):
     [
         ("[[cue]", "no TOML"),
         ("a = " + "[" * 5000, "no TOML"),
+        ("a = 1" + "0" * 5000, "no TOML"),
         ("speed = 1", "holds .*cue"),
         ("[cue]\nat = 1", "holds .*cue"),
         ("[[cue]]\nvigour = 1", "cue 1: give one of at, bar and marker"),
@@ -57,6 +58,9 @@ def test_cues_are_done_at_their_time_bar_and_marker(cues):
         ("[[cue]]\nmarker = 3", "marker is a text"),
         ('[[cue]]\nat = 1\nwhen = "soon"', "when is now, beat or bar"),
         ("[[cue]]\nat = 1\nvolume = 1", "there is no control 'volume'"),
+        ('[[cue]]\nat = 1\ntap = "maybe"', "cue 1: tap: 'maybe' is neither on nor off"),
+        ("[[cue]]\nat = 1\nfreeze = [1]", "cue 1: freeze: .* is neither on nor off"),
+        ("[[cue]]\nat = 1\nstyle = {salsa = 1}", "cue 1: style: .* is no text"),
         ("[[cue]]\nat = 1\n[[cue]]\nat = 2\nvigour = 9", "cue 2: vigour: 9 is not a number from 0 to 1.5"),
     ],
 )

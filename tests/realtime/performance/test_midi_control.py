@@ -13,7 +13,7 @@ class Port:
     def __init__(self):
         self.messages, self.closed = [], False
 
-    def take(self):
+    def poll(self):
         while self.messages:
             yield self.messages.pop(0), 0.0
 

@@ -1,7 +1,7 @@
 """Dances of the original network's checkpoints, in two dimensions, for ``dancerev-generate --model CHECKPOINT.pt``.
 
-Offline, as published: the whole song is encoded before the first pose. Only this module of the package needs torch, so
-``dancerev-generate`` imports it when it is given a checkpoint.
+Offline, as published: the whole song is encoded before the first pose. ``dancerev.commands`` calls it in place of
+``dancerev.realtime.generate``, which needs no torch.
 """
 
 from __future__ import annotations
@@ -12,19 +12,22 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from rich.console import Console
 from rich.progress import track
 
 from dancerev.clients.preview.body25_picture import pictures
 from dancerev.clients.recorders.film import SOUND_RATE, Film
+from dancerev.command_line import command
 from dancerev.errors import InputError, ModelError
-from dancerev.model import body25
-from dancerev.model.network import original_features
-from dancerev.model.network.original import OriginalNetwork, load_original
-from dancerev.model.openpose import check_free, write_openpose
-from dancerev.model.whole_file import write_whole
+from dancerev.realtime.audio.decode import decode, decode_stereo
+from dancerev.realtime.generate import parse
 
-from .audio.decode import decode, decode_stereo
+from .. import body25
+from ..network import original_features
+from ..network.original import OriginalNetwork, load_original
+from ..openpose import check_free, write_openpose
+from ..whole_file import write_whole
 
 Array = npt.NDArray[np.float32]
 
@@ -46,8 +49,6 @@ def dance(network: OriginalNetwork, features: Array, seed: int = 0) -> npt.NDArr
         (T // 2, 25, 2) key points in pixels, 15 per second. As published, the pose made of frame i is frame i of the
         film, although it is trained to be one frame ahead.
     """
-    import torch
-
     music = torch.from_numpy(features[: len(features) // 2 * 2 : 2])[None]
     memory = network.initial_memory(1, torch.Generator().manual_seed(seed))
     vectors = network.generate(music, torch.from_numpy(body25.FIRST_POSE), memory)[0]
@@ -60,16 +61,15 @@ def doubled(keypoints: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.stack([keypoints, (keypoints + after) / 2.0], axis=1).reshape(-1, *keypoints.shape[1:])
 
 
-def generate(arguments: argparse.Namespace, songs: list[Path]) -> None:
-    """Write the dances that the arguments of ``dancerev-generate`` describe.
+@command("dancerev-generate")
+def main(argv: list[str] | None = None) -> int:
+    """Command line of a checkpoint; returns the exit code.
 
     Into the folder ``out`` go, for each song and seed, ``SONG__seedN/frame000000_keypoints.json`` and on,
-    ``SONG__seedN.mp4``, and with ``pictures`` ``SONG__seedN_pictures/frame000000.png`` and on.
-
-    Raises:
-        InputError: a song or an option cannot be used.
-        ModelError: not a checkpoint of the published network.
+    ``SONG__seedN.mp4``, and with ``--pictures`` ``SONG__seedN_pictures/frame000000.png`` and on.
     """
+    arguments = parse(argv)
+    songs: list[Path] = arguments.songs
     out: Path = arguments.out
     if arguments.fps not in (FRAME_RATE, 2 * FRAME_RATE):
         raise InputError(f"a checkpoint of the original network dances at 15 or 30 poses a second, not {arguments.fps}")
@@ -93,6 +93,7 @@ def generate(arguments: argparse.Namespace, songs: list[Path]) -> None:
             made = dance(network, features, seed)
             keypoints = made if arguments.fps == FRAME_RATE else doubled(made)
             _write(keypoints, arguments, song, out / f"{song.stem}__seed{seed}")
+    return 0
 
 
 def _write(keypoints: npt.NDArray[np.float64], arguments: argparse.Namespace, song: Path, place: Path) -> None:

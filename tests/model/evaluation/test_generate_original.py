@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from dancerev.model.evaluation.generate_original import doubled, main
 from dancerev.model.network.original import OriginalConfig, OriginalNetwork
-from dancerev.realtime.generate import main
-from dancerev.realtime.generate_original import doubled
 
 pytest.importorskip("librosa")
 
-GOLDEN = json.loads((Path(__file__).parents[1] / "model/network/golden_original.json").read_text())["film"]
+GOLDEN = json.loads((Path(__file__).parents[1] / "network/golden_original.json").read_text())["film"]
 """Key points that the original's code (commit 6d0ba39) makes of this checkpoint and this song, seed 0."""
 
 RATE = 15_360

@@ -4,7 +4,7 @@ using UnityEngine;
 
 namespace Dancerev {
     /// <summary>Moves one humanoid avatar, whatever its proportions and however its bones are turned at rest.</summary>
-    internal sealed class AvatarPuppet : IDisposable {
+    internal sealed class HumanoidRetargeter : IDisposable {
         private readonly Animator _animator;
         private readonly Avatar _avatar;
         private readonly Transform _hips;
@@ -12,13 +12,13 @@ namespace Dancerev {
         private readonly int[] _muscles; // of the body; eyes and jaw are left alone
         private readonly int[] _fingers; // muscles too, moved only if the sender sends fingers
         private readonly FaceShapes _face;
-        private readonly GhostRig _ghost;
+        private readonly ReferenceRig _reference;
         private readonly HumanPoseHandler _handler;
         private HumanPose _dance;
         private HumanPose _pose;
 
-        /// <summary>A hand on an avatar in which <see cref="ProblemOf"/> finds no problem.</summary>
-        public AvatarPuppet(Animator animator) {
+        /// <summary>A retargeter for an avatar in which <see cref="ProblemOf"/> finds no problem.</summary>
+        public HumanoidRetargeter(Animator animator) {
             _animator = animator;
             _avatar = animator.avatar;
             _hips = animator.GetBoneTransform(HumanBodyBones.Hips);
@@ -26,7 +26,7 @@ namespace Dancerev {
             _muscles = Muscles(0, Skeleton.BodyCount);
             _fingers = Muscles(Skeleton.BodyCount, Skeleton.Count);
             _face = new FaceShapes(animator);
-            _ghost = new GhostRig(animator);
+            _reference = new ReferenceRig(animator);
             _handler = new HumanPoseHandler(_avatar, animator.transform);
         }
 
@@ -44,7 +44,7 @@ namespace Dancerev {
             return null;
         }
 
-        /// <summary>Whether this is the hand on that animator, with the avatar it has now.</summary>
+        /// <summary>Whether this moves that animator, with the avatar it has now.</summary>
         public bool Holds(Animator animator) => animator != null && _animator == animator && _avatar == animator.avatar;
 
         /// <summary>Takes the pose of a body, with the hips at a place of its own (metres of the dancer).</summary>
@@ -52,7 +52,7 @@ namespace Dancerev {
             Transform root = _animator.transform;
             Vector3 position = root.position;
             Quaternion rotation = root.rotation;
-            _ghost.Read(body, root, ref _dance);
+            _reference.Read(body, root, ref _dance);
             _handler.GetHumanPose(ref _pose);
             Copy(_muscles);
             if (body.HasFingers) Copy(_fingers);
@@ -70,7 +70,7 @@ namespace Dancerev {
         /// <summary>Lets the avatar go, in the pose it has.</summary>
         public void Dispose() {
             _handler.Dispose();
-            _ghost.Dispose();
+            _reference.Dispose();
         }
 
         private void Copy(int[] muscles) {

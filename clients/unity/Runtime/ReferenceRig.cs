@@ -7,16 +7,16 @@ namespace Dancerev {
     /// An unseen humanoid with the dancer's own bones. Unity reads the dance off it in muscle values, which mean the
     /// same on every rig; rotations do not, as rigs differ in how their bones are turned at rest.
     /// </summary>
-    internal sealed class GhostRig : IDisposable {
+    internal sealed class ReferenceRig : IDisposable {
         private readonly GameObject _object;
         private readonly Avatar _avatar;
         private readonly HumanPoseHandler _handler;
         private readonly List<Transform> _transforms = new List<Transform>();
         private readonly List<int> _sources = new List<int>(); // the bone whose rotation each transform takes
 
-        /// <summary>A ghost that has those of the dancer's bones that <paramref name="model"/> has.</summary>
-        public GhostRig(Animator model) {
-            _object = new GameObject("Dancerev ghost") { hideFlags = HideFlags.HideAndDontSave };
+        /// <summary>A rig that has those of the dancer's bones that <paramref name="model"/> has.</summary>
+        public ReferenceRig(Animator model) {
+            _object = new GameObject("Dancerev reference rig") { hideFlags = HideFlags.HideAndDontSave };
             var human = new List<HumanBone>();
             var skeleton = new List<SkeletonBone> { AtRest(_object.transform) };
             var bones = new Transform[Skeleton.Count];
@@ -66,7 +66,7 @@ namespace Dancerev {
             _handler.GetHumanPose(ref pose);
         }
 
-        /// <summary>Takes the ghost out of the scene.</summary>
+        /// <summary>Takes the rig out of the scene.</summary>
         public void Dispose() {
             _handler.Dispose();
             Remove();
