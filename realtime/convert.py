@@ -24,7 +24,7 @@ from dancerev.errors import InputError
 from dancerev.model import body25
 from dancerev.model.bvh import Bvh, read_bvh
 from dancerev.model.corpus.retarget import retarget
-from dancerev.model.dance_file import Dance
+from dancerev.model.dance_file import HIGHEST_RATE, LOWEST_RATE, Dance
 from dancerev.model.openpose import check_free, read_openpose, write_openpose
 from dancerev.model.skeleton import BONES, REST_OFFSETS
 from dancerev.model.whole_file import write_whole
@@ -106,8 +106,9 @@ def _frames_per_second(text: str) -> float:
         value = float(text)
     except ValueError:
         value = 0.0
-    if not 1.0 <= value <= 1000.0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of frames a second from 1 to 1000")
+    if not LOWEST_RATE <= value <= HIGHEST_RATE:
+        between = f"{LOWEST_RATE:g} to {HIGHEST_RATE:g}"
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of frames a second from {between}")
     return value
 
 

@@ -25,6 +25,8 @@ Array = npt.NDArray[np.float32]
 FORMAT = "dance-revolution 1"
 """Of the manifest."""
 
+_WANTED = "make it with dancerev-prepare --format dancerevolution or --video"
+
 FRAME_RATE = 15
 
 
@@ -94,14 +96,11 @@ def save_flat(folder: Path, splits: dict[str, list[FlatSequence]], manifest: dic
     (folder / MANIFEST).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-_WANTED = "make it with dancerev-prepare --format dancerevolution or --video"
-
-
 def read_flat_manifest(folder: Path) -> dict[str, Any]:
     """Return the manifest of a corpus of two-dimensional dances.
 
     Raises:
-        CorpusError: there is none.
+        CorpusError: there is none, it is damaged, or of another kind of corpus.
     """
     try:
         manifest = read_json(folder / MANIFEST)

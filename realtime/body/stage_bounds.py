@@ -29,7 +29,7 @@ _MAX_BEND = 1.0 / FRAME_RATE  # radians a frame, of that turning
 
 _BACK_TURNED = math.radians(95.0)  # from the audience, of the hips; the shoulders may be turned a little further
 _PATIENCE = 0.8  # seconds for which the back may be turned before the dancer is turned round
-_TURN_BACK = 1.3 / FRAME_RATE  # radians a frame, half a second later; as much again a second after that
+_TURN_BACK = 1.3 / FRAME_RATE  # radians a frame, reached after half a second of turning, and doubled after 1.5 s
 _STILL, _FREE = 0.1, 0.4  # activity of the music below which nobody travels, and from which on everybody may
 
 

@@ -69,7 +69,7 @@ class VirtualMicrophone:
     def play(self, path):
         """Begins to play a wav, flac or ogg file into the loudspeaker; the process that does so.
 
-        It keeps half a second ready, so that a busy machine does not tear holes into the sound.
+        It keeps a second ready, so that a busy machine does not tear holes into the sound.
         """
         return self._start("paplay", "--latency-msec=1000", str(path))
 

@@ -375,6 +375,33 @@ def test_never_leaves_the_stage_in_half_an_hour(kind):
         assert np.median(np.linalg.norm(np.diff(places, axis=0), axis=1)) > 0.05
 
 
+@pytest.mark.parametrize("pull", [0.0, 1.0, 2.0])
+@pytest.mark.parametrize("heading", [-3.0, 2.5, math.pi])
+def test_a_back_is_turned_round_also_where_the_network_turns_the_other_way(heading, pull):
+    keeper, decoder = StageBounds(2.5), Path((0.0, 0.0), heading)
+    rest = rest_pose()
+    vector = encode(rest.rotations[None], rest.root[None], rest.contacts[None])[0]
+    away, longest, turns = 0.0, 0.0, []
+    for _ in range(60 * 15):
+        vector[TURN] = math.copysign(pull / 15, decoder.heading)  # radians a frame, away from the audience
+        before = decoder.heading
+        decoder.decode(keeper.correct(vector, decoder, face=0.0))
+        turns.append(math.remainder(decoder.heading - before, math.tau))
+        away = away + 1 / 15 if abs(decoder.heading) > math.radians(110.0) else 0.0
+        longest = max(longest, away)
+    assert longest < 4.5
+    assert np.abs(turns).max() * 15 < 2.61  # radians a second: no spin
+
+
+def test_a_back_stays_turned_where_there_is_no_audience():
+    keeper, decoder = StageBounds(2.5), Path((0.0, 0.0), 3.0)
+    rest = rest_pose()
+    vector = encode(rest.rotations[None], rest.root[None], rest.contacts[None])[0]
+    for _ in range(10 * 15):
+        decoder.decode(keeper.correct(vector, decoder))
+    assert decoder.heading == pytest.approx(3.0)
+
+
 def test_inside_the_stage_nothing_changes():
     keeper, decoder = StageBounds(2.5), PoseDecoder((1.0, 1.0), 0.7)
     vector = np.random.default_rng(0).normal(size=POSE_SIZE, scale=0.05).astype(np.float32) + np.float32(0.1)
