@@ -35,6 +35,7 @@ from .control_actions import ControlActions
 from .dance_model import ANY_STYLE, DanceModel
 from .dancer import side_by_side
 from .features import FeatureExtractor
+from .notes import NoteWriter, log_to
 from .performance.cues import CueList, read_cues
 from .performance.keys import Keys
 from .performance.midi_control import MidiControl
@@ -148,7 +149,7 @@ def _make_stream(config: ShowConfig, model: DanceModel) -> DanceStream:
     return DanceStream(dancers, config.fps, FeatureExtractor(tracker), extras)
 
 
-def _web_page(config: ShowConfig, performance: Performance, status: StatusLine) -> list[PoseSink]:
+def _web_page(config: ShowConfig, performance: Performance, writer: NoteWriter) -> list[PoseSink]:
     """Return the page for browsers, where it is wanted; its address is shown, beyond this machine as a QR code too."""
     if config.web is None:
         return []
@@ -158,13 +159,13 @@ def _web_page(config: ShowConfig, performance: Performance, status: StatusLine) 
         name = (error.name or "").split(".")[0]
         raise InputError(f"--web: {name} is missing: pip install 'dancerev[web]'") from None
     page = WebServer(*config.web, dancers=config.dancers, avatar=config.avatar, controls=performance)
-    status.note(f"the dance is at {page.name}, its controls at {page.name}control")
+    writer.note(f"the dance is at {page.name}, its controls at {page.name}control")
     if page.token:
-        status.write(qr_code(page.name) + "\n")
+        writer.write(qr_code(page.name) + "\n")
     return [page]
 
 
-def _add_surfaces(config: ShowConfig, performance: Performance, actions: ControlActions, status: StatusLine) -> None:
+def _add_surfaces(config: ShowConfig, performance: Performance, actions: ControlActions, writer: NoteWriter) -> None:
     """Open every surface that the options name; an address or a port that cannot be had raises."""
     if config.cues is not None:
         performance.surfaces.append(CueList(performance, read_cues(config.cues, actions.check), actions.next_pose_time))
@@ -172,8 +173,8 @@ def _add_surfaces(config: ShowConfig, performance: Performance, actions: Control
         performance.surfaces.append(OscControl(performance, *config.control, config.control_reply))
     if config.midi_control is not None:
         port = MidiInput(config.midi_control, answers=True)
-        performance.surfaces.append(MidiControl(performance, port, config.midi_map, status.note, port.send))
-    performance.surfaces.append(Keys(performance, lambda line: status.write(f"{line}\n")))
+        performance.surfaces.append(MidiControl(performance, port, config.midi_map, writer.note, port.send))
+    performance.surfaces.append(Keys(performance, lambda line: writer.write(f"{line}\n")))
 
 
 def _check_writable(path: Path) -> None:
@@ -197,6 +198,11 @@ def run(config: ShowConfig) -> bool:
     for path in (config.stats, config.save_settings):
         if path:
             _check_writable(path)
+    with contextlib.closing(NoteWriter()) as writer, log_to(writer):
+        return _run(config, writer)
+
+
+def _run(config: ShowConfig, writer: NoteWriter) -> bool:
     with contextlib.ExitStack() as stack:
         senders = _senders(config)
         sinks = stack.enter_context(PerDancer([Sinks(each) for each in senders]))
@@ -223,16 +229,18 @@ def run(config: ShowConfig) -> bool:
         stack.callback(performance.close)
         performance.suggest("style", (*model.styles, ANY_STYLE))
         no_preview = NO_PREVIEW if config.preview is None and not display_available() else None
-        notes = [note for note in (model.note, source.note, config.receiver_note, no_preview) if note]
-        status = StatusLine(show, performance, list(itertools.chain(*senders)), model.provider, notes)
+        for note in (model.note, source.note, config.receiver_note, no_preview):
+            if note:
+                writer.note(note)
+        status = StatusLine(show, performance, list(itertools.chain(*senders)), model.provider, writer)
         stack.callback(status.close)
-        actions.say = status.note
-        for page in _web_page(config, performance, status):
+        actions.say = writer.note
+        for page in _web_page(config, performance, writer):
             stack.callback(page.close)
             show.sinks.sinks.append(page)
         if config.link:
             show.sinks.sinks.append(LinkSender(show.heard_at))
-        _add_surfaces(config, performance, actions, status)
+        _add_surfaces(config, performance, actions, writer)
         actions.begin(controls)
         _stop_on_signals(show)
 
@@ -244,7 +252,7 @@ def run(config: ShowConfig) -> bool:
         with _undisturbed():
             show.run(on_tick)
         if actions.recording:
-            status.note(f"finishing {actions.recording}")
+            writer.note(f"finishing {actions.recording}")
     if config.stats:
         lost = sum(sender.lost for sender in itertools.chain(*senders))
         text = json.dumps(show.statistics() | {"poses_lost": lost}, indent=1) + "\n"

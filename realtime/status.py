@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import time
 from collections.abc import Sequence
 
@@ -33,7 +32,7 @@ class StatusLine:
     """
 
     def __init__(
-        self, show: Show, performance: Performance, targets: Sequence[PoseSink], provider: str, notes: list[str]
+        self, show: Show, performance: Performance, targets: Sequence[PoseSink], provider: str, writer: NoteWriter
     ) -> None:
         """Show what goes on.
 
@@ -42,7 +41,7 @@ class StatusLine:
             performance: whose answers are shown.
             targets: receivers.
             provider: of ONNX Runtime.
-            notes: to print at once.
+            writer: of the line and of the notes.
         """
         self._show, self._performance = show, performance
         self._fault: str | None = None
@@ -53,15 +52,12 @@ class StatusLine:
         names = list(dict.fromkeys(target.name for target in targets))  # of several dancers all may go to one
         self._tail = f"→ {names[0]}" + (f" +{len(names) - 1}" if len(names) > 1 else "")
         self._provider = provider.removesuffix("ExecutionProvider")
-        self._shown = sys.stderr is not None and sys.stderr.isatty()
-        self._writer = NoteWriter()
+        self._writer = writer
         self._refused, self._left_out = 0.0, False  # when a refusal was shown last; whether lateness was
         self._next = time.perf_counter() + _EVERY
         self._last_sent, self._last_time = 0, time.perf_counter()
         self._rate = 0.0
         self._note = show.source.note
-        for note in notes:
-            self.note(note)
 
     def update(self) -> None:
         """Write the line anew where it is time to."""
@@ -73,44 +69,44 @@ class StatusLine:
         if note != self._note:
             self._note = note
             if note:
-                self.note(note)
+                self._writer.note(note)
         model = self._show.stream.dancers[0].model
         if model.fault:
             if model.fault != self._fault:
-                self.note(model.fault)
+                self._writer.note(model.fault)
             self._fault, model.fault = model.fault, None
         if self._show.left_out > _LEFT_OUT and not self._left_out:
             self._left_out = True
             ordinary = hasattr(os, "nice") and os.nice(0) >= 0
             priority = " (the system grants no higher priority)" if ordinary else ""
-            self.note(f"this computer is too slow, or too busy with other programs: poses are left out{priority}")
-        targets = [*self._targets, *self._show.sinks.sinks]
-        errors = (f"{target.name} gets no poses: {target.error}" for target in targets if target.error)
+            self._writer.note(
+                f"this computer is too slow, or too busy with other programs: poses are left out{priority}"
+            )
+        errors = (f"{target.name} gets no poses: {target.error}" for target in self._targets if target.error)
         before, self._errors = self._errors, list(dict.fromkeys(errors))
         for error in self._errors:
             if error not in before:
-                self.note(error)
-        if not self._shown:
+                self._writer.note(error)
+        if not self._writer.shown:
             return
         rate = (self._show.poses_sent - self._last_sent) / (now - self._last_time)
         self._rate = rate if not self._rate else 0.8 * self._rate + 0.2 * rate
         self._last_sent, self._last_time = self._show.poses_sent, now
-        self._writer.write(f"\r\x1b[2K{self._line()[: shutil.get_terminal_size().columns - 1]}")
+        self._writer.show(self._line()[: shutil.get_terminal_size().columns - 1])
 
     def _take(self, change: Change) -> None:
         """Keep an answer for the line; a refusal is a note."""
         now = time.perf_counter()
         if not change.accepted and now - self._refused > _REFUSALS:
             self._refused = now
-            self.note(change.message)
+            self._writer.note(change.message)
         self._answer = " ".join(part for part in (change.name, _shown(change.value), change.message) if part)
         self._answered = now
 
     def close(self) -> None:
         """Leave the line and sum up, unless the show has not begun."""
         if self._show.frames:
-            self.write(f"{self._summary()}\n")
-        self._writer.close()
+            self._writer.write(f"{self._summary()}\n")
 
     def _summary(self) -> str:
         """Return the show in a line: how long it was, how many poses left, how many were late."""
@@ -120,14 +116,6 @@ class StatusLine:
         who = "1 dancer" if dancers == 1 else f"{dancers} dancers"
         late = f", {show.late_frames} late" if show.late_frames else ""
         return f"danced {minutes}:{seconds:02} with {who} on {self._provider}: {show.poses_sent} poses{late}"
-
-    def note(self, note: str) -> None:
-        """Leave a note above the line."""
-        self.write(f"note: {note}\n")
-
-    def write(self, lines: str) -> None:
-        """Write lines above the line as they are."""
-        self._writer.write(f"\r\x1b[2K{lines}" if self._shown else lines)
 
     def _line(self) -> str:
         frame = self._show.stream.last

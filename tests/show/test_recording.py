@@ -68,6 +68,7 @@ def test_a_recording_that_fails_is_the_end_of_a_show_with_an_error(tmp_path, nam
     assert done.returncode == 2
     assert re.search(rf"{name}: .*(File too large|No space left on device)", done.stderr), done.stderr
     assert "Traceback" not in done.stderr
+    assert done.stderr.count(name) <= 2, "of the recording that begins, and of its end"
     assert "danced 0:02" in done.stderr
     assert all(path.stat().st_size for path in tmp_path.iterdir())
 

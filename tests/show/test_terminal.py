@@ -77,8 +77,12 @@ def test_ctrl_c_at_the_start_is_silent(delay):
     assert process.returncode in (130, 0, -2)
 
 
-def test_a_pipe_that_nobody_reads_does_not_stop_the_dance(receiver):
-    """Full from the beginning; a note has to be written too."""
+FEW = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (6000, 6000)); "  # bytes of any file
+
+
+@pytest.mark.parametrize("record", [False, True])
+def test_a_pipe_that_nobody_reads_does_not_stop_the_dance(receiver, tmp_path, record):
+    """Full from the beginning; a note has to be written too, and one on a recording that fails."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     try:
@@ -86,11 +90,16 @@ def test_a_pipe_that_nobody_reads_does_not_stop_the_dance(receiver):
             os.write(writing, b"x" * 4096)
     except BlockingIOError:
         os.set_blocking(writing, True)
-    process = subprocess.Popen([*LIVE, *target(receiver), "--osc", "[fe80::1%lo]:9"], stderr=writing)
+    program = (FEW if record else "") + "import sys; from dancerev.realtime.live import main; sys.exit(main())"
+    more = ["--record", str(tmp_path / "show.bvh")] if record else []
+    command = [sys.executable, "-c", program, *LIVE[3:], *target(receiver), "--osc", "[fe80::1%lo]:9", *more]
+    process = subprocess.Popen(command, stderr=writing)
     wait_for_poses(receiver, process)
     assert len(frames(receiver.datagrams)) >= 20
+    if record:
+        time.sleep(1.0)  # the recording fails
     process.terminate()
-    assert process.wait(timeout=20) == 0
+    assert process.wait(timeout=20) == (2 if record else 0)
     os.close(reading)
     os.close(writing)
 
