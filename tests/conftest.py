@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import re
+from collections import Counter
 
 import pytest
 
@@ -29,3 +30,9 @@ def pytest_make_collect_report(collector):
 def pytest_ignore_collect(collection_path):
     """Leave out the tests of the export, which share a network of PyTorch."""
     return True if "torch" in MISSING and collection_path.parts[-2:] == ("tests", "export") else None
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the files that have most slow tests, lest one of two processes ends with them alone."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])

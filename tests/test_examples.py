@@ -22,12 +22,14 @@ def song(tmp_path_factory):
     return write_song(tmp_path_factory.mktemp("songs") / "song.wav", seconds=6.0, bpm=120.0)
 
 
+@pytest.mark.slow
 def test_own_sink(song):
     lines = run("own_sink.py", song, 2).splitlines()
     assert len(lines) >= 3
     assert int(lines[-1].split()[0]) == pytest.approx(62, abs=15)
 
 
+@pytest.mark.slow
 def test_own_source():
     assert int(run("own_source.py", 2).split()[0]) == pytest.approx(62, abs=15)
 
@@ -43,6 +45,7 @@ def test_beat_tracker(song):
     assert "12" in lines[-1].partition("BPM")[0]  # 120 BPM, about
 
 
+@pytest.mark.slow
 def test_batch(song, tmp_path):
     (song.parent / "notes.txt").write_text("no music")
     out = run("batch.py", song.parent, tmp_path / "dances")

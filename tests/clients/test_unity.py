@@ -204,6 +204,7 @@ def test_avatars_whose_bones_are_turned_at_rest_dance_alike(stage):
     assert subprocess.run(["mono", stage, "retargeter"], capture_output=True, text=True, check=True).stdout == ""
 
 
+@pytest.mark.slow
 def test_the_component_lives_and_dies_cleanly(stage, capture, tmp_path):
     datagrams = [struct.pack("<di", 0.0, len(d)) + d for d in capture(random_pose(6), 0.0)]
     (tmp_path / "datagrams").write_bytes(b"".join(datagrams))
@@ -473,6 +474,7 @@ def test_ten_thousand_frames_allocate_nothing(capture, probe, tmp_path):
     assert grown < 100_000  # bytes, less than ten a frame: what the runtime itself takes is counted too
 
 
+@pytest.mark.slow
 def test_a_real_port_is_listened_to_and_given_back(probe):
     program = subprocess.Popen(
         ["mono", probe, "listen", "0", "0.0"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1

@@ -47,6 +47,7 @@ def test_a_stage_within_another_is_counted_once():
     assert 0.01 <= frame["outer"] < frame["inner"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dancers", [1, 4])
 def test_every_stage_is_measured_as_a_part_of_the_frame(exported, dancers):
     network = DanceModel(str(exported), dancers=dancers)
@@ -65,6 +66,7 @@ def test_generation_is_of_a_frame(exported):
     assert 0.0 < 120 * mean <= 1000.0 * (time.process_time() - began)
 
 
+@pytest.mark.slow
 def test_paced_takes_its_time(exported):
     began = time.perf_counter()
     measure(DanceModel(str(exported)), noise(1), paced=True)
@@ -77,6 +79,7 @@ def test_a_frame_costs_late_what_it_did_early(exported):
     assert late["ratio"] == pytest.approx(1.0, abs=0.1)  # on a machine that others use; the command is for the 5 %
 
 
+@pytest.mark.slow
 def test_growing_cost_is_found_out(exported):
     class Growing(DanceStream):
         def push(self, samples):
@@ -87,6 +90,7 @@ def test_growing_cost_is_found_out(exported):
     assert late["ratio"] > 1.1
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path, capsys):
     out = tmp_path / "bench.json"
     assert main(["--seconds", "1", "--json", str(out)]) == 0
@@ -110,6 +114,7 @@ def test_the_original_way_takes_longer_for_more():
     assert long["ms_per_frame"] == pytest.approx(long["dancing"] + long["hearing"])
 
 
+@pytest.mark.slow
 def test_without_torch_the_original_way_is_left_out(exported, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     report = bench(str(exported), "cpu", seconds=1.0, hour=False)

@@ -21,6 +21,7 @@ from dancerev.model.step_format import METADATA_KEY
 from dancerev.realtime.dance_model import DanceModel
 
 
+@pytest.mark.slow
 def test_the_session_runs_the_same_steps(network, exported):
     """IO binding over two swapped states gives what feeding arrays back by hand gives in torch."""
     model = DanceModel(str(exported), provider="cpu")

@@ -22,6 +22,7 @@ from dancerev.model.step_format import INPUTS, POSE_OUTPUT, state_names
 from dancerev.realtime.dance_model import DanceModel, model_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("music", "frames", "dancers"), [(random_features, 1500, 1), (demo_features, 1200, 1), (random_features, 240, 3)]
 )
@@ -30,6 +31,7 @@ def test_teacher_forced(network, exported, music, frames, dancers):
     assert max(differences.values()) <= TEACHER_FORCED_LIMIT, differences
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("music", "dancers"), [(random_features, 2), (demo_features, 1)])
 def test_free_running(network, exported, music, dancers):
     assert free_running(network, exported, music(300), dancers) <= FREE_RUNNING_LIMIT
@@ -54,6 +56,7 @@ def test_verify_says_whether_they_agree(network, exported, monkeypatch, capsys):
         assert ("NOT verified" in printed) is not agree
 
 
+@pytest.mark.slow
 def test_the_bundled_model_is_run_as_its_file_says():
     """The stage's session, optimised, in place, without copies, against an interpreter of the file: another program."""
     model = DanceModel(str(model_path("default")))

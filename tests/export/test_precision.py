@@ -52,6 +52,7 @@ def test_a_model_is_copied_in_the_precision_it_has_and_in_no_other(variants, tmp
         assert out.read_bytes() == source.read_bytes()
 
 
+@pytest.mark.slow
 def test_only_a_model_in_fp32_is_compared_with_its_variants(variants, tmp_path, capsys):
     (tmp_path / "damaged.onnx").write_bytes((variants / "fp32.onnx").read_bytes()[:1000])
     for source in (variants / "int8.onnx", tmp_path / "damaged.onnx"):
@@ -74,6 +75,7 @@ def test_the_processor_gets_8_bits_and_a_graphics_card_or_an_export_32():
     assert model_path(own, CPU) == model_path("default")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("precision", "mean_mm", "max_mm"), [("fp16", 1.0, 10.0), ("int8", 3.0, 30.0)])
 def test_the_bodies_stay_together(variants, precision, mean_mm, max_mm):
     apart = difference(variants / "fp32.onnx", variants / f"{precision}.onnx", demo_features(300))
@@ -82,6 +84,7 @@ def test_the_bodies_stay_together(variants, precision, mean_mm, max_mm):
     assert apart["other_draws"] <= (0.003 if precision == "fp16" else 0.0)  # int8 leaves those of equal input alone
 
 
+@pytest.mark.slow
 def test_a_damaged_variant_is_found_out(variants, tmp_path):
     assert difference(variants / "fp32.onnx", variants / "fp32.onnx", demo_features(60)) == {
         "mean_mm": 0.0,
@@ -120,6 +123,7 @@ def test_every_variant_dances_a_song(variants, tmp_path):
             assert np.isfinite(dance["positions"]).all()
 
 
+@pytest.mark.slow
 def test_times_are_of_every_model(variants):
     spent = times([variants / "fp32.onnx", variants / "int8.onnx"], demo_features(20), paced=False)
     assert [len(each) for each in spent] == [20, 20]

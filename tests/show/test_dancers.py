@@ -45,6 +45,7 @@ def dance(dancers, samples, chunk=1600):
     return poses
 
 
+@pytest.mark.slow
 def test_poses_come_in_order_of_time_and_of_dancers(model):
     poses = dance(side_by_side(DanceModel(model, dancers=N), ["any"]), clicks())
     assert [pose.dancer for pose in poses] == list(range(N)) * (len(poses) // N)
@@ -134,6 +135,7 @@ def test_a_show_of_several_avatars(model, tmp_path):
     assert len({each.tobytes() for each in hips[:, :, 3:]}) == N
 
 
+@pytest.mark.slow
 def test_flat_numbers_name_the_dancer(model, tmp_path):
     receiver, stats = Receiver(), tmp_path / "s.json"
     process = live(

@@ -182,6 +182,7 @@ def test_silence_has_no_beat(tmp_path, capsys):
     assert dance["bpm"] == 0.0
 
 
+@pytest.mark.slow
 def test_a_pipe_is_danced_and_filmed(song, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     writer = threading.Thread(target=lambda: (tmp_path / "pipe").write_bytes(song.read_bytes()))

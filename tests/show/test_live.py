@@ -131,12 +131,14 @@ def test_ends_clean_on_interrupt_and_writes_statistics(receiver, tmp_path):
     assert json.loads(stats.read_text())["poses_sent"] > 0
 
 
+@pytest.mark.slow
 def test_nobody_listening_is_no_error():
     process = live("--input", "demo", "--mute", "--no-preview", "--duration", 2, "--osc", "127.0.0.1:9")
     _, err = process.communicate(timeout=30)
     assert process.returncode == 0, err
 
 
+@pytest.mark.slow
 def test_the_show_ends_with_the_song(tmp_path, receiver):
     write_wav(tmp_path / "song.wav", np.zeros(36_000))
     stats = tmp_path / "s.json"
@@ -303,6 +305,7 @@ def test_the_preview_is_shown_and_ends_with_the_show(receiver, monkeypatch):
     assert not Path(f"/proc/{previews[0]}").exists()
 
 
+@pytest.mark.slow
 def test_a_receiver_that_gets_no_poses_is_told(tmp_path):
     """Datagrams to an address that the system has no way to."""
     stats = tmp_path / "s.json"
@@ -377,6 +380,7 @@ def test_a_terminal_that_stops_reading_does_not_stop_the_dance(receiver):
     assert len(frames(receiver.datagrams)) > 5
 
 
+@pytest.mark.slow
 def test_in_the_background_of_a_terminal_it_dances(receiver):
     """A shell with job control on a terminal of its own starts it with "&"; the system would stop what reads there."""
     ours, theirs = pty.openpty()

@@ -14,6 +14,7 @@ from dancerev.realtime.convert import read
 SILENT = ("--input", "demo", "--mute", "--no-preview", "--osc", "127.0.0.1:9")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["show.npz", "show.bvh"])
 def test_what_the_receivers_get_is_in_the_file(tmp_path, name):
     show = live(*SILENT, "--duration", 3, "--record", tmp_path / name)
@@ -25,6 +26,7 @@ def test_what_the_receivers_get_is_in_the_file(tmp_path, name):
     assert len(dance) == pytest.approx(90, abs=6)
 
 
+@pytest.mark.slow
 def test_each_dancer_has_a_file(tmp_path):
     show = live(*SILENT, "--duration", 2, "--dancers", 2, "--record", tmp_path / "show.npz")
     _, errors = show.communicate(timeout=60)
@@ -35,6 +37,7 @@ def test_each_dancer_has_a_file(tmp_path):
     assert f"finishing {tmp_path / 'show-dancer1.npz'} to show-dancer2.npz" in errors
 
 
+@pytest.mark.slow
 def test_the_file_that_is_really_written_is_told(tmp_path):
     """Nothing is overwritten: what is there already gives the new file a number."""
     (tmp_path / "show.bvh").write_text("mine")
@@ -47,6 +50,7 @@ def test_the_file_that_is_really_written_is_told(tmp_path):
     assert read(tmp_path / "show-2.bvh").fps == 30.0
 
 
+@pytest.mark.slow
 def test_a_killed_show_leaves_its_recording(tmp_path):
     show = live(*SILENT, "--record", tmp_path / "show.bvh")
     end = time.monotonic() + 30.0
@@ -58,6 +62,7 @@ def test_a_killed_show_leaves_its_recording(tmp_path):
     assert len(read(tmp_path / "show.bvh")) >= 30
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="Windows limits no files")
 @pytest.mark.parametrize("name", ["show.mp4", "show.npz", "show.bvh"])
 def test_a_recording_that_fails_is_the_end_of_a_show_with_an_error(tmp_path, name):

@@ -33,6 +33,7 @@ def wait_for_poses(receiver, process, count=30):
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"])
 def test_a_signal_ends_the_show_with_its_statistics(receiver, tmp_path, name):
     stats = tmp_path / "s.json"
@@ -44,6 +45,7 @@ def test_a_signal_ends_the_show_with_its_statistics(receiver, tmp_path, name):
     assert json.loads(stats.read_text())["poses_sent"] > 0
 
 
+@pytest.mark.slow
 def test_a_hangup_that_is_ignored_is_ignored(receiver):
     """As under nohup."""
     program = (
@@ -80,6 +82,7 @@ def test_ctrl_c_at_the_start_is_silent(delay):
 FEW = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (6000, 6000)); "  # bytes of any file
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("record", [False, True])
 def test_a_pipe_that_nobody_reads_does_not_stop_the_dance(receiver, tmp_path, record):
     """Full from the beginning; a note has to be written too, and one on a recording that fails."""
@@ -104,6 +107,7 @@ def test_a_pipe_that_nobody_reads_does_not_stop_the_dance(receiver, tmp_path, re
     os.close(writing)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closing", ["2>&-", "0<&- 1>&- 2>&-", "2>/dev/full"])
 def test_without_a_stderr_it_dances(receiver, closing):
     command = " ".join([*LIVE, *target(receiver), "--duration", "1", closing])
@@ -165,6 +169,7 @@ def test_a_cue_that_the_show_cannot_do_is_told_at_the_start(tmp_path, control, c
     assert complaint in done.stderr
 
 
+@pytest.mark.slow
 def test_a_summary_ends_the_show_and_no_other(receiver, tmp_path):
     """Also where nobody looks: the log of a show says how it went."""
     options = [*target(receiver), "--duration", "1"]

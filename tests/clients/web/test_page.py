@@ -94,6 +94,7 @@ def picture(png):
     return np.frombuffer(rgba, dtype=np.uint8).reshape(surface.get_height(), surface.get_width(), 4)
 
 
+@pytest.mark.slow
 def test_the_built_in_figure_stands_where_the_dancer_does(browser):
     dance = walk(3.0)
     with contextlib.closing(WebServer(port=0)) as server, Performance(server, dance):
@@ -111,6 +112,7 @@ def test_the_built_in_figure_stands_where_the_dancer_does(browser):
         assert page.errors == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("version", "height", "missing"),
     [(0, 0.9, ()), (1, 1.6, OPTIONAL), (0, 2.2, OPTIONAL), (1, 2.2, ())],
@@ -154,6 +156,7 @@ def test_an_avatar_that_is_dropped_in_dances_as_our_kinematics_say(browser, tmp_
         assert page.errors == []
 
 
+@pytest.mark.slow
 def test_in_obs_there_are_the_dancers_and_nothing_else(browser):
     with contextlib.closing(WebServer(port=0)) as server, Performance(server, walk(3.0)):
         page = browser.open(f"{server.name}?obs=1")
@@ -168,6 +171,7 @@ def test_in_obs_there_are_the_dancers_and_nothing_else(browser):
         assert page.errors == []
 
 
+@pytest.mark.slow
 def test_the_page_shows_stage_and_figure(browser):
     with contextlib.closing(WebServer(port=0)) as server, Performance(server, walk(3.0), dancers=1):
         page = browser.open(server.name)
@@ -183,6 +187,7 @@ def test_the_page_shows_stage_and_figure(browser):
         assert np.abs(nearer.astype(int) - shown).mean() > 3.0
 
 
+@pytest.mark.slow
 def test_several_dancers_stand_side_by_side(browser, tmp_path):
     write_vrm(tmp_path / "one.vrm", 1, 1.2)
     dance = walk(3.0)
@@ -200,6 +205,7 @@ def test_several_dancers_stand_side_by_side(browser, tmp_path):
         assert page.errors == []
 
 
+@pytest.mark.slow
 def test_a_file_that_is_no_avatar_leaves_the_dance_as_it_is(browser, tmp_path):
     (tmp_path / "broken.vrm").write_bytes(b"glTF and then nothing")
     with contextlib.closing(WebServer(port=0)) as server, Performance(server, walk(3.0)):
@@ -213,6 +219,7 @@ def test_a_file_that_is_no_avatar_leaves_the_dance_as_it_is(browser, tmp_path):
         assert page.run("dancerev.stats().avatars") == 0
 
 
+@pytest.mark.slow
 def test_a_show_that_starts_again_is_found_again(browser):
     server = WebServer(port=0)
     with Performance(server, walk(3.0)):
@@ -275,6 +282,7 @@ def test_the_control_page_is_made_from_the_table_and_asks_for_changes(browser):
         assert page.errors == []
 
 
+@pytest.mark.slow
 def test_the_page_is_what_its_sources_make(tmp_path):
     """Rebuilds the bundle where node is there and the packages can be had."""
     if not (which("npm") and which("node")):

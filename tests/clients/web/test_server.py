@@ -243,6 +243,7 @@ def test_an_avatar_that_is_no_humanoid_is_answered(server):
     page.close()
 
 
+@pytest.mark.slow
 def test_a_large_message_and_a_flood_end_the_connection(server):
     def flood(page):
         for _ in range(100_000):
@@ -367,6 +368,7 @@ def test_an_avatar_file_is_served_as_it_is(tmp_path):
         page.close()
 
 
+@pytest.mark.slow
 def test_a_large_avatar_reaches_a_slow_page_whole(tmp_path):
     path = tmp_path / "large.vrm"
     path.write_bytes(np.random.default_rng(0).bytes(3_000_000))

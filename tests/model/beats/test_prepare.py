@@ -118,6 +118,7 @@ def test_a_waltz_has_bars_of_three(tmp_path):
     assert {job.split for job in jobs} == set(SPLITS)
 
 
+@pytest.mark.slow
 @notation
 @rendering
 def test_a_rendered_tune_has_onsets_on_its_beats():

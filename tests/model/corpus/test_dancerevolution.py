@@ -55,6 +55,7 @@ def data(tmp_path, dancing):
     return tmp_path / "data"
 
 
+@pytest.mark.slow
 def test_songs_and_films_are_paired_by_name_and_kept_in_step(data, tmp_path, capsys):
     out = tmp_path / "corpus"
     assert main([str(data), "--format", "dancerevolution", "--out", str(out)]) == 0

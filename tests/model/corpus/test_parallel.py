@@ -28,6 +28,7 @@ def test_a_cluster_of_two_workers_does_the_same():
     assert os.getpid() not in {process for _, process in results}
 
 
+@pytest.mark.slow
 def test_no_cluster_is_told_in_one_line():
     pytest.importorskip("distributed")
     with pytest.raises(InputError, match="no Dask cluster"), cluster("127.0.0.1:1"):

@@ -44,6 +44,7 @@ def prepared(material, tmp_path_factory):
     return out, arguments
 
 
+@pytest.mark.slow
 def test_sequences_are_whole_and_agree_with_themselves(prepared):
     corpus = load_corpus(prepared[0], "train")
     assert corpus.styles == ("waltz",)

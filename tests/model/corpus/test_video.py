@@ -61,6 +61,7 @@ def prepared(monkeypatch):
     monkeypatch.setattr(dancerevolution.original_features, "extract", lambda samples, definition: features)
 
 
+@pytest.mark.slow
 def test_films_become_key_points_takes_and_a_corpus(prepared, tmp_path, capsys):
     points = body25.project(*dance(np.arange(0.0, SECONDS + 1.0, 0.6), SECONDS, 30.0))
     shown = list(drawn(points, (640, 360)))

@@ -40,6 +40,7 @@ def test_beat_alignment_is_that_of_scipy():
     assert beat_alignment(moved) == pytest.approx(published_alignment(smpl_joints(moved.positions), frames), abs=1e-12)
 
 
+@pytest.mark.slow
 def test_distance_and_diversity_are_those_of_the_definition():
     linalg = pytest.importorskip("scipy.linalg")
     made, real = [dance(seed) for seed in range(6)], [dance(seed, seconds=31.0) for seed in range(40, 90)]

@@ -49,6 +49,7 @@ def dances(style, songs, seeds, beats=None):
     ]
 
 
+@pytest.mark.slow
 def test_finds_the_style_and_what_is_like_real_dance(judge_file):
     judge = style_classifier.load(judge_file)
     assert judge.styles == ("calm", "fast")

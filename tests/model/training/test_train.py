@@ -485,6 +485,7 @@ def test_mean_speed_is_that_of_the_joints_in_the_world():
     )
 
 
+@pytest.mark.slow
 def test_a_training_that_gets_no_better_ends_early(corpus, tmp_path):
     """Nothing is learned at such a rate, so validations are as good as the first, but for rounding."""
     still = TrainingConfig(

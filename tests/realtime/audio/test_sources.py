@@ -187,6 +187,7 @@ def play(source, timeout=0.5):
     return np.concatenate(pieces), late
 
 
+@pytest.mark.slow
 def test_music_comes_at_its_own_pace_and_is_what_decode_gives(tmp_path):
     path = wav(tmp_path / "song.wav", 1.0, 44100, 2)
     source = sources.open_source(str(path), mute=True)
@@ -478,6 +479,7 @@ def driver_is(monkeypatch, stream):
         monkeypatch.setattr(module, "portaudio", lambda: SimpleNamespace(InputStream=stream, PortAudioError=OSError))
 
 
+@pytest.mark.slow
 def test_a_microphone_that_vanishes_is_taken_again_by_its_name(monkeypatch):
     there = [Device(3, "USB Microphone (hw:1,0)", "ALSA", 2, 0, 44100), Device(0, "Other", "ALSA", 2, 2, 44100)]
     attempts = []
@@ -513,6 +515,7 @@ def test_a_microphone_that_vanishes_is_taken_again_by_its_name(monkeypatch):
         np.testing.assert_allclose(part(heard, begin, begin + 0.1), level, atol=0.01)
 
 
+@pytest.mark.slow
 def test_a_microphone_that_others_hold_leaves_nothing_behind(monkeypatch):
     """With the collector off, as in a show; sounddevice's streams refer to themselves, also where they are refused."""
     device, alive = Device(3, "Microphone", "ALSA", 1, 0, 48000), weakref.WeakSet()
@@ -640,6 +643,7 @@ def speaker(monkeypatch):
     monkeypatch.setattr(playback, "devices", list)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("speaker")
 def test_music_is_handed_out_as_it_is_played(tmp_path):
     path = wav(tmp_path / "song.wav", 1.0, 48000, 2)
@@ -657,6 +661,7 @@ def test_music_is_handed_out_as_it_is_played(tmp_path):
     assert source.clock.heard_at(0.5) == pytest.approx(Speaker.last.heard_at[50], abs=0.03)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("speaker")
 def test_one_loudspeaker_plays_both_sides(tmp_path):
     path = wav(tmp_path / "song.wav", 1.0, 44100, 2)
@@ -668,6 +673,7 @@ def test_one_loudspeaker_plays_both_sides(tmp_path):
     assert source.note is None
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("speaker")
 def test_a_loudspeaker_that_goes_does_not_stop_the_music(tmp_path, monkeypatch):
     path = wav(tmp_path / "song.wav", 1.5, 48000, 2)
@@ -734,6 +740,7 @@ def refuse(**_):
     raise OSError("device busy")
 
 
+@pytest.mark.slow
 def test_a_sound_system_that_hangs_delays_the_music_for_a_moment_only(tmp_path, monkeypatch):
     hanging = threading.Event()
 

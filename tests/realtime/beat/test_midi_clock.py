@@ -262,6 +262,7 @@ def silence(tmp_path):
     return str(write_wav(tmp_path / "silence.wav", np.zeros(24000 * 5)))
 
 
+@pytest.mark.slow
 def test_from_the_bytes_of_a_clock_to_the_tempo_on_the_screen(ports, silence, capsys):
     def drum_machine():
         while not ports.opened:

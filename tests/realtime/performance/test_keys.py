@@ -89,6 +89,7 @@ def test_arrows_and_function_keys_are_no_commands(terminal, desk):
     assert pressed(keys, performance, 2, 0.5) == ["next"]
 
 
+@pytest.mark.slow
 def test_two_thousand_taps_pasted_are_a_few(terminal, desk):
     keys, performance, _ = desk
     os.write(terminal, b"t" * 2000)

@@ -148,6 +148,7 @@ def test_answers_go_to_another_port_where_asked():
         surface.close()
 
 
+@pytest.mark.slow
 def test_a_flood_is_cut_and_the_last_word_counts(desk, monkeypatch):
     """Two seconds of datagrams as fast as they can be sent: few are read, and a later one is still understood."""
     performance, surface, port, _ = desk

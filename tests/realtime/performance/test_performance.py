@@ -297,6 +297,7 @@ def test_a_knob_gives_every_value_of_the_range_and_back(row, share):
         assert row.share(value) == pytest.approx(share, abs=1e-9)
 
 
+@pytest.mark.slow
 @given(st.sampled_from(list(CONTROLS)), st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text()))
 def test_nothing_that_a_surface_sends_raises(name, raw):
     desk = Desk()
