@@ -184,6 +184,14 @@ def check_frames(path: Path, name: str, frames: Array, shape: tuple[int, ...]) -
         raise InputError(f"{path}: numbers of {name} exceed {FARTHEST:g}")
 
 
+def check_poses(path: Path, rotations: Array, root: Array) -> None:
+    """Raise ``InputError`` where rotations (T, 22, 4) and hips (T, 3) of a file are no poses."""
+    check_frames(path, "rotations", rotations, (len(BONES), 4))
+    check_frames(path, "root", root, (3,))
+    if len(rotations) and np.linalg.norm(rotations, axis=-1).min() < 1e-6:
+        raise InputError(f"{path}: a rotation has no direction")
+
+
 def check_length(frames: int, keys: int) -> None:
     """Raise ``ValueError`` where a file of so few ``keys`` would be so many ``frames`` that it must be damaged."""
     if frames > min(max(_HOUR, _SPARSEST * keys), _DAY):
@@ -203,16 +211,13 @@ def read_dance(path: Path) -> Dance:
     if tuple(arrays["joint_names"].reshape(-1).tolist()) != BONES:
         raise InputError(f"{path}: the joints are not those of this skeleton")
     rotations, root = arrays["rotations"], arrays["root"]
-    check_frames(path, "rotations", rotations, (len(BONES), 4))
-    check_frames(path, "root", root, (3,))
+    check_poses(path, rotations, root)
     contacts = arrays.get("contacts", np.zeros((len(root), 2), dtype=bool))
     if contacts.dtype.kind not in "biuf" or contacts.ndim != 2 or contacts.shape[1] != 2:
         raise InputError(f"{path}: contacts are no truth values of shape (frames, 2)")
     if not len(rotations) == len(root) == len(contacts) or not len(root):
         raise InputError(f"{path}: rotations, root and contacts are not of one length above 0")
     lengths = np.linalg.norm(rotations, axis=-1, keepdims=True)
-    if lengths.min() < 1e-6:
-        raise InputError(f"{path}: a rotation has no direction")
     offsets = arrays.get("offsets", REST_OFFSETS)
     check_frames(path, "offsets", offsets, (3,))
     if len(offsets) != len(BONES):

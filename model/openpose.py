@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ import numpy.typing as npt
 from dancerev.errors import InputError, reason
 
 from .body25 import HEIGHT, JOINTS, WIDTH
+from .whole_file import beside_alone, check_name
 
 Array = npt.NDArray[Any]
 
@@ -316,7 +316,9 @@ def check_free(folder: Path) -> None:
 
     Raises:
         InputError: key points are in it, or it is a file.
+        OSError: the system has no such names.
     """
+    check_name(folder)
     if folder.is_dir() and any(folder.glob("*_keypoints.json")):
         raise InputError(f"{folder}: holds the key points of another dance; remove them, or give another folder")
     if folder.exists() and not folder.is_dir():
@@ -347,7 +349,8 @@ def write_openpose(folder: Path, keypoints: Array) -> None:
     }
     rows = np.concatenate([keypoints, np.full((*np.shape(keypoints)[:2], 1), SCORE)], axis=-1).round(3)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    partial = beside_alone(folder)
+    partial.mkdir()
     try:
         for i, row in enumerate(rows):
             content = {"version": 1.2, "people": [{"pose_keypoints_2d": row.reshape(-1).tolist(), **unseen}]}

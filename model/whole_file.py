@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+
+from dancerev.errors import InputError
 
 
 def beside(path: Path, suffix: str = ".partial") -> Path:
@@ -21,6 +23,24 @@ def beside(path: Path, suffix: str = ".partial") -> Path:
 def beside_alone(path: Path, suffix: str = ".partial") -> Path:
     """Return a path next to ``path`` that no other program, and no other call, is given."""
     return beside(path, f".{os.getpid()}-{secrets.token_hex(4)}{suffix}")
+
+
+def check_name(path: Path, sources: Iterable[Path] = ()) -> None:
+    """Find out, before long work, whether ``path`` is a name that a file can have, and whether it would cost a source.
+
+    Args:
+        path: to write to later.
+        sources: what is read.
+
+    Raises:
+        InputError: it is one of the sources.
+        OSError: the system has no such names: too long, for one.
+    """
+    folder = next((parent for parent in path.parents if parent.exists()), Path())  # the others are made later
+    with suppress(FileNotFoundError, NotADirectoryError):
+        (folder / path.name).stat()
+    if any(path.exists() and source.exists() and path.samefile(source) for source in sources):
+        raise InputError(f"{path}: is read from, and would be written over; give another name")
 
 
 def begin_file(path: Path, head: bytes, buffering: int = -1) -> IO[bytes]:

@@ -27,7 +27,7 @@ from dancerev.model.corpus.retarget import retarget
 from dancerev.model.dance_file import HIGHEST_RATE, LOWEST_RATE, Dance
 from dancerev.model.openpose import check_free, read_openpose, write_openpose
 from dancerev.model.skeleton import BONES, REST_OFFSETS
-from dancerev.model.whole_file import write_whole
+from dancerev.model.whole_file import check_name, write_whole
 
 from .body.lifter import FRAME_RATE as LIFTED_RATE
 from .body.lifter import lift
@@ -133,6 +133,7 @@ def main(argv: list[str] | None = None) -> int:
         check_free(arguments.out)
     else:
         check_output(arguments.out, OPENPOSE_HINT)
+    check_name(arguments.out, [path for path in (arguments.dance, arguments.avatar) if path])
     dance = read(arguments.dance, arguments.fps)
     if arguments.avatar is not None:
         dance = read_vrm(arguments.avatar).fit_dance(dance)

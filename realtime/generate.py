@@ -24,7 +24,7 @@ from dancerev.model import body25, dance_file
 from dancerev.model.features import BeatState
 from dancerev.model.openpose import check_free, write_openpose
 from dancerev.model.pose import Pose
-from dancerev.model.whole_file import beside_alone, write_whole
+from dancerev.model.whole_file import beside_alone, check_name, write_whole
 
 from .audio.clock import SAMPLE_RATE
 from .audio.decode import decode, decode_stereo, duration
@@ -241,6 +241,9 @@ def main(argv: list[str] | None = None) -> int:
     """Command line of a model; ``dancerev.model.evaluation.generate_original`` has that of a checkpoint."""
     arguments = parse(argv)
     outputs = _outputs(arguments, arguments.songs)
+    for of_song in outputs.values():
+        for out in of_song.values():
+            check_name(out, arguments.songs)
     _check_songs(arguments.songs)
     model = DanceModel(arguments.model, arguments.provider)
     model.style_vector(arguments.style)

@@ -23,7 +23,7 @@ from dancerev.clients.vmc import VmcSender
 from dancerev.clients.vrchat import VrchatSender
 from dancerev.command_line import ENDING_SIGNALS, SAME_SIGNAL, command
 from dancerev.errors import InputError, ReceiverError
-from dancerev.model.whole_file import write_whole
+from dancerev.model.whole_file import check_name, write_whole
 
 from .audio.devices import quiet_libraries
 from .audio.sources import list_devices, open_source
@@ -195,8 +195,10 @@ def run(config: ShowConfig) -> bool:
     Raises:
         InputError, ModelError, ReceiverError, OSError: something that the user can mend.
     """
+    sources = [Path(config.input), Path(config.model), *(path for path in (config.avatar, config.cues) if path)]
     for path in (config.stats, config.save_settings):
         if path:
+            check_name(path, sources)
             _check_writable(path)
     with contextlib.closing(NoteWriter()) as writer, log_to(writer):
         return _run(config, writer)

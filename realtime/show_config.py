@@ -271,8 +271,8 @@ def read_settings(path: Path) -> dict[str, Any]:
         InputError: it is no TOML.
     """
     try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
+        # A name of a file may have bytes that are no UTF-8; those that have none are read as ever.
+        return tomllib.loads(path.read_bytes().decode("utf-8", "surrogateescape"))
     except (ValueError, RecursionError) as error:  # of the syntax, the encoding, or a number of too many digits
         raise InputError(f"{path}: no TOML ({error})") from None
 
@@ -450,7 +450,7 @@ def write_settings(path: Path, config: ShowConfig, values: Mapping[str, Value], 
     if midi_map:
         lines += ["", "[midi]", *(f"{_toml(source)} = {_toml(name)}" for source, name in midi_map.items())]
     text = "\n".join(lines) + "\n"
-    write_whole(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+    write_whole(path, lambda partial: partial.write_text(text, encoding="utf-8", errors="surrogateescape"))
 
 
 def _toml(value: object) -> str:

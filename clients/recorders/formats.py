@@ -10,7 +10,7 @@ from pathlib import Path
 from dancerev.errors import InputError
 from dancerev.model.bvh import write_bvh
 from dancerev.model.dance_file import Dance, read_dance, write_dance
-from dancerev.model.whole_file import write_whole
+from dancerev.model.whole_file import check_name, write_whole
 
 from .journal import read_journal
 from .vmd import read_vmd, write_vmd
@@ -39,12 +39,17 @@ _PACKAGES = {".vrma": ("pygltflib",), FILM: ("av", "pygame")}
 
 
 def check_output(path: Path, hint: str = "") -> None:
-    """Raise ``InputError`` where ``path`` cannot become a dance file: now, rather than after the dance.
+    """Find out now, rather than after the dance, whether ``path`` can become a dance file.
 
     Args:
         path: of the dance.
         hint: what to do about a name without an ending.
+
+    Raises:
+        InputError: it cannot; the message says why.
+        OSError: the system has no such names.
     """
+    check_name(path)
     if path.suffix.lower() not in SUFFIXES:
         hint = f"; {hint}" if hint and path.suffix == "" else ""
         names = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dancerev.errors import InputError
-from dancerev.model.dance_file import HIGHEST_RATE, LOWEST_RATE, Dance
+from dancerev.model.dance_file import HIGHEST_RATE, LOWEST_RATE, Dance, check_poses
 from dancerev.model.features import BeatState
 from dancerev.model.pose import Pose
 from dancerev.model.skeleton import BONES
@@ -115,7 +115,7 @@ def read_journal(path: Path) -> Dance:
     """Read a journal that a killed recording has left.
 
     Raises:
-        InputError: it is none.
+        InputError: it is none, or damaged.
     """
     with path.open("rb") as file:
         head = file.read(_HEADER.size)
@@ -125,7 +125,9 @@ def read_journal(path: Path) -> Dance:
     count = (path.stat().st_size - _HEADER.size) // RECORD.itemsize
     if not LOWEST_RATE <= fps <= HIGHEST_RATE or count < 1:
         raise InputError(f"{path}: the recording has no pose")
-    return _dance(path, fps, count, ())
+    dance = _dance(path, fps, count, ())
+    check_poses(path, dance.rotations, dance.root)
+    return dance
 
 
 def _dance(path: Path, fps: float, count: int, marks: tuple[tuple[float, str], ...]) -> Dance:

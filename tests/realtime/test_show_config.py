@@ -1,5 +1,8 @@
 """Options come from the command line and a settings file; what is saved is what is read back."""
 
+import os
+from pathlib import Path
+
 import pytest
 
 from dancerev.errors import DancerevError
@@ -140,6 +143,14 @@ def test_an_option_that_would_do_nothing_is_refused_in_one_line(options, why, ca
     assert ended.value.code == 2
     assert why in error
     assert error.count("\n") == 1
+
+
+def test_a_name_that_is_no_utf_8_comes_back_from_the_settings(tmp_path):
+    name = os.fsdecode(b"\xff caf\xc3\xa9.toml")
+    first = config("--cues", name)
+    values = {control: CONTROLS[control].default for control in CONTROLS}
+    write_settings(tmp_path / "saved.toml", first, values | {"style": "salsa"}, {})
+    assert config("--settings", tmp_path / "saved.toml").cues == Path(name)
 
 
 def test_a_settings_file_that_a_show_saved_is_never_refused(tmp_path):

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -53,14 +54,37 @@ def test_openpose_files_show_the_dance_of_the_npz(song, tmp_path):
         (["none.wav", "-o", "dances"], "none.wav"),
         ([".", "-o", "dances"], "is a folder, not a music file"),
         (["-o", "dances", "--seeds", "2", "--style", "polka"], "unknown style 'polka'"),
+        (["-o", f"{'d' * 300}.npz"], "name too long"),
+        (["-o", "d" * 300, "--format", "openpose"], "name too long"),
     ],
 )
 def test_what_cannot_be_written_is_told_in_one_line(song, tmp_path, monkeypatch, capsys, arguments, reason):
     monkeypatch.chdir(tmp_path)
     assert main(["song.wav", *arguments]) == 2
     error = capsys.readouterr().err
-    assert reason in error
+    assert reason.lower() in error.lower()
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("options", [["-o", "song.mp4"], ["other.wav", "-o", ".", "--format", "mp4"]])
+def test_no_dance_is_written_over_a_song(song, tmp_path, monkeypatch, capsys, options):
+    monkeypatch.chdir(tmp_path)
+    for name in ("song.mp4", "other__seed0.mp4", "other.wav"):
+        shutil.copy(song, name)
+    film = options[-1] if len(options) == 2 else "other__seed0.mp4"
+    assert main([film, *options]) == 2
+    assert (
+        capsys.readouterr().err
+        == f"dancerev-generate: {film}: is read from, and would be written over; give another name\n"
+    )
+    assert all(path.read_bytes() == song.read_bytes() for path in tmp_path.iterdir())
+
+
+def test_a_name_that_is_too_long_for_a_dance_in_a_folder_is_told_first(song, tmp_path, capsys):
+    long = song.rename(tmp_path / f"{'s' * 248}.wav")
+    assert main([str(long), "-o", f"{tmp_path}/dances", "--format", "npz"]) == 2
+    assert "name too long" in capsys.readouterr().err.lower()
+    assert list(tmp_path.iterdir()) == [long]
 
 
 @pytest.mark.parametrize(

@@ -173,6 +173,7 @@ NO_DEVICE = "there is no {} device|PortAudio library is missing"
         (("--input", "demo", "--duration", "-1", *NO_AUDIO), "-1"),
         (("--input", "demo", "--stats", "{tmp}/no/such/folder", *NO_AUDIO), "No such file"),
         (("--input", "demo", "--stats", "{tmp}", *NO_AUDIO), "directory"),
+        (("--input", "{tmp}/nine.wav", "--stats", "{tmp}/nine.wav", *NO_AUDIO), "nine.wav: is read from"),
         (("--input", "no.wav", "--stats", "{tmp}/s.json", "--save-settings", "{tmp}/link.toml", *NO_AUDIO), "no.wav"),
         (("--input", "demo", "--seed", "-1", *NO_AUDIO), "'-1' is not a whole number from 0"),
         (("--input", "demo", "--control", f"{'x' * 70}:9000", *NO_AUDIO), "cannot listen on xxx"),

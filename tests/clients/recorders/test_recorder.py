@@ -133,6 +133,16 @@ def test_a_journal_of_an_odd_rate_is_refused(tmp_path, fps):
             read(journal.path)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e30, 0.0])
+def test_a_journal_with_a_pose_that_is_none_is_refused(tmp_path, value):
+    with recording.Journal(tmp_path / "show.journal", FPS) as journal:
+        rows = [recording.record(pose) for pose in poses(0.5)]
+        rows[3]["rotations"][5] = value
+        journal.append(rows)
+        with pytest.raises(InputError, match="rotation"):
+            read(journal.path)
+
+
 def test_a_film_that_cannot_be_written_is_told_and_leaves_no_empty_file(tmp_path, caplog):
     recorder = Recorder(tmp_path / "show.mp4")
     os.killpg(recorder._output._program.pid, signal.SIGKILL)
