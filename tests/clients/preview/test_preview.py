@@ -28,6 +28,12 @@ from dancerev.clients.preview.vmc_receiver import Body, VmcReceiver, body_from_l
 SIZE = (960, 540)
 
 
+@pytest.fixture(autouse=True)
+def same_priority(monkeypatch):
+    """The command lowers that of its process, which here runs other tests too."""
+    monkeypatch.setattr(os, "nice", lambda _: 0)
+
+
 def body_of(pose):
     offsets = REST_OFFSETS.copy()
     offsets[0] = pose.root
