@@ -27,6 +27,7 @@ from dancerev.command_line import ArgumentParser, command, progress
 from dancerev.errors import ModelError
 from dancerev.model.features import FEATURE_SIZE, network_input
 from dancerev.model.pose import FRAME_RATE, POSE_SIZE
+from dancerev.model.whole_file import check_writable, write_text
 from dancerev.realtime.audio.decode import decode
 from dancerev.realtime.audio.sources import demo_path
 from dancerev.realtime.dance_model import ANY_STYLE, THREADS, DanceModel
@@ -338,9 +339,11 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if not 1.0 <= arguments.seconds <= 60.0:
         parser.error(f"--seconds {arguments.seconds:g} is not from 1 to 60")
+    if arguments.json:
+        check_writable(arguments.json)
     report = bench(arguments.model, arguments.provider, arguments.seconds, arguments.hour)
     if arguments.json:
-        arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+        write_text(arguments.json, json.dumps(report, indent=1) + "\n")
     console = Console()
     print_report(report, console if console.is_terminal else Console(width=80))
     return 0

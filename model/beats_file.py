@@ -17,6 +17,7 @@ import numpy.typing as npt
 from dancerev.errors import InputError
 
 from .json_file import read_json
+from .whole_file import write_text
 
 Array = npt.NDArray[Any]
 
@@ -101,4 +102,4 @@ def write_beats(path: Path, annotation: Annotation) -> None:
         times = np.round(getattr(annotation, name), 4).tolist()
         if times or name != "downbeats":
             content[name] = times
-    path.write_text(json.dumps(content), encoding="utf-8")
+    write_text(path, json.dumps(content))

@@ -177,7 +177,8 @@ def frame_rate(path: Path, fps: Array) -> float:
 def check_frames(path: Path, name: str, frames: Array, shape: tuple[int, ...]) -> None:
     """Raise ``InputError`` where ``frames`` are not finite numbers of ``shape`` for every frame, or far too large."""
     if frames.dtype.kind not in "iuf" or frames.ndim == 0 or frames.shape[1:] != shape:
-        raise InputError(f"{path}: {name} are no numbers of shape (frames, {', '.join(map(str, shape))})")
+        wanted = ", ".join(["frames" if shape else "N", *map(str, shape)])
+        raise InputError(f"{path}: {name} are no numbers of shape ({wanted})")
     if not np.isfinite(frames).all():
         raise InputError(f"{path}: {name} are not all finite")
     if len(frames) and max(float(frames.max()), -float(frames.min())) > FARTHEST:

@@ -43,6 +43,28 @@ def check_name(path: Path, sources: Iterable[Path] = ()) -> None:
         raise InputError(f"{path}: is read from, and would be written over; give another name")
 
 
+def check_writable(path: Path, sources: Iterable[Path] = ()) -> None:
+    """Find out, before long work, whether ``path`` can be written; leave no file that was not there.
+
+    Args:
+        path: to write to later.
+        sources: what is read.
+
+    Raises:
+        InputError: it is one of the sources, a pipe, or in a folder in which nothing may be written.
+        OSError: it cannot be written.
+    """
+    check_name(path, sources)
+    if path.is_fifo():
+        raise InputError(f"{path} is a pipe, which may never be read; give a file")
+    there = path.exists()
+    path.open("a").close()
+    if not there:
+        path.resolve().unlink()
+    elif path.is_file() and not os.access(path.parent, os.W_OK):
+        raise InputError(f"{path.parent}: writing there is not permitted")
+
+
 def begin_file(path: Path, head: bytes, buffering: int = -1) -> IO[bytes]:
     """Return a new file, opened for reading and writing, with its first bytes; where that fails, none is left.
 
@@ -89,6 +111,24 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         ):
             error.filename = str(path)
         raise
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file, whole or not at all.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    write_whole(path, lambda partial: partial.write_bytes(data))
+
+
+def write_text(path: Path, text: str, errors: str = "strict") -> None:
+    """Write a text in UTF-8, whole or not at all; ``errors`` says what becomes of characters that it lacks.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    write_bytes(path, text.encode("utf-8", errors))
 
 
 def write_npz(path: Path, arrays: dict[str, Any], compressed: bool = True) -> None:

@@ -144,7 +144,7 @@ def main(argv: list[str] | None = None) -> int:
         stack.callback(source.close)
         stack.callback(tracker.close)
         if source.note:
-            console.print(f"note: {source.note}")
+            console.print(f"note: {source.note}", soft_wrap=True, markup=False)
         last = listen(source, FeatureExtractor(tracker), console)
     if last is not None:
         beat = last.beat

@@ -23,7 +23,7 @@ from dancerev.clients.vmc import VmcSender
 from dancerev.clients.vrchat import VrchatSender
 from dancerev.command_line import ENDING_SIGNALS, SAME_SIGNAL, command
 from dancerev.errors import InputError, ReceiverError
-from dancerev.model.whole_file import check_name, write_whole
+from dancerev.model.whole_file import check_writable, write_text
 
 from .audio.devices import quiet_libraries
 from .audio.sources import list_devices, open_source
@@ -177,18 +177,6 @@ def _add_surfaces(config: ShowConfig, performance: Performance, actions: Control
     performance.surfaces.append(Keys(performance, lambda line: writer.write(f"{line}\n")))
 
 
-def _check_writable(path: Path) -> None:
-    """Raise now, rather than after the show, where ``path`` cannot be written; leave no file that was not there."""
-    if path.is_fifo():
-        raise InputError(f"{path} is a pipe, which may never be read; give a file")
-    there = path.exists()
-    path.open("a").close()
-    if not there:
-        path.resolve().unlink()
-    elif path.is_file() and not os.access(path.parent, os.W_OK):
-        raise InputError(f"{path.parent}: writing there is not permitted")
-
-
 def run(config: ShowConfig) -> bool:
     """Run the show that ``config`` describes; return whether all that was recorded is in its files.
 
@@ -198,8 +186,7 @@ def run(config: ShowConfig) -> bool:
     sources = [Path(config.input), Path(config.model), *(path for path in (config.avatar, config.cues) if path)]
     for path in (config.stats, config.save_settings):
         if path:
-            check_name(path, sources)
-            _check_writable(path)
+            check_writable(path, sources)
     with contextlib.closing(NoteWriter()) as writer, log_to(writer):
         return _run(config, writer)
 
@@ -258,7 +245,7 @@ def _run(config: ShowConfig, writer: NoteWriter) -> bool:
     if config.stats:
         lost = sum(sender.lost for sender in itertools.chain(*senders))
         text = json.dumps(show.statistics() | {"poses_lost": lost}, indent=1) + "\n"
-        write_whole(config.stats, lambda partial: partial.write_text(text, encoding="utf-8"))
+        write_text(config.stats, text)
     if config.save_settings:
         write_settings(config.save_settings, config, performance.values, _midi_map(performance))
     for recorder in recorders:

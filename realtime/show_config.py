@@ -19,7 +19,7 @@ from dancerev.clients.vrchat import DANCER_HEIGHT, VRCHAT_PORT
 from dancerev.clients.web import WEB_PORT
 from dancerev.command_line import ArgumentParser, seconds, seed
 from dancerev.errors import InputError, ReceiverError
-from dancerev.model.whole_file import write_whole
+from dancerev.model.whole_file import write_text
 
 from .beat.engines import LIVE_ENGINES, bpm_range
 from .beat.tracker import MAX_BPM, MIN_BPM
@@ -450,7 +450,7 @@ def write_settings(path: Path, config: ShowConfig, values: Mapping[str, Value], 
     if midi_map:
         lines += ["", "[midi]", *(f"{_toml(source)} = {_toml(name)}" for source, name in midi_map.items())]
     text = "\n".join(lines) + "\n"
-    write_whole(path, lambda partial: partial.write_text(text, encoding="utf-8", errors="surrogateescape"))
+    write_text(path, text, "surrogateescape")
 
 
 def _toml(value: object) -> str:

@@ -6,8 +6,11 @@ import math
 import time
 from collections import deque
 from functools import lru_cache
+from pathlib import Path
 
 import pygame
+
+from dancerev.model.picture import write_picture
 
 from .render import Camera, draw
 from .vmc_receiver import Body, VmcReceiver
@@ -170,7 +173,7 @@ class Window:
 
     def screenshot(self, path: str) -> None:
         """Save the last picture; the suffix says in which format."""
-        pygame.image.save(self._surface, path)
+        write_picture(Path(path), self._surface)
 
 
 @lru_cache(maxsize=1)

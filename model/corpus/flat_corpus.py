@@ -17,7 +17,7 @@ from dancerev.errors import CorpusError, InputError, reason
 
 from ..features import FEATURE_SIZE, FEATURE_VERSION
 from ..json_file import read_json
-from ..whole_file import write_npz
+from ..whole_file import write_npz, write_text
 from .shards import MANIFEST
 
 Array = npt.NDArray[np.float32]
@@ -93,7 +93,7 @@ def save_flat(folder: Path, splits: dict[str, list[FlatSequence]], manifest: dic
         "styles": styles,
         **manifest,
     }
-    (folder / MANIFEST).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_text(folder / MANIFEST, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
 def read_flat_manifest(folder: Path) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from dancerev.errors import CorpusError
 from ..features import FEATURE_VERSION
 from ..kinematic_beats import joint_speed
 from ..pose import FRAME_RATE
+from ..whole_file import write_text
 from .dances import TEST_SHARE, Fit, ShardWriter, Statistics, make_dances, summary
 from .options import parse
 from .parallel import cluster
@@ -186,7 +187,7 @@ def _write(material: Material, options: argparse.Namespace, out: Path) -> None:
         old.unlink(missing_ok=True)
     for new in sorted(fresh.iterdir()):
         new.replace(out / new.name)
-    (out / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_text(out / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
     for row in rows:
         print(
             f"{row['split']:5} {row['style']:8} {row['tempo']:>7} BPM: {row['minutes']:6.1f} min"

@@ -117,6 +117,8 @@ def load_shard(path: Path) -> list[DanceSequence]:
             strict=True,
         )
         sequences = [DanceSequence(*row) for row in rows]
+        for sequence in sequences:
+            _check_shapes(sequence)
     except (OSError, EOFError, KeyError, TypeError, ValueError, BadZipFile, zlib.error) as error:
         raise CorpusError(
             f"{path}: damaged, or no shard of a corpus ({reason(error)}); make the folder again with dancerev-prepare"
@@ -126,6 +128,25 @@ def load_shard(path: Path) -> list[DanceSequence]:
         if not all(np.isfinite(array).all() for array in (*arrays, sequence.phrase, sequence.tempo)):
             raise CorpusError(f"{path}: {sequence.take} has numbers that are not finite; prepare the corpus again")
     return sequences
+
+
+def _check_shapes(sequence: DanceSequence) -> None:
+    """Raise ``ValueError`` for arrays that are not of their shapes, or no numbers."""
+    frames = len(sequence.pose)
+    shapes = {
+        "features": (frames, FEATURE_SIZE),
+        "pose": (frames, POSE_SIZE),
+        "place": (frames, 2),
+        "heading": (frames,),
+        "speed": (frames,),
+        "beats": (len(sequence.beats),),
+    }
+    for name, shape in shapes.items():
+        array = getattr(sequence, name)
+        if array.shape != shape or array.dtype.kind != "f":
+            raise ValueError(f"{name} of {sequence.take} are no numbers of shape {shape}")
+    if not isinstance(sequence.style, int) or not all(isinstance(x, float) for x in (sequence.phrase, sequence.tempo)):
+        raise ValueError(f"style, phrase and tempo of {sequence.take} are no numbers")
 
 
 def read_manifest(folder: Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[np.float32]]]:
@@ -170,5 +191,9 @@ def load_corpus(folder: Path, split: str) -> Corpus:
         CorpusError: a shard is damaged, or see :func:`read_manifest`.
     """
     manifest, statistics = read_manifest(folder)
-    sequences = [s for path in sorted(folder.glob(f"{split}_*.npz")) for s in load_shard(path)]
+    sequences = []
+    for path in sorted(folder.glob(f"{split}_*.npz")):
+        sequences += load_shard(path)
+        if not all(0 <= sequence.style < len(manifest["styles"]) for sequence in sequences):
+            raise CorpusError(f"{path}: of a style that {MANIFEST} does not name; prepare the corpus again")
     return Corpus(styles=tuple(manifest["styles"]), sequences=sequences, manifest=manifest, **statistics)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from rich.table import Table
+from rich.console import Console
 
 from dancerev.errors import InputError
 
@@ -25,6 +25,7 @@ from .metrics import (
     resample,
     smpl_joints,
 )
+from .table import print_table
 
 Array = npt.NDArray[np.float64]
 
@@ -111,17 +112,12 @@ def beat_alignment(dance: Movement) -> float:
     return float(np.mean(np.exp(-0.5 * (distance / BEAT_WIDTH) ** 2)))
 
 
-def table(groups: dict[str, dict[str, float]]) -> Table:
-    """Return the table of :func:`evaluate` of each group, real dance below."""
-    result = Table(box=None, pad_edge=False)
-    result.add_column("Bailando's protocol", no_wrap=True, overflow="ellipsis", max_width=24)
-    for heading in ("FID_k", "FID_g", "Div_k", "Div_g", "BAS", "PFC"):
-        result.add_column(heading, justify="right")
-    for name, values in groups.items():
-        result.add_row(name, *(_cell(values[column]) for column in COLUMNS))
+def print_groups(groups: dict[str, dict[str, float]], console: Console) -> None:
+    """Print what :func:`evaluate` gives for each group, real dance below."""
+    rows = {name: [_cell(values[column]) for column in COLUMNS] for name, values in groups.items()}
     real = next(iter(groups.values()))
-    result.add_row("real dance", *(_cell(real.get(f"{column}_real", float("nan"))) for column in COLUMNS))
-    return result
+    rows["real dance"] = [_cell(real.get(f"{column}_real", float("nan"))) for column in COLUMNS]
+    print_table(console, "Bailando's protocol", ("FID_k", "FID_g", "Div_k", "Div_g", "BAS", "PFC"), rows)
 
 
 def _cell(value: float) -> str:

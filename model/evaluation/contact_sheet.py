@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ..picture import write_picture
 from ..skeleton import BONES, INDEX, PARENTS
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def _draw_path(surface: pygame.Surface, root: Array) -> None:
 
 
 def contact_sheet(
-    positions: Array, path: Path | str, fps: float = 30.0, count: int = 15, columns: int = 8, title: str = ""
+    positions: Array, path: Path, fps: float = 30.0, count: int = 15, columns: int = 8, title: str = ""
 ) -> None:
     """Write a PNG of poses at even distances in time, from the front, and of the path from above.
 
@@ -119,7 +120,4 @@ def contact_sheet(
             _draw_cell(cell, np.asarray(positions[shown[i]], dtype=np.float64), shown[i] / fps)
         else:
             _draw_path(cell, np.asarray(positions[:, 0], dtype=np.float64))
-    try:
-        pygame.image.save(sheet, str(path))
-    except pygame.error as error:
-        raise OSError(f"{path}: cannot write the picture ({error})") from error
+    write_picture(path, sheet)

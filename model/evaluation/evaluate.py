@@ -19,17 +19,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from rich.console import Console
-from rich.table import Table
 
 from dancerev.command_line import command
 from dancerev.errors import InputError
 
 from ..beats_file import read_beats
 from ..corpus.parallel import cluster, in_parallel
-from ..dance_file import check_frames, frame_rate, read_arrays
+from ..dance_file import check_frames, check_poses, frame_rate, read_arrays
 from ..skeleton import BONES, forward_kinematics
+from ..whole_file import check_writable, write_text
 from .metrics import CLIP_SECONDS, compare_dances, evaluate_dance, music_plays, resample, shortest_loop
 from .options import parse
+from .table import print_table, table_console
 
 Array = npt.NDArray[Any]
 
@@ -100,7 +101,7 @@ def read_dance(path: Path, music: Path | None = None) -> Dance:
     missing = {"fps", "joint_names", "positions"} - set(arrays)
     if missing:
         raise InputError(f"{path}: not a dance of dancerev-generate, it lacks {', '.join(sorted(missing))}")
-    if tuple(arrays["joint_names"].tolist()) != BONES:
+    if tuple(arrays["joint_names"].reshape(-1).tolist()) != BONES:
         raise InputError(f"{path}: the joints are not those of this skeleton")
     check_frames(path, "positions", arrays["positions"], (len(BONES), 3))
     if len(arrays["positions"]) < 2:
@@ -110,7 +111,7 @@ def read_dance(path: Path, music: Path | None = None) -> Dance:
         path.stem,
         arrays["positions"],
         frame_rate(path, arrays["fps"]),
-        arrays.get("beats"),
+        _beats(path, arrays),
         style=next((part for part in rest if not re.fullmatch(r"seed\d+", part)), None),
         contacts=_contacts(arrays),
     )
@@ -131,6 +132,14 @@ def _song_of(name: str, music: Path | None) -> tuple[str, list[str]]:
             if (music / f"{song}.beats.json").is_file():
                 return song, parts[count:]
     return parts[0], parts[1:]
+
+
+def _beats(path: Path, arrays: dict[str, Array]) -> Array | None:
+    """Return the ``beats`` of a dance, seconds, if they are there."""
+    beats = arrays.get("beats")
+    if beats is not None:
+        check_frames(path, "beats", beats, ())
+    return beats
 
 
 def _contacts(arrays: dict[str, Array]) -> Array | None:
@@ -168,8 +177,7 @@ def read_real(path: Path) -> list[Dance]:
     missing = {"rotations", "root", "lengths", "take", "fps"} - set(arrays)
     if missing:
         raise InputError(f"{path}: not a set of real dances, it lacks {', '.join(sorted(missing))}")
-    check_frames(path, "rotations", arrays["rotations"], (len(BONES), 4))
-    check_frames(path, "root", arrays["root"], (3,))
+    check_poses(path, arrays["rotations"], arrays["root"])
     fps, lengths = frame_rate(path, arrays["fps"]), arrays["lengths"]
     if lengths.ndim != 1 or not len(lengths) or lengths.dtype.kind not in "iu" or not (lengths >= 2).all():
         raise InputError(f"{path}: lengths are not whole numbers from 2")
@@ -178,16 +186,27 @@ def read_real(path: Path) -> list[Dance]:
         or arrays["take"].shape != lengths.shape
     ):
         raise InputError(f"{path}: rotations, root, lengths and take do not belong together")
+    styles = _styles(path, arrays)
     positions, _ = forward_kinematics(arrays["rotations"], arrays["root"])
-    contacts, styles = _contacts(arrays), arrays.get("styles")
+    contacts = _contacts(arrays)
     ends = np.cumsum(lengths)
     takes = []
-    for i, (take, length, end) in enumerate(zip(arrays["take"], lengths, ends, strict=True)):
+    for take, style, length, end in zip(arrays["take"], styles, lengths, ends, strict=True):
         rows = slice(end - length, end)
-        style = None if styles is None else str(styles[arrays["style"][i]])
         planted = None if contacts is None else contacts[rows]
         takes.append(Dance(str(take), positions[rows], fps, style=style, contacts=planted))
     return takes
+
+
+def _styles(path: Path, arrays: dict[str, Array]) -> list[str | None]:
+    """Return the style of each take; None where they are not known."""
+    count = len(arrays["lengths"])
+    if "styles" not in arrays:
+        return [None] * count
+    names, index = arrays["styles"].reshape(-1), arrays.get("style", np.zeros(0))
+    if index.shape != (count,) or index.dtype.kind not in "iu" or not ((index >= 0) & (index < len(names))).all():
+        raise InputError(f"{path}: style does not say for each take which of styles it is of")
+    return [str(names[i]) for i in index]
 
 
 def evaluate(dances: list[Dance], real: list[Dance], rate: float | None = None, workers: int = 1) -> dict[str, Any]:
@@ -290,12 +309,12 @@ def print_report(report: dict[str, Any], console: Console) -> None:
         rows["mean"] = report["mean"]
     if "real" in report:
         rows["real dance, mean"] = report["real"]
-    console.print(_table("dance", rows, _COLUMNS))
+    _print_results(console, "dance", rows, _COLUMNS)
     if "comparison" in report:
         compared = report["comparison"]
         parts = [f"{heading} {compared[name]:.2f}" for name, heading in _COMPARISON]
         parts += [f"(real {heading} {compared[name + '_real']:.2f})" for name, heading in _COMPARISON[2:]]
-        console.print("  ".join(parts))
+        console.print("  ".join(parts), markup=False)
     _print_alignment({"all dances": report}, console)
 
 
@@ -310,18 +329,18 @@ def print_groups(groups: dict[str, dict[str, Any]], console: Console) -> None:
             columns = (*_COLUMNS, *((key, heading, 2) for key, heading in _COMPARISON))
             spread = {key: report["comparison"][f"{key}_real"] for key, _ in _COMPARISON[2:]}
             rows[f"real dance, {name}" if len(groups) > 1 else "real dance"] = report["real"] | spread
-    console.print(_table("group", rows, columns))
+    _print_results(console, "group", rows, columns)
     _print_alignment(groups, console)
 
 
-def _table(heading: str, rows: dict[str, dict[str, float]], columns: tuple[tuple[str, str, int], ...]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    table.add_column(heading, no_wrap=True, overflow="ellipsis", max_width=24)
-    for _, title, _ in columns:
-        table.add_column(title, justify="right")
-    for row, results in rows.items():
-        table.add_row(row, *(_cell(results.get(name, math.nan), digits) for name, _, digits in columns))
-    return table
+def _print_results(
+    console: Console, heading: str, rows: dict[str, dict[str, float]], columns: tuple[tuple[str, str, int], ...]
+) -> None:
+    cells = {
+        row: [_cell(results.get(name, math.nan), digits) for name, _, digits in columns]
+        for row, results in rows.items()
+    }
+    print_table(console, heading, [title for _, title, _ in columns], cells)
 
 
 def _cell(value: float, digits: int) -> str:
@@ -335,23 +354,23 @@ def _print_alignment(groups: dict[str, dict[str, Any]], console: Console) -> Non
     parts += [("style", style) for style in styles]
     if not parts:
         return
-    table = Table(box=None, pad_edge=False)
-    table.add_column("BAS / chance", no_wrap=True, overflow="ellipsis", max_width=24)
-    for kind, part in parts:
-        table.add_column(f"{part} BPM" if kind == "tempo" else part, justify="right")
-    for name, report in groups.items():
-        rows = [report[kind].get(part, {}) for kind, part in parts]
-        table.add_row(
-            name, *(" / ".join(_cell(row.get(key, math.nan), 3) for key in ("bas", "bas_chance")) for row in rows)
-        )
+    rows = {
+        name: [
+            " / ".join(_cell(report[kind].get(part, {}).get(key, math.nan), 3) for key in ("bas", "bas_chance"))
+            for kind, part in parts
+        ]
+        for name, report in groups.items()
+    }
     console.print()
-    console.print(table)
+    print_table(console, "BAS / chance", [f"{part} BPM" if kind == "tempo" else part for kind, part in parts], rows)
 
 
 @command("dancerev-evaluate")
 def main(argv: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
     arguments = parse(argv)
+    if arguments.json:
+        check_writable(arguments.json)
     if arguments.paper:
         return _evaluate_as_paper(arguments)
     real = read_real(arguments.real) if arguments.real else []
@@ -365,13 +384,10 @@ def main(argv: list[str] | None = None) -> int:
     with cluster(arguments.cluster):
         report = evaluate_groups(groups, real, workers) if groups else evaluate(dances, real, workers=workers)
     if arguments.json:
-        arguments.json.write_text(json.dumps(_without_nan(report), indent=1) + "\n", encoding="utf-8")
+        write_text(arguments.json, json.dumps(_without_nan(report), indent=1) + "\n")
     if arguments.sheets:
         _draw_sheets({"": dances, **groups}, arguments.sheets)
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=180)
-    (print_groups if groups else print_report)(report, console)
+    (print_groups if groups else print_report)(report, table_console())
     return 0
 
 
@@ -386,8 +402,8 @@ def _evaluate_as_bailando(groups: dict[str, list[Dance]], real: list[Dance], jso
     theirs = movements.pop("")
     report = {name: bailando.evaluate(ours, theirs) for name, ours in movements.items()}
     if json_file:
-        json_file.write_text(json.dumps(_without_nan(report), indent=1) + "\n", encoding="utf-8")
-    Console(width=100).print(bailando.table(report))
+        write_text(json_file, json.dumps(_without_nan(report), indent=1) + "\n")
+    bailando.print_groups(report, table_console())
     return 0
 
 
@@ -401,8 +417,8 @@ def _evaluate_as_paper(arguments: argparse.Namespace) -> int:
         for name, folder in arguments.group
     }
     if arguments.json:
-        arguments.json.write_text(json.dumps(_without_nan(report), indent=1) + "\n", encoding="utf-8")
-    paper.print_groups(report, judge, Console(width=160))
+        write_text(arguments.json, json.dumps(_without_nan(report), indent=1) + "\n")
+    paper.print_groups(report, judge, table_console())
     return 0
 
 

@@ -117,7 +117,9 @@ def _saved(drawn: Iterable[npt.NDArray[np.uint8]], folder: Path) -> Iterator[npt
     """Save the pictures under numbers as they pass."""
     import pygame
 
+    from ..picture import write_picture
+
     folder.mkdir(parents=True, exist_ok=True)
     for i, picture in enumerate(drawn):
-        pygame.image.save(pygame.surfarray.make_surface(picture.swapaxes(0, 1)), str(folder / f"frame{i:06d}.png"))
+        write_picture(folder / f"frame{i:06d}.png", pygame.surfarray.make_surface(picture.swapaxes(0, 1)))
         yield picture

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dancerev.errors import InputError
+
 from .. import rotation
 from ..curves import catmull_rom
 from ..kinematic_beats import (
@@ -489,7 +491,7 @@ def compare_dances(made: list[tuple[Array, float]], real: list[tuple[Array, floa
     for kind, name in enumerate("kg"):
         ours, theirs = (np.concatenate([feature[kind] for feature in one]) for one in features)
         if min(len(ours), len(theirs)) < 2:
-            raise ValueError(f"too little dance to compare: at least {CLIP_SECONDS + CLIP_HOP:g} s on both sides")
+            raise InputError(f"too little dance to compare: at least {CLIP_SECONDS + CLIP_HOP:g} s on both sides")
         varied = theirs.std(axis=0) > 1e-9
         ours, theirs = ours[:, varied], theirs[:, varied]
         mean, scale = theirs.mean(axis=0), theirs.std(axis=0) + 1e-10

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from rich.console import Console
-from rich.table import Table
 
 from dancerev.errors import InputError
 
@@ -25,6 +24,7 @@ from ..kinematic_beats import kinematic_beats
 from ..openpose import read_openpose
 from .metrics import frechet_distance, resample
 from .style_classifier import CLIP, Judge, clips_of
+from .table import print_table
 
 Array = npt.NDArray[Any]
 
@@ -179,14 +179,13 @@ def _spread(dances: list[tuple[str, Array]]) -> dict[str, float]:
 
 def print_groups(groups: dict[str, dict[str, float]], judge: Judge, console: Console) -> None:
     """Print a row for each group, and how good the judge is."""
-    table = Table("group", box=None, pad_edge=False)
-    for _, title, _ in COLUMNS:
-        table.add_column(title, justify="right")
-    for name, row in groups.items():
-        cells = [f"{row[key]:.{digits}f}" if np.isfinite(row[key]) else "–" for key, _, digits in COLUMNS]
-        table.add_row(name, *cells)
-    console.print(table)
+    rows = {
+        name: [f"{row[key]:.{digits}f}" if np.isfinite(row[key]) else "–" for key, _, digits in COLUMNS]
+        for name, row in groups.items()
+    }
+    print_table(console, "group", [title for _, title, _ in COLUMNS], rows)
     console.print(
         f"The classifier finds the style of {judge.accuracy:.1%} of {len(judge.real)} held-out clips of real dance "
-        f"({', '.join(judge.styles)}); FID is against these, on {len(JOINTS)} joints."
+        f"({', '.join(judge.styles)}); FID is against these, on {len(JOINTS)} joints.",
+        markup=False,
     )

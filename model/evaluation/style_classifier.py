@@ -23,7 +23,7 @@ from dancerev.command_line import ArgumentParser, command, seed, whole_number
 from dancerev.errors import CorpusError, ModelError
 
 from ..corpus.flat_corpus import FlatSequence, load_flat
-from ..network.checkpoint import UNREADABLE, reason
+from ..network.checkpoint import UNREADABLE, reason, write_checkpoint
 
 Array = npt.NDArray[Any]
 
@@ -125,7 +125,7 @@ def save(judge: Judge, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {"styles": list(judge.styles), "songs": judge.songs, "accuracy": judge.accuracy}
     weights = {"weights": judge.network.state_dict(), "real": torch.from_numpy(judge.real)}
-    torch.save(content | weights, path)
+    write_checkpoint(path, content | weights)
 
 
 def load(path: Path) -> Judge:

@@ -1,7 +1,8 @@
-"""Reading back what ``dancerev-train`` wrote. Torch."""
+"""Checkpoints: written whole or not at all, and reading back what ``dancerev-train`` wrote. Torch."""
 
 from __future__ import annotations
 
+import io
 import pickle
 import textwrap
 from pathlib import Path
@@ -13,6 +14,7 @@ from dancerev import errors
 from dancerev.errors import ModelError
 
 from ..features import FEATURE_VERSION
+from ..whole_file import write_bytes
 from .config import DanceConfig
 from .dance_network import DanceNetwork
 
@@ -27,6 +29,17 @@ UNREADABLE = (
     pickle.UnpicklingError,
 )
 """What is raised by reading a checkpoint that is none, is damaged, or is of another network."""
+
+
+def write_checkpoint(path: Path, content: object) -> None:
+    """Write what PyTorch can save, whole or not at all.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    encoded = io.BytesIO()  # what PyTorch writes to a full disk itself ends in an error without the file's name
+    torch.save(content, encoded)
+    write_bytes(path, encoded.getvalue())
 
 
 def load_checkpoint(path: str | Path) -> DanceNetwork:

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from dancerev.errors import ModelError
 
 from .block_attention import local_attention
-from .checkpoint import UNREADABLE, check_feature_version, reason
+from .checkpoint import UNREADABLE, check_feature_version, reason, write_checkpoint
 
 LAYERS = 3
 """LSTM layers of the decoder."""
@@ -431,7 +431,8 @@ def save_published(network: OriginalNetwork, path: Path, epoch: int, condition: 
         sliding_windown_size=config.window,
         lambda_v=growth,
     )
-    torch.save({"model": {f"module.{name}": x for name, x in weights.items()}, "args": args, "epoch": epoch}, path)
+    model = {f"module.{name}": x for name, x in weights.items()}
+    write_checkpoint(path, {"model": model, "args": args, "epoch": epoch})
 
 
 def _second_version(args: Any) -> OriginalConfig:

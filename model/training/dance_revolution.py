@@ -30,6 +30,7 @@ from ..body25 import FIRST_POSE
 from ..corpus.flat_corpus import FlatSequence, load_flat
 from ..features import FEATURE_SIZE, FEATURE_VERSION
 from ..network.original import OriginalConfig, OriginalNetwork, own_frames, save_published
+from .fit import WholeCheckpoints
 
 _VALIDATED = 450  # frames of each held-out dance
 
@@ -178,6 +179,7 @@ def train_preset(arguments: argparse.Namespace) -> Path:
             TQDMProgressBar(refresh_rate=20),
             *([] if arguments.live else [SavePublished(arguments.out, arguments.save_every)]),
         ],
+        plugins=[WholeCheckpoints()],
         check_val_every_n_epoch=max(1, arguments.save_every // 5),
         num_sanity_val_steps=0,
         log_every_n_steps=1,

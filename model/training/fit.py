@@ -6,17 +6,19 @@ import dataclasses
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch.utils.data import DataLoader
 
 from dancerev.errors import ModelError
 
 from ..corpus.shards import DanceSequence, load_corpus
-from ..network.checkpoint import load_checkpoint
+from ..network.checkpoint import load_checkpoint, write_checkpoint
 from ..network.config import DanceConfig
 from ..network.original import OriginalConfig, load_original
 from ..pose import FRAME_RATE
@@ -61,6 +63,14 @@ def seed_at(config: TrainingConfig, step: int) -> None:
     lightning.seed_everything(config.seed + step, verbose=False)
 
 
+class WholeCheckpoints(TorchCheckpointIO):
+    """Write each checkpoint beside the old one, which stays until the new one is whole."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write a checkpoint."""
+        write_checkpoint(Path(path), checkpoint)
+
+
 def fit(
     module: SongValidation,
     windows: Windows,
@@ -100,6 +110,7 @@ def fit(
             *([EarlyStopping("free_score", mode="max", patience=config.patience)] if songs else []),
             TQDMProgressBar(refresh_rate=20),
         ],
+        plugins=[WholeCheckpoints()],
         val_check_interval=config.validate_every,
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,

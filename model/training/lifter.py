@@ -26,6 +26,7 @@ from dancerev.errors import CorpusError, reason
 from .. import rotation
 from ..body25 import BONES_OF, JOINTS, OFFSETS_OF
 from ..network.body_loss import matrices_from_6d
+from ..network.checkpoint import write_checkpoint
 from ..network.lifter import CONTACTS, FRAME_RATE, HEIGHT, ROTATIONS, VECTOR_SIZE, Lifter, LifterConfig
 from ..skeleton import BONES, INDEX, MIRROR, PARENTS, REST_OFFSETS
 
@@ -321,7 +322,7 @@ def train(arguments: argparse.Namespace) -> Path:
             print(f"step {steps}: {1000 * average:.1f} mm in training", file=sys.stderr, flush=True)
     lifter.eval().to("cpu")
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"config": asdict(config), "weights": lifter.state_dict()}, arguments.out)
+    write_checkpoint(Path(arguments.out), {"config": asdict(config), "weights": lifter.state_dict()})
     test = arguments.data / "real_test.npz"
     if test.exists():
         results = evaluate(lifter, load_takes(test))

@@ -20,6 +20,7 @@ from ..network.dance_network import DanceNetwork
 from .calibrate import measure_vigour
 from .config import TrainingConfig
 from .data import Batch, CorpusTensors, Windows
+from .fit import WholeCheckpoints
 from .validation import SongValidation
 
 
@@ -84,6 +85,7 @@ def train_prior(
         logger=CSVLogger(out, name="log_prior"),
         enable_checkpointing=False,
         callbacks=[TQDMProgressBar(refresh_rate=20)],
+        plugins=[WholeCheckpoints()],
         log_every_n_steps=10,
     )
     module = PriorTraining(network, tensors, config)

@@ -1,6 +1,7 @@
 """Shards round-trip, and a folder of the wrong kind is refused in one line."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -104,4 +105,14 @@ def test_damaged_shards_are_told_by_name_in_one_line(tmp_path):
         with pytest.raises(CorpusError, match="dancerev-prepare") as error:
             load_shard(path)
         assert str(error.value).startswith(f"{path}: ")
+        assert "\n" not in str(error.value)
+
+
+def test_a_style_or_a_shape_that_the_corpus_has_not_is_told_in_one_line(tmp_path):
+    write_manifest(tmp_path)
+    good = made_sequence(np.random.default_rng(0), 40, "take")
+    for change, reason in (({"style": 2}, "style"), ({"pose": good.pose[:, :5]}, "pose"), ({"tempo": "x"}, "tempo")):
+        save_shard(tmp_path / "train_000.npz", [replace(good, **change)])
+        with pytest.raises(CorpusError, match=reason) as error:
+            load_corpus(tmp_path, "train")
         assert "\n" not in str(error.value)
