@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib import metadata
 from typing import NoReturn, ParamSpec
 
-from .errors import DancerevError, reason
+from .errors import DancerevError, quoted, reason
 
 Parameters = ParamSpec("Parameters")
 
@@ -36,7 +36,7 @@ def whole_number(least: int, most: int = 10**9) -> Callable[[str], int]:
 
     def parse(text: str) -> int:
         if not (text.isascii() and text.isdigit() and len(text) <= 20 and least <= int(text) <= most):
-            raise argparse.ArgumentTypeError(f"{_shown(text)} is not a whole number from {least} to {most}")
+            raise argparse.ArgumentTypeError(f"{quoted(text)} is not a whole number from {least} to {most}")
         return int(text)
 
     return parse
@@ -48,11 +48,6 @@ seed = whole_number(0, 2**32 - 1)
 _LONGEST = 366 * 24 * 3600.0  # seconds
 
 
-def _shown(text: str) -> str:
-    """Return a text as a message quotes it."""
-    return repr(text if len(text) <= 40 else f"{text[:37]}…")
-
-
 def seconds(text: str) -> float:
     """Seconds from a command line, above 0 and within a year; ``ArgumentTypeError`` for others."""
     try:
@@ -60,7 +55,7 @@ def seconds(text: str) -> float:
     except ValueError:
         value = math.nan
     if not 0.0 < value <= _LONGEST:
-        raise argparse.ArgumentTypeError(f"{_shown(text)} is not a number of seconds above 0 and within a year")
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is not a number of seconds above 0 and within a year")
     return value
 
 

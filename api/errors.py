@@ -11,6 +11,11 @@ def reason(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
+def quoted(text: str) -> str:
+    """Return a text of the user's as a message quotes it: in one line that is not too long."""
+    return repr(text if len(text) <= 40 else f"{text[:37]}…")
+
+
 class DancerevError(ValueError):
     """Base of all errors below. The message is one line: what is wrong and, where it helps, what to do."""
 

@@ -8,12 +8,12 @@ import socket
 from collections.abc import Iterable
 from typing import Any
 
-from dancerev.errors import ReceiverError
+from dancerev.errors import ReceiverError, quoted, reason
 
 VMC_PORT = 39539
 """The port on which receivers of the VMC protocol listen."""
 
-
+_DIGITS = 20  # of a port, zeros before it among them: Python refuses to read numbers of thousands
 _FULL = {errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOBUFS}
 """What the systems say of a full buffer."""
 
@@ -28,16 +28,18 @@ def parse_target(text: str, default_port: int = VMC_PORT) -> tuple[str, int]:
     if text.startswith("["):
         host, bracket, rest = text[1:].partition("]")
         if not bracket or (rest and not rest.startswith(":")):
-            raise ReceiverError(f"receiver {text!r}: expected [ADDRESS]:PORT")
+            raise ReceiverError(f"receiver {quoted(text)}: expected [ADDRESS]:PORT")
         port = rest[1:] if rest else str(default_port)
     elif text.count(":") == 1:
         host, port = text.split(":")
     else:
         host, port = text, str(default_port)
     if not host or host.isdigit():  # a port alone would be taken for an IPv4 address in one number
-        raise ReceiverError(f"receiver {text!r}: no host; expected HOST:PORT, such as 127.0.0.1:{default_port}")
+        raise ReceiverError(f"receiver {quoted(text)}: no host; expected HOST:PORT, such as 127.0.0.1:{default_port}")
     if not (port.isascii() and port.isdigit()):
-        raise ReceiverError(f"receiver {text!r}: port {port!r} is not a number")
+        raise ReceiverError(f"receiver {quoted(text)}: port {quoted(port)} is not a number")
+    if len(port) > _DIGITS:
+        raise ReceiverError(f"receiver {quoted(text)}: port {quoted(port)} is out of range: 1 to 65535")
     check_port(int(port))
     return host, int(port)
 
@@ -48,13 +50,16 @@ def check_port(port: int) -> None:
         raise ReceiverError(f"port {port} is out of range: 1 to 65535")
 
 
-def resolve(host: str, port: int) -> tuple[socket.AddressFamily, Any]:
-    """Family and address of a UDP port. A name that has both gets IPv4, which more programs speak.
+def resolve(host: str, port: int, kind: socket.SocketKind = socket.SOCK_DGRAM) -> tuple[socket.AddressFamily, Any]:
+    """Family and address of a port, of UDP unless told. A name that has both gets IPv4, which more programs speak.
 
     Raises:
-        OSError, UnicodeError: the host has no address.
+        OSError: the host has no address.
     """
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+    try:
+        found = socket.getaddrinfo(host, port, type=kind)
+    except ValueError:  # such as the UnicodeError of a name with nothing between two dots
+        raise socket.gaierror(socket.EAI_NONAME, "not a host name") from None
     family, _, _, _, address = min(found, key=lambda info: info[0] != socket.AF_INET)
     return family, address
 
@@ -81,9 +86,8 @@ class UdpTarget:
         self.error: str | None = None
         try:
             family, self._address = resolve(host, port)
-        except (OSError, UnicodeError) as error:
-            reason = getattr(error, "strerror", None) or "not a host name"
-            raise ReceiverError(f"receiver {host}:{port}: {reason}") from None
+        except OSError as error:
+            raise ReceiverError(f"receiver {quoted(host)}, port {port}: {reason(error)}") from None
         self._socket = socket.socket(family, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
         with contextlib.suppress(OSError):

@@ -194,7 +194,7 @@ class ControlActions:
             now = self._style_name if self._style_name in names else names[-1]
             text = names[(names.index(now) + 1) % len(names)]
         elif text.isdecimal() and text.isascii():  # the place in the list, as a row of buttons sends it
-            if int(text) >= len(names):
+            if len(text) > 9 or int(text) >= len(names):
                 raise InputError(f"style: {text[:20]} is no place in the list; there are {len(names)} styles")
             text = names[int(text)]
         if text == self._first_style:  # in which several dancers may have a style each

@@ -17,8 +17,8 @@ from dancerev.clients.receivers import RECEIVERS, bone_mask, preset
 from dancerev.clients.udp import VMC_PORT, parse_target
 from dancerev.clients.vrchat import DANCER_HEIGHT, VRCHAT_PORT
 from dancerev.clients.web import WEB_PORT
-from dancerev.command_line import ArgumentParser, seconds, seed
-from dancerev.errors import InputError, ReceiverError
+from dancerev.command_line import ArgumentParser, seconds, seed, whole_number
+from dancerev.errors import InputError, ReceiverError, quoted
 from dancerev.model.whole_file import write_text
 
 from .beat.engines import LIVE_ENGINES, bpm_range
@@ -105,12 +105,6 @@ def milliseconds(text: str) -> float:
     if not -500.0 <= value <= 500.0:
         raise argparse.ArgumentTypeError(f"{text!r} is not between -500 and 500 ms")
     return value
-
-
-def _dancers(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= MAX_DANCERS):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of dancers from 1 to {MAX_DANCERS}")
-    return int(text)
 
 
 def _control(name: str) -> Any:
@@ -241,7 +235,11 @@ def _add_dance(parser: ArgumentParser) -> None:
     dance.add_argument("--model", default="default", metavar="NAME|PATH", help="bundled or exported model")
     dance.add_argument("--provider", choices=PROVIDERS, default="auto", help="what computes (default auto)")
     dance.add_argument(
-        "--dancers", type=_dancers, default=1, metavar="N", help="how many (default 1); 2 goes to the next port, …"
+        "--dancers",
+        type=whole_number(1, MAX_DANCERS),
+        default=1,
+        metavar="N",
+        help="how many (default 1); 2 goes to the next port, …",
     )
     dance.add_argument("--together", action="store_true", help="every dancer at the centre, for one-avatar programs")
     dance.add_argument("--seed", type=seed, default=0, metavar="N", help="another seed, another dance (default 0)")
@@ -256,7 +254,9 @@ def _add_dance(parser: ArgumentParser) -> None:
 def _add_hand(parser: ArgumentParser) -> None:
     hand = parser.add_argument_group("control; in the terminal, ? lists the keys")
     hand.add_argument("--control", metavar="[HOST:]PORT", help="listen for OSC: /dancerev/NAME, see docs/controls.md")
-    hand.add_argument("--control-reply", type=_port, metavar="PORT", help="where OSC controllers listen for answers")
+    hand.add_argument(
+        "--control-reply", type=whole_number(1, 65535), metavar="PORT", help="where OSC controllers listen for answers"
+    )
     hand.add_argument("--midi-control", metavar="NAME", help="MIDI notes and knobs, by part of the port's name")
     hand.add_argument("--cues", type=Path, metavar="FILE.toml", help="what to do at a time, bar or marker")
     hand.add_argument("--quantise", type=_control("quantise"), metavar="WHEN", help="now, beat or bar (default now)")
@@ -413,17 +413,11 @@ def _listening_address(option: str, text: str | None, default_port: int | None =
         return None
     with_port = text.isdigit() or (":" in text and text.rpartition(":")[2].isdigit())
     if default_port is None and not with_port:
-        raise InputError(f"{option}: {text!r} has no port; expected PORT or HOST:PORT")
+        raise InputError(f"{option}: {quoted(text)} has no port; expected PORT or HOST:PORT")
     try:
         return parse_target(f"127.0.0.1:{text}" if text.isdigit() else text, default_port or VMC_PORT)
     except ReceiverError as error:
         raise InputError(f"{option}: {str(error).replace('receiver ', '')}") from None
-
-
-def _port(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65535):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 1 to 65535")
-    return int(text)
 
 
 def write_settings(path: Path, config: ShowConfig, values: Mapping[str, Value], midi_map: Mapping[str, str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import math
 import os
 import subprocess
@@ -12,10 +13,11 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from dancerev.command_line import ArgumentParser
-from dancerev.errors import ReceiverError
+from dancerev.command_line import ArgumentParser, command, whole_number
+from dancerev.errors import InputError, ReceiverError, quoted, reason
+from dancerev.model.whole_file import check_writable
 
-from ..udp import VMC_PORT, check_port
+from ..udp import VMC_PORT
 
 NO_DISPLAY = "no display: set DISPLAY or WAYLAND_DISPLAY, or send the dance to another machine's receiver"
 
@@ -38,24 +40,22 @@ def launch_preview(port: int) -> subprocess.Popen[bytes]:
     )
 
 
+@command("dancerev-preview")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     options = _parser().parse_args(arguments)
-    try:
-        check_port(options.port)
-    except ReceiverError as error:
-        return _refuse(str(error))
+    if options.screenshot:
+        check_writable(options.screenshot)
     if not display_available():
-        return _refuse(NO_DISPLAY)
+        raise InputError(NO_DISPLAY)
     if hasattr(os, "nice"):
         os.nice(5)  # the dance has the right of way over the view of it
-    try:
-        return _show(options)
-    except KeyboardInterrupt:
-        return 0
+    with contextlib.suppress(KeyboardInterrupt):
+        _show(options)
+    return 0
 
 
-def _show(options: argparse.Namespace) -> int:
+def _show(options: argparse.Namespace) -> None:
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
     import pygame
 
@@ -65,14 +65,15 @@ def _show(options: argparse.Namespace) -> int:
     try:
         receiver = VmcReceiver(options.port, options.listen)
     except OSError as error:
-        return _refuse(
-            f"cannot listen on {options.listen}:{options.port}: {error.strerror or error}; try another --port"
-        )
+        advice = "; try another --port" if error.errno == errno.EADDRINUSE else ""
+        raise ReceiverError(
+            f"cannot listen on {quoted(options.listen)}, port {options.port}: {reason(error)}{advice}"
+        ) from None
     try:
         pygame.display.init()
         # SDL draws for nobody where the display that is named does not answer.
         if pygame.display.get_driver() in ("offscreen", "dummy") and "SDL_VIDEODRIVER" not in os.environ:
-            return _refuse(NO_DISPLAY)
+            raise InputError(NO_DISPLAY)
         window = Window(receiver, options.size, show_fps=options.show_fps)
         if options.until_input_ends:
             threading.Thread(target=_quit_at_end_of_input, daemon=True).start()
@@ -80,12 +81,11 @@ def _show(options: argparse.Namespace) -> int:
             window.run(options.fps, options.duration)
         if options.screenshot:
             window.screenshot(options.screenshot)
-    except (pygame.error, OSError) as error:
-        return _refuse(str(error))
+    except pygame.error as error:
+        raise InputError(reason(error)) from None
     finally:
         receiver.close()
         pygame.quit()
-    return 0
 
 
 def _quit_at_end_of_input() -> None:
@@ -97,17 +97,14 @@ def _quit_at_end_of_input() -> None:
         pygame.event.post(pygame.event.Event(pygame.QUIT))
 
 
-def _refuse(reason: str) -> int:
-    print(f"dancerev-preview: {reason}", file=sys.stderr)
-    return 2
-
-
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(
         prog="dancerev-preview",
         description="Show the dancer that arrives as VMC on a UDP port. Press H in the window for its keys.",
     )
-    parser.add_argument("--port", type=int, default=VMC_PORT, help="UDP port to listen on (default %(default)s)")
+    parser.add_argument(
+        "--port", type=whole_number(1, 65535), default=VMC_PORT, help="UDP port to listen on (default %(default)s)"
+    )
     parser.add_argument(
         "--listen",
         default="127.0.0.1",
@@ -115,7 +112,9 @@ def _parser() -> ArgumentParser:
         help="0.0.0.0 to receive from other machines (default %(default)s)",
     )
     parser.add_argument("--size", type=_size, default=(960, 540), metavar="WxH", help="window size (default 960x540)")
-    parser.add_argument("--fps", type=_fps, default=60, help="pictures a second at most (default %(default)s)")
+    parser.add_argument(
+        "--fps", type=whole_number(1, 240), default=60, help="pictures a second at most (default %(default)s)"
+    )
     parser.add_argument("--show-fps", action="store_true", help="show how many are drawn")
     parser.add_argument("--duration", type=_seconds, default=math.inf, metavar="S", help="close after S seconds")
     parser.add_argument(
@@ -127,21 +126,13 @@ def _parser() -> ArgumentParser:
 
 def _size(text: str) -> tuple[int, int]:
     width, _, height = text.lower().partition("x")
-    if not (width.isdigit() and height.isdigit() and 160 <= int(width) <= 7680 and 120 <= int(height) <= 4320):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a size from 160x120 to 7680x4320")
-    return int(width), int(height)
+    return whole_number(160, 7680)(width), whole_number(120, 4320)(height)
 
 
-def _fps(text: str) -> int:
-    if not (text.isdigit() and 1 <= int(text) <= 240):
-        raise argparse.ArgumentTypeError(f"{text!r} is not from 1 to 240")
-    return int(text)
-
-
-def _picture(text: str) -> str:
+def _picture(text: str) -> Path:
     if Path(text).suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise argparse.ArgumentTypeError(f"{text!r} ends neither in .png nor in .jpg")
-    return text
+    return Path(text)
 
 
 def _seconds(text: str) -> float:

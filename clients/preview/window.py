@@ -171,9 +171,9 @@ class Window:
         x = place[0] - (picture.get_width() if right else picture.get_width() // 2 if middle else 0)
         self._surface.blit(picture, (x, place[1]))
 
-    def screenshot(self, path: str) -> None:
+    def screenshot(self, path: Path) -> None:
         """Save the last picture; the suffix says in which format."""
-        write_picture(Path(path), self._surface)
+        write_picture(path, self._surface)
 
 
 @lru_cache(maxsize=1)

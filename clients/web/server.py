@@ -39,7 +39,7 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from dancerev.errors import InputError
+from dancerev.errors import InputError, quoted, reason
 from dancerev.model.features import BeatState
 from dancerev.model.hands_and_face import FACE, FINGER_OFFSETS, FINGERS, finger_parent
 from dancerev.model.pose import Pose
@@ -47,6 +47,7 @@ from dancerev.model.skeleton import BONES, PARENTS, REST_OFFSETS
 
 from ..avatar import AvatarRig
 from ..sink import PoseSink
+from ..udp import resolve
 from . import WEB_PORT
 from .frames import pack_music, pack_pose
 
@@ -137,10 +138,9 @@ class WebServer(PoseSink):
         self._loop = asyncio.new_event_loop()
         try:
             self._socket = _listen(host, port)
-        except (OSError, UnicodeError, OverflowError) as error:
+        except (OSError, OverflowError) as error:
             self._loop.close()
-            reason = getattr(error, "strerror", None) or str(error)
-            raise InputError(f"web page {host}:{port}: {reason}") from None
+            raise InputError(f"web page at {quoted(host)}, port {port}: {reason(error)}") from None
         address, self.port = self._socket.getsockname()[:2]
         self.token = "" if ipaddress.ip_address(address).is_loopback else secrets.token_urlsafe(16)
         self.name = f"http://{_reachable(address)}:{self.port}/" + (f"{self.token}/" if self.token else "")
@@ -458,9 +458,8 @@ def _read(path: Path) -> bytes:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens on ``host``:``port``; a name that has both kinds of addresses gets IPv4."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    family, _, _, _, address = min(found, key=lambda info: info[0] != socket.AF_INET)
+    """Return a socket that listens on ``host``:``port``."""
+    family, address = resolve(host, port, socket.SOCK_STREAM)
     return socket.create_server(address[:2], family=family)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from dancerev.clients import osc
 from dancerev.clients.udp import resolve
-from dancerev.errors import ReceiverError
+from dancerev.errors import ReceiverError, quoted, reason
 
 from .performance import Change, Performance
 from .table import CONTROLS, Value
@@ -58,9 +58,8 @@ class OscControl:
             family, address = resolve(host, port)
             self._socket = socket.socket(family, socket.SOCK_DGRAM)
             self._socket.bind(address)
-        except (OSError, UnicodeError) as error:
-            reason = getattr(error, "strerror", None) or "not a host name"
-            raise ReceiverError(f"cannot listen on {host}:{port}: {reason}") from None
+        except OSError as error:
+            raise ReceiverError(f"cannot listen on {quoted(host)}, port {port}: {reason(error)}") from None
         self._socket.settimeout(PER_SECONDS)
         self._performance = performance
         self._reply_port = reply_port

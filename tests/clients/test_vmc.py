@@ -253,22 +253,36 @@ def test_targets_are_understood(text, target):
         ("localhost:65536", "out of range"),
         ("[::1]39539", "expected"),
         ("[::1", "expected"),
+        ("localhost:" + "9" * 5000, "out of range"),
+        ("x" * 5000 + ":", "not a number"),
     ],
 )
 def test_wrong_targets_are_told_in_one_line(text, reason):
     with pytest.raises(ValueError, match=reason) as error:
         parse_target(text)
     assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 200
 
 
 @pytest.mark.parametrize(
-    ("host", "port"), [("no-such-host.invalid", 39539), ("127.0.0.1", 0), ("127.0.0.1", 65536), ("a" * 70, 1)]
+    ("host", "port"),
+    [
+        ("no-such-host.invalid", 39539),
+        ("127.0.0.1", 0),
+        ("127.0.0.1", 65536),
+        ("a" * 70, 1),
+        ("a..b", 9),
+        ("..", 9),
+        ("a\nb", 9),
+        ("a\0b", 9),
+        ("\udcff", 9),
+    ],
 )
 def test_a_receiver_that_cannot_exist_is_refused(host, port):
     with pytest.raises(ReceiverError) as error:
         VmcSender(host, port)
     assert "\n" not in str(error.value)
-    assert host in str(error.value) or str(port) in str(error.value)
+    assert f"port {port}" in str(error.value)
 
 
 def test_a_broadcast_address_reaches_who_listens_on_every_address():

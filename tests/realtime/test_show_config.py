@@ -101,7 +101,7 @@ def test_control_listens_on_this_machine_unless_told(text, address):
         ("--web 99999", "--web: port 99999 is out of range"),
         ("--web here:x", "--web: 'here:x': port 'x' is not a number"),
         ("--control here", "--control: 'here' has no port"),
-        ("--control 9000 --control-reply 99999", "'99999' is not a port from 1 to 65535"),
+        ("--control 9000 --control-reply 99999", "'99999' is not a whole number from 1 to 65535"),
     ],
 )
 def test_an_address_to_listen_on_that_cannot_be_is_named_with_its_option(options, complaint, capsys):

@@ -189,7 +189,7 @@ NO_DEVICE = "there is no {} device|PortAudio library is missing"
         (("--input", "{tmp}/nine.wav", "--stats", "{tmp}/nine.wav", *NO_AUDIO), "nine.wav: is read from"),
         (("--input", "no.wav", "--stats", "{tmp}/s.json", "--save-settings", "{tmp}/link.toml", *NO_AUDIO), "no.wav"),
         (("--input", "demo", "--seed", "-1", *NO_AUDIO), "'-1' is not a whole number from 0"),
-        (("--input", "demo", "--control", f"{'x' * 70}:9000", *NO_AUDIO), "cannot listen on xxx"),
+        (("--input", "demo", "--control", f"{'x' * 70}:9000", *NO_AUDIO), "cannot listen on 'xxx"),
         (("--input", "{tmp}/nine.wav", *NO_AUDIO), "nine.wav holds no sound that can be decoded"),
         (("--input", "demo", "--duration", "abc", *NO_AUDIO), "'abc' is not a number of seconds above 0"),
         (("--input", "demo", "--latency-offset", "abc", *NO_AUDIO), "'abc' is not between -500 and 500 ms"),

@@ -443,6 +443,12 @@ def test_a_taken_port_is_told_in_one_line(monkeypatch, capsys):
         ["--fps", "0"],
         ["--duration", "nan"],
         ["--screenshot", "x.gif"],
+        ["--screenshot", "/no/such/folder/last.png"],
+        ["--listen", "a..b"],
+        ["--listen", "a\nb"],
+        ["--listen", "x" * 5000],
+        ["--port", "9" * 5000],
+        ["--size", "9" * 5000 + "x200"],
     ],
 )
 def test_wrong_options_are_told_in_one_line(monkeypatch, capsys, arguments):

@@ -404,7 +404,7 @@ def test_controls_are_asked_for_and_changes_are_told_to_every_page():
 
 
 def test_a_port_that_is_taken_and_a_file_that_is_missing_are_told_in_one_line(server, tmp_path):
-    with pytest.raises(InputError, match=f"web page 127.0.0.1:{server.port}: "):
+    with pytest.raises(InputError, match=f"web page at '127.0.0.1', port {server.port}: "):
         WebServer(port=server.port)
     with pytest.raises(InputError, match="No such file"):
         WebServer(port=0, avatar=tmp_path / "none.vrm")
