@@ -88,7 +88,7 @@ def test_a_style_blends_through_the_weights_between(desk):
     np.testing.assert_allclose(seen, [[1, 0], [0.75, 0.25], [0.5, 0.5], [0.25, 0.75], [0, 1]], atol=0.02)
 
 
-@pytest.mark.parametrize("style", ["polka", "salsa:x", "salsa:-1", "salsa:1e308,modern:1e308", "99"])
+@pytest.mark.parametrize("style", ["polka", "salsa:x", "salsa:-1", "salsa:1e308,modern:1e308", "99", "9" * 5000])
 def test_an_unknown_style_is_refused_and_changes_nothing(desk, style):
     before = [dancer.style.copy() for dancer in desk.stream.dancers]
     desk.set("style", style)
