@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -125,7 +127,7 @@ def check_runs(path: Path) -> None:
     DanceModel(str(path), "cpu")
     session = StepSession(path)
     if not np.isfinite(session.step(session.zeros)[0]).all():
-        raise ModelError(f"{path.name}: its poses are not finite; the weights are damaged")
+        raise ModelError(f"{path}: its poses are not finite; the weights are damaged")
 
 
 @command("dancerev-export")
@@ -136,9 +138,7 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.compare:
         print_comparison(arguments.source)
         return 0
-    # Written next to it and moved when all is done: what fails leaves the old file.
-    with tempfile.TemporaryDirectory(prefix=".export-", dir=arguments.out.parent) as folder:
-        draft = Path(folder) / arguments.out.name
+    with _draft(arguments.out) as draft:
         with progress("exporting"):
             network = _export(arguments.source, draft, arguments.licence)
         if arguments.verify:
@@ -153,6 +153,25 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.tensorrt:
         _build_engines(arguments.out, arguments.dancers)
     return 0
+
+
+@contextlib.contextmanager
+def _draft(out: Path) -> Iterator[Path]:
+    """Yield a path in a folder next to ``out``, to be moved there when all is done: what fails leaves the old file.
+
+    Errors name ``out`` instead.
+    """
+    draft = out
+    try:
+        with tempfile.TemporaryDirectory(prefix=".export-", dir=out.parent) as folder:
+            draft = Path(folder) / out.name
+            yield draft
+    except ModelError as error:
+        raise ModelError(str(error).replace(str(draft), str(out))) from error
+    except OSError as error:
+        if error.errno is not None and ".export-" in str(error.filename or ".export-"):
+            error.filename = str(out)
+        raise
 
 
 def _convert(path: Path, precision: str | None) -> str:

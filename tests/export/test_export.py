@@ -4,6 +4,9 @@ import json
 import os
 import pickle
 import shutil
+import subprocess
+import sys
+import zipfile
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -18,6 +21,7 @@ from dancerev.model.features import FEATURE_SIZE, FEATURE_VERSION
 from dancerev.model.network.dance_network import Conditions, DanceNetwork
 from dancerev.model.pose import rest_vector
 from dancerev.model.step_format import METADATA_KEY
+from dancerev.model.whole_file import write_whole
 from dancerev.realtime.dance_model import DanceModel
 
 
@@ -141,6 +145,50 @@ def test_export_of_no_checkpoint_is_one_line(tmp_path, capsys, content):
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "not a checkpoint of dancerev-train" in error
+
+
+@pytest.mark.parametrize("content", [b"hello", b"", b"PK\x03\x04 cut", "zip of something else", None])
+def test_what_is_no_checkpoint_is_found_without_pytorch(tmp_path, monkeypatch, content):
+    """That takes many seconds to import."""
+    source = tmp_path / "bad.pt"
+    if isinstance(content, bytes):
+        source.write_bytes(content)
+    elif content:
+        with zipfile.ZipFile(source, "w") as archive:
+            archive.writestr("readme.txt", content)
+    else:
+        source = tmp_path / "missing.onnx"
+    script = "import sys; from dancerev.commands import export; sys.exit(export() + 9 * ('torch' in sys.modules))"
+    command = [sys.executable, "-c", script, str(source), "-o", str(tmp_path / "x.onnx")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2, done.stderr
+    assert str(source) in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), ModelError("{draft}: differs")])
+def test_what_fails_is_told_of_the_file_that_was_asked_for(network, tmp_path, monkeypatch, capsys, error):
+    save_checkpoint(tmp_path / "a.ckpt", network)
+
+    def fail(network, path, licence):
+        if isinstance(error, OSError):
+            write_whole(path, raising(error))
+        raise ModelError(str(error).format(draft=path))
+
+    monkeypatch.setattr(export, "export_step", fail)
+    out = tmp_path / "dance.onnx"
+    assert main([str(tmp_path / "a.ckpt"), "-o", str(out)]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"dancerev-export: {out}: ")
+    assert told.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["a.ckpt"]
+
+
+def raising(error):
+    def write(_):
+        raise error
+
+    return write
 
 
 def save_checkpoint(path, network, **hyper_parameters):
