@@ -20,6 +20,7 @@ import numpy.typing as npt
 from dancerev.errors import InputError, reason
 
 from .body25 import HEIGHT, JOINTS, WIDTH
+from .dance_file import FARTHEST
 from .whole_file import beside_alone, check_name
 
 Array = npt.NDArray[Any]
@@ -180,8 +181,8 @@ def _people(path: Path) -> Array:
     except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
         expected = f'expected {3 * len(JOINTS)} numbers at each ["people"][i]["pose_keypoints_2d"]'
         raise InputError(f"{path}: {expected} ({type(error).__name__}: {reason(error)})") from error
-    if not np.isfinite(found).all():
-        raise InputError(f"{path}: key points are not all finite")
+    if not (np.abs(found) <= FARTHEST).all():
+        raise InputError(f"{path}: key points are not all finite, or exceed {FARTHEST:g}")
     return found
 
 

@@ -134,7 +134,15 @@ def _track(content: dict[str, Any], blob: bytes, sampler: dict[str, Any]) -> tup
         values = values[1::3]
     if not len(times) or len(times) != len(values) or not np.isfinite(times).all() or (np.diff(times[:, 0]) < 0).any():
         raise ValueError("a track's times are not as many as its values, or do not rise")
-    return times[:, 0], values
+    return times[:, 0], _bounded(values)
+
+
+def _bounded(numbers: Any) -> Array:
+    """Return numbers of a file as an array; ``ValueError`` where one is not finite, or far too large."""
+    array = np.array(numbers, dtype=float)
+    if not (np.abs(array) < FARTHEST).all():
+        raise ValueError("a number is not finite, or far too large")
+    return array
 
 
 def _sample(times: Array, values: Array, grid: Array) -> Array:
@@ -153,7 +161,8 @@ def _rest_rotation(nodes: list[dict[str, Any]], parents: dict[int, int], node: i
     """World rotation (4,) of a node in the T-pose."""
     turned, seen = rotation.IDENTITY.astype(float), 0
     while True:
-        turned = rotation.multiply(np.array(nodes[node].get("rotation", (0.0, 0.0, 0.0, 1.0)), dtype=float), turned)
+        local = rotation.normalize(_bounded(nodes[node].get("rotation", (0.0, 0.0, 0.0, 1.0))))
+        turned = rotation.multiply(local, turned)
         seen += 1
         if node not in parents or seen > len(nodes):
             return turned
@@ -164,7 +173,7 @@ def _rest_height(nodes: list[dict[str, Any]], parents: dict[int, int], node: int
     """Metres of a node above the origin in the T-pose, its ancestors unturned."""
     height, seen = 0.0, 0
     while True:
-        height += float(nodes[node].get("translation", (0.0, 0.0, 0.0))[1])
+        height += float(_bounded(nodes[node].get("translation", (0.0, 0.0, 0.0)))[1])
         seen += 1
         if node not in parents or seen > len(nodes):
             return height

@@ -164,8 +164,10 @@ def test_joints_that_are_never_seen_stand_at_the_next_one(keypoints, tmp_path):
         '{"people": [3]}',
         '{"people": ' + "[" * 50_000,
         '{"people": [{"pose_keypoints_2d": [' + "1e400, " * 74 + "1]}]}",
+        '{"people": [{"pose_keypoints_2d": [' + "1e200, " * 74 + "1]}]}",
     ],
 )
+@pytest.mark.filterwarnings("error")
 def test_damaged_files_are_reported_in_one_line(keypoints, tmp_path, content):
     write_openpose(tmp_path, keypoints[:3])
     (tmp_path / "frame000001_keypoints.json").write_text(content)

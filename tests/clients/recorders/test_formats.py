@@ -15,7 +15,7 @@ from mmd_model import pose as posed_model
 from vrm_file import write_vrm
 
 from dancerev.clients.avatar import read_vrm
-from dancerev.clients.gltf import read_accessor
+from dancerev.clients.gltf import read_accessor, read_glb
 from dancerev.clients.recorders.film import Film, write_film
 from dancerev.clients.recorders.formats import READERS, SUFFIXES, save
 from dancerev.errors import InputError
@@ -298,6 +298,28 @@ def test_a_dancer_who_is_nowhere_is_refused(dance, tmp_path, suffix, capsys):
     save(replace(dance, root=dance.root * np.float32(1e30)), tmp_path / f"far{suffix}")
     assert main([str(tmp_path / f"far{suffix}"), str(tmp_path / "out.bvh")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), 1e300])
+@pytest.mark.parametrize("place", ["rotation", "translation", "key"])
+def test_a_vrma_of_infinite_numbers_is_refused_in_one_line(dance, tmp_path, capsys, place, value):
+    path = tmp_path / "bad.vrma"
+    save(dance, path)
+    document, binary = read_glb(path)
+    if place == "key":
+        key = np.float32(dance.rotations[0, 0]).tobytes()
+        binary = binary.replace(key, np.full(4, min(value, 1e38), np.float32).tobytes())
+    else:
+        document["nodes"][0][place] = [value] * (4 if place == "rotation" else 3)
+    text = json.dumps(document).encode()
+    chunks = [(text + b" " * (-len(text) % 4), b"JSON"), (binary, b"BIN\0")]
+    body = b"".join(struct.pack("<I4s", len(chunk), kind) + chunk for chunk, kind in chunks)
+    path.write_bytes(struct.pack("<4sII", b"glTF", 2, 12 + len(body)) + body)
+    assert main([str(path), str(tmp_path / "out.npz")]) == 2
+    error = capsys.readouterr().err
+    assert "not finite, or far too large" in error
+    assert error.count("\n") == 1
 
 
 @pytest.mark.parametrize("times", [0.0, 5.0, -1.0])
