@@ -93,16 +93,15 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     Raises:
         OSError: the file cannot be written; it names ``path``.
     """
-    if path.exists() and not path.is_file():
-        write(path)
-        return
-    partial = beside_alone(path)
+    partial = path if path.exists() and not path.is_file() else beside_alone(path)
     try:
         write(partial)
-        partial.replace(path)
+        if partial != path:
+            partial.replace(path)
     except BaseException as error:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
+        if partial != path:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
         # An error without a number would lose its text with a file name.
         if (
             isinstance(error, OSError)

@@ -111,7 +111,7 @@ def contact_sheet(
     sheet = pygame.Surface((columns * _CELL_WIDTH, rows * _CELL_HEIGHT + top))
     sheet.fill(_PAPER)
     if title:
-        sheet.blit(pygame.font.Font(None, 22).render(title, True, _INK), (6, 5))
+        sheet.blit(pygame.font.Font(None, 22).render(title.encode(errors="replace").decode(), True, _INK), (6, 5))
     for i in range(len(shown) + 1):
         row, column = divmod(i, columns)
         place = pygame.Rect(column * _CELL_WIDTH, row * _CELL_HEIGHT + top, _CELL_WIDTH, _CELL_HEIGHT)

@@ -135,18 +135,21 @@ def _song_of(name: str, music: Path | None) -> tuple[str, list[str]]:
 
 
 def _beats(path: Path, arrays: dict[str, Array]) -> Array | None:
-    """Return the ``beats`` of a dance, seconds, if they are there."""
+    """Return the ``beats`` of a dance, seconds, rising, if they are there."""
     beats = arrays.get("beats")
-    if beats is not None:
-        check_frames(path, "beats", beats, ())
-    return beats
+    if beats is None:
+        return None
+    check_frames(path, "beats", beats, ())
+    return np.unique(beats)
 
 
 def _contacts(arrays: dict[str, Array]) -> Array | None:
-    """``contacts`` (T, 2) of a dance or of takes, if they are there and of the right shape."""
+    """``contacts`` (T, 2) of a dance or of takes, if they are there, numbers and of the right shape."""
     contacts = arrays.get("contacts")
     frames = len(arrays["positions" if "positions" in arrays else "root"])
-    return contacts if contacts is not None and contacts.shape == (frames, 2) else None
+    if contacts is None or contacts.shape != (frames, 2) or contacts.dtype.kind not in "biuf":
+        return None
+    return contacts
 
 
 def _read_music(path: Path) -> dict[str, Any]:
@@ -179,8 +182,14 @@ def read_real(path: Path) -> list[Dance]:
         raise InputError(f"{path}: not a set of real dances, it lacks {', '.join(sorted(missing))}")
     check_poses(path, arrays["rotations"], arrays["root"])
     fps, lengths = frame_rate(path, arrays["fps"]), arrays["lengths"]
-    if lengths.ndim != 1 or not len(lengths) or lengths.dtype.kind not in "iu" or not (lengths >= 2).all():
-        raise InputError(f"{path}: lengths are not whole numbers from 2")
+    frames = len(arrays["root"])
+    if (
+        lengths.ndim != 1
+        or not len(lengths)
+        or lengths.dtype.kind not in "iu"
+        or not ((lengths >= 2) & (lengths <= frames)).all()  # so that their sum is no number that wraps round
+    ):
+        raise InputError(f"{path}: lengths are not whole numbers from 2 to {frames}, the frames of all takes")
     if (
         not int(lengths.sum()) == len(arrays["rotations"]) == len(arrays["root"])
         or arrays["take"].shape != lengths.shape
@@ -371,6 +380,9 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parse(argv)
     if arguments.json:
         check_writable(arguments.json)
+    if arguments.sheets:  # made now, for what cannot be is better told before the work
+        for name in dict(arguments.group) or [""]:
+            (arguments.sheets / name).mkdir(parents=True, exist_ok=True)
     if arguments.paper:
         return _evaluate_as_paper(arguments)
     real = read_real(arguments.real) if arguments.real else []
@@ -427,7 +439,6 @@ def _draw_sheets(groups: dict[str, list[Dance]], folder: Path) -> None:
     from .contact_sheet import contact_sheet
 
     for group, dances in groups.items():
-        (folder / group).mkdir(parents=True, exist_ok=True)
         for dance in dances:
             contact_sheet(dance.positions, folder / group / f"{dance.name}.png", dance.fps, title=dance.name)
 

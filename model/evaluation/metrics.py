@@ -488,10 +488,10 @@ def compare_dances(made: list[tuple[Array, float]], real: list[tuple[Array, floa
     """
     result = {}
     features = [[clip_features(*dance) for dance in dances] for dances in (made, real)]
+    if min(sum(len(kinetic) for kinetic, _ in dances) for dances in features) < 2:  # there may be none at all
+        raise InputError(f"too little dance to compare: at least {CLIP_SECONDS + CLIP_HOP:g} s on both sides")
     for kind, name in enumerate("kg"):
         ours, theirs = (np.concatenate([feature[kind] for feature in one]) for one in features)
-        if min(len(ours), len(theirs)) < 2:
-            raise InputError(f"too little dance to compare: at least {CLIP_SECONDS + CLIP_HOP:g} s on both sides")
         varied = theirs.std(axis=0) > 1e-9
         ours, theirs = ours[:, varied], theirs[:, varied]
         mean, scale = theirs.mean(axis=0), theirs.std(axis=0) + 1e-10

@@ -43,7 +43,7 @@ def _group(text: str) -> tuple[str, Path]:
     name, equals, folder = text.partition("=")
     if not (name and equals and folder):
         raise argparse.ArgumentTypeError(f"a group is NAME=FOLDER, not {text}")
-    if Path(name).name != name or "\\" in name:  # its contact sheets go into a folder of that name
+    if Path(name).name != name or name == ".." or "\\" in name:  # its contact sheets go into a folder of that name
         raise argparse.ArgumentTypeError(f"{name!r} is no name of a group: it names another folder")
     return name, Path(folder)
 

@@ -1,6 +1,7 @@
 """Files are whole or as they were before, and what cannot be written is found out before the work."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -49,6 +50,13 @@ def test_a_full_disk_is_told_by_name_and_leaves_the_old_file(tmp_path, few_bytes
         WRITERS[name](path)
     assert error.value.errno
     assert [(each.name, each.read_bytes()) for each in tmp_path.iterdir()] == [(name, b"old")]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_device_that_is_full_is_told_by_name_and_stays():
+    with pytest.raises(OSError, match="/dev/full"):
+        write_text(Path("/dev/full"), "x")
+    assert Path("/dev/full").is_char_device()
 
 
 @pytest.mark.parametrize("name", WRITERS)

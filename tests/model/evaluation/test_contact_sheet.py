@@ -32,6 +32,11 @@ def test_contact_sheet_shows_every_pose_and_the_path(tmp_path, count):
         assert inked(picture[24 + row * 210 :, column * 150 :][:210, :150]).sum() > 100
 
 
+def test_a_title_of_a_name_that_is_no_utf8_is_drawn(tmp_path):
+    contact_sheet(stroll(3), tmp_path / "sheet.png", title="caf\udce9")
+    assert (tmp_path / "sheet.png").exists()
+
+
 def test_unwritable_sheet_is_an_os_error(tmp_path):
     with pytest.raises(OSError, match="sheet"):
         contact_sheet(stroll(3), tmp_path / "missing" / "sheet.png")

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 
+from dancerev.errors import InputError
 from dancerev.model.evaluation.evaluate import Dance, evaluate, main, read_dance, read_real
 from dancerev.model.evaluation.metrics import evaluate_dance
 from dancerev.model.pose import rest_pose
@@ -243,6 +244,10 @@ def test_what_is_not_a_dance_is_told_in_one_line(tmp_path, capsys, content, reas
         ({"root": np.full((960, 3), np.inf)}, "root"),
         ({"rotations": np.full((960, 22, 4), np.nan)}, "rotations"),
         ({"fps": -60}, "fps"),
+        ({"lengths": np.array([2**63, 2**63 + 960], dtype=np.uint64)}, "lengths"),
+        ({"styles": ["salsa"]}, "styles"),
+        ({"styles": ["salsa"], "style": [0, 1]}, "styles"),
+        ({"rotations": np.zeros((960, 22, 4))}, "no direction"),
     ],
 )
 def test_what_is_no_real_dance_is_told_in_one_line(dance_file, real_file, capsys, change, reason):
@@ -252,6 +257,45 @@ def test_what_is_no_real_dance_is_told_in_one_line(dance_file, real_file, capsys
     assert error.startswith(f"dancerev-evaluate: {real_file}: ")
     assert reason in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("change", [{"beats": np.zeros(9)}, {"contacts": np.full((361, 2), "x")}])
+def test_beats_at_one_time_and_contacts_that_are_none_are_left_out(dance_file, change):
+    np.savez(dance_file, **{**np.load(dance_file), **change})
+    assert main([str(dance_file)]) == 0
+
+
+def test_too_little_dance_to_compare_is_told_in_one_line(dance_file, real_file, capsys):
+    arrays = dict(np.load(real_file))
+    short = {name: arrays[name][:300] for name in ("rotations", "root", "contacts")}
+    np.savez(real_file, **{**arrays, **short, "lengths": [300], "take": ["a"]})
+    assert main([str(dance_file), "--real", str(real_file)]) == 2
+    *_, error = capsys.readouterr().err.splitlines()  # after the bar
+    assert error == "dancerev-evaluate: too little dance to compare: at least 7.5 s on both sides"
+
+
+def test_a_dance_in_silence_alone_is_too_little_to_compare():
+    silent = Dance("a", swaying(), 30.0, silences=np.array([[0.0, 60.0]]))
+    with pytest.raises(InputError, match="too little dance"):
+        evaluate([silent], [Dance("real", swaying(), 30.0)])
+
+
+@pytest.mark.parametrize(("option", "name"), [("--json", "none/x.json"), ("--sheets", "sway.npz/sheets")])
+def test_where_nothing_can_be_written_is_told_before_the_work(dance_file, tmp_path, monkeypatch, capsys, option, name):
+    monkeypatch.setattr("dancerev.model.evaluation.evaluate.read_dance", pytest.fail)
+    assert main([str(dance_file), option, str(tmp_path / name)]) == 2
+    error = capsys.readouterr().err
+    assert str(tmp_path) in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["..", "../x", "/tmp/x", "a\\b"])
+def test_a_group_that_would_be_drawn_elsewhere_is_refused(groups, capsys, name):
+    with pytest.raises(SystemExit):
+        main([f"--group={name}={groups / 'live'}", f"--sheets={groups / 'sheets'}"])
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not (groups / "sheets").exists()
 
 
 def test_dances_of_one_name_are_refused_rather_than_dropped(groups, capsys):
