@@ -29,7 +29,7 @@ def python(*arguments, **options):
         ("prepare", "motion --out out"),
         ("train", ". --preset dance-revolution"),
         ("evaluate", "a.npz"),
-        ("export", "a.ckpt -o a.onnx"),
+        ("export", "default -o a.onnx"),
     ],
 )
 def test_a_missing_extra_is_named_in_one_line(name, arguments, tmp_path):
