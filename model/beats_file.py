@@ -23,6 +23,9 @@ Array = npt.NDArray[Any]
 
 SUFFIX = ".beats.json"
 
+SLOWEST_TEMPO, FASTEST_TEMPO = 20.0, 400.0
+"""Beats per minute that music may have."""
+
 _NEAREST, _FARTHEST = 0.1, 60.0  # seconds from beat to beat
 _LONGEST = 24 * 3600.0  # seconds of a piece
 
@@ -46,6 +49,12 @@ class Annotation:
     downbeats: Array = field(default_factory=lambda: np.zeros(0))
 
 
+def check_tempo(path: Path, bpm: float) -> None:
+    """Raise ``InputError`` where the beats per minute that a file states, or implies, are not those of music."""
+    if not SLOWEST_TEMPO <= bpm <= FASTEST_TEMPO:
+        raise InputError(f"{path}: a tempo of {bpm:g} BPM is not one from {SLOWEST_TEMPO:g} to {FASTEST_TEMPO:g}")
+
+
 def beats_path(song: Path) -> Path:
     """Return the path of a song's annotation."""
     return song.with_suffix(SUFFIX)
@@ -63,7 +72,7 @@ def read_beats(path: Path) -> Annotation:
         beats = _times(content["beats"])
         downbeats = _times(content.get("downbeats") or [])
         silences = np.array(content.get("silences") or np.zeros((0, 2)), dtype=np.float64)
-        bpm = float(content.get("bpm") or 60.0 / np.median(np.diff(beats)))
+        stated = float(content.get("bpm") or 0.0)
     except (ValueError, KeyError, TypeError, OverflowError):
         raise InputError(f'{path}: expected JSON with "beats" in seconds') from None
     if len(beats) < 4:
@@ -79,9 +88,10 @@ def read_beats(path: Path) -> Annotation:
         raise InputError(f"{path}: silences must be pairs of seconds, start and stop")
     if (silences[:, 1] <= silences[:, 0]).any() or (silences[1:, 0] < silences[:-1, 1]).any():
         raise InputError(f"{path}: silences must follow one another, each with its start before its stop")
-    if not 0.0 < bpm < np.inf:
-        raise InputError(f"{path}: bpm must be above 0, not {bpm}")
-    return Annotation(beats, bpm, str(content.get("source") or path.stem), silences, downbeats)
+    implied = 60.0 / float(np.median(np.diff(beats)))
+    for bpm in (implied, stated or implied):
+        check_tempo(path, bpm)
+    return Annotation(beats, stated or implied, str(content.get("source") or path.stem), silences, downbeats)
 
 
 def _times(values: Any) -> Array:

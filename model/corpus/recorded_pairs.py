@@ -6,7 +6,6 @@ Nothing is re-timed. What the dancer did at a moment is paired with what the liv
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -16,10 +15,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dancerev.errors import CorpusError
+from dancerev.errors import CorpusError, DancerevError
 
 from .. import pose, rotation
+from ..beats_file import check_tempo
 from ..bvh import Bvh, read_bvh
+from ..dance_file import frame_rate
 from ..json_file import read_json
 from ..pose import FRAME_RATE
 from . import aist
@@ -38,6 +39,7 @@ Array = npt.NDArray[Any]
 
 _AUDIO = (".wav", ".flac", ".ogg", ".mp3", ".m4a", ".opus", ".aac")
 _SHORTEST = 4.0  # seconds
+_LATEST = 24 * 3600.0  # seconds of the music at which a motion may begin
 
 
 @dataclass(frozen=True)
@@ -163,25 +165,34 @@ def _find(argument: str) -> list[Pair]:
 def _read_manifest(folder: Path, style: str) -> list[Pair]:
     path = folder / "manifest.json"
     try:
-        entries = read_json(path)["pairs"]
-        pairs = []
-        for entry in entries:
-            motion, song = folder / entry["motion"], folder / entry["music"]
-            split = entry.get("split") or ""
-            if split not in ("", "train", "test"):
-                raise CorpusError(f"split must be train or test, not {split}")
-            fps, bpm = (float(entry[key]) if key in entry else None for key in ("fps", "bpm"))
-            offset = float(entry.get("offset", 0.0))
-            if not all(value is None or 0.0 < value < math.inf for value in (fps, bpm)) or not math.isfinite(offset):
-                raise CorpusError("fps and bpm must be above 0, and all numbers finite")
-            pairs.append(Pair(str(entry.get("style", style)), split, folder.name, motion, fps, song, bpm, offset))
+        pairs = [_listed(path, entry, style) for entry in read_json(path)["pairs"]]
+    except DancerevError:
+        raise
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise CorpusError(f"{path}: damaged ({error})") from None
-    for entry in entries:
-        for key in ("motion", "music"):
-            if not (folder / entry[key]).is_file():
-                raise OSError(f"{path}: there is no file {entry[key]}")
+    for pair in pairs:
+        for file in (pair.motion, pair.song):
+            if not file.is_file():
+                raise OSError(f"{path}: there is no file {file}")
     return pairs
+
+
+def _listed(path: Path, entry: dict[str, Any], style: str) -> Pair:
+    """Return the pair of an entry of the manifest ``path``."""
+    folder = path.parent
+    motion, song = folder / entry["motion"], folder / entry["music"]
+    split = entry.get("split") or ""
+    if split not in ("", "train", "test"):
+        raise CorpusError(f"{path}: damaged (split must be train or test, not {split})")
+    fps, bpm = (float(entry[key]) if key in entry else None for key in ("fps", "bpm"))
+    offset = float(entry.get("offset", 0.0))
+    if fps is not None:
+        frame_rate(path, np.array(fps))
+    if bpm is not None:
+        check_tempo(path, bpm)
+    if not abs(offset) <= _LATEST:
+        raise CorpusError(f"{path}: an offset of {offset:g} s is not one within {_LATEST:g} s")
+    return Pair(str(entry.get("style", style)), split, folder.name, motion, fps, song, bpm, offset)
 
 
 def _find_aist(folder: Path) -> list[Pair]:

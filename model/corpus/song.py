@@ -108,7 +108,7 @@ def find_grid(samples: npt.NDArray[np.float32], bpm: float) -> Array:
     rise[0] = 0.0
     period = 60.0 / bpm
     times = np.arange(count) * hop / SAMPLE_RATE
-    phases = np.arange(0.0, period, 0.005)
+    phases = np.arange(0.0, min(period, times[-1]), 0.005)  # music may be shorter than a beat
     sums = [np.interp(np.arange(phase, times[-1], period), times, rise).mean() for phase in phases]
     return np.arange(phases[int(np.argmax(sums))], len(samples) / SAMPLE_RATE, period)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -18,6 +17,7 @@ from dancerev.errors import CorpusError
 
 from .. import rotation
 from ..bvh import Bvh, parse_bvh
+from ..dance_file import frame_rate
 from ..skeleton import INDEX, forward_kinematics
 from ..whole_file import write_npz
 from .clean import FPS, clean
@@ -102,11 +102,10 @@ def find_motion(argument: str) -> list[Source]:
     if not at or Path(rest).exists():
         text, rate = rest, ""
     try:
-        fps = float(rate) if rate else None
+        stated = float(rate) if rate else None
     except ValueError:
         raise CorpusError(f"{argument}: '{rate}' is not a number of frames per second") from None
-    if fps is not None and not 0.0 < fps < math.inf:
-        raise CorpusError(f"{argument}: frames per second must be above 0 and finite")
+    fps = None if stated is None else frame_rate(Path(argument), np.array(stated))
     path = Path(text)
     if not path.exists():
         raise OSError(f"{path}: there is no such file or folder")

@@ -9,6 +9,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from dancerev.errors import DancerevError
 from dancerev.model import pose, skeleton
 from dancerev.model.beats.prepare import grooves_of
 from dancerev.model.corpus import aist
@@ -225,11 +226,25 @@ def test_a_pair_is_made_again_when_motion_song_rate_or_tempo_change(dancing, tmp
     assert not set(files()) & set(before)
 
 
-@pytest.mark.parametrize("wrong", [{"fps": 0}, {"bpm": -90}, {"bpm": float("inf")}, {"offset": float("nan")}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"fps": value} for value in (0, 0.01, 1e300, float("nan"))),
+        *({"bpm": value} for value in (-90, 0.001, 1e-300, 1e300, float("inf"))),
+        *({"offset": value} for value in (float("nan"), 1e300)),
+    ],
+)
 def test_numbers_of_a_manifest_that_cannot_be_are_refused(dancing, tmp_path, wrong):
     write_pairs(dancing, tmp_path / "x", {"motion": "a.bvh", "music": "100.wav", **wrong}, a=(0.5, 0))
-    with pytest.raises(ValueError, match=r"manifest\.json: damaged \(fps and bpm must be above 0"):
+    with pytest.raises(DancerevError, match=r"manifest\.json: .*(fps|tempo|offset)"):
         find_pairs(str(tmp_path / "x"))
+
+
+def test_numbers_of_a_manifest_are_kept(dancing, tmp_path):
+    entry = {"motion": "a.bvh", "music": "100.wav", "fps": 1000, "bpm": 20, "offset": -2.5}
+    write_pairs(dancing, tmp_path / "x", entry, a=(0.5, 0))
+    (pair,) = find_pairs(str(tmp_path / "x"))
+    assert (pair.fps, pair.bpm, pair.offset) == (1000.0, 20.0, -2.5)
 
 
 def write_aist(dancing, folder, name, frames=600):
@@ -295,6 +310,8 @@ def test_the_grid_of_a_song_of_known_tempo_is_found(dancing):
     audio, beats = dancing.clicks(20.0, 97.0, start=0.33)
     found = find_grid(audio, 97.0)
     assert np.abs(found[:, None] - beats).min(axis=0).max() < 0.015
+    (only,) = find_grid(audio[:24_000], 20.0)  # a second of it, and beats of three
+    assert 0.0 <= only < 1.0
 
 
 def test_motion_arguments_name_style_and_rate(dancing, tmp_path):
@@ -471,7 +488,7 @@ def test_a_damaged_member_of_a_zip_is_named(dancing, material, tmp_path, capsys)
         (["--pairs", "{m}/music"], "no pairs of motion and music"),
         (["waltz={m}/waltz", "--music", "{m}/music", "--hours", "0"], "must be above 0"),
         (["waltz={m}/waltz", "--music", "{m}/music", "--hours", "inf"], "must be above 0"),
-        (["waltz={m}/waltz@inf", "--music", "{m}/music"], "must be above 0 and finite"),
+        *((["waltz={m}/waltz@" + r, "--music", "{m}/music"], "from 1 to 1000") for r in ("0.01", "1e300", "inf", "0")),
         (["waltz={m}/waltz", "tango={m}/waltz", "--music", "{m}/music", "{m}/music"], "two songs of one name"),
         (["waltz={m}/waltz", "waltz={m}/waltz/take_0.bvh", "--music", "{m}/music"], "two takes of one name"),
     ],
