@@ -6,9 +6,10 @@ import argparse
 import functools
 import importlib
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass
 
-from .command_line import command, deferred_interrupt, print_error
+from .command_line import command, deferred_interrupt, print_error, progress
 
 CHECKPOINTS = (".pt", ".pth", ".ckpt")
 """Endings of checkpoints, which torch reads."""
@@ -67,7 +68,7 @@ def run(name: str) -> int:
     try:
         if chosen.options is not None and (code := _parse(name, chosen.options)):
             return code
-        with deferred_interrupt():
+        with progress(f"starting dancerev-{name}") if chosen.options else nullcontext(), deferred_interrupt():
             module = importlib.import_module(chosen.module)
         return int(module.main())
     except ModuleNotFoundError as error:

@@ -55,11 +55,12 @@ def cluster(address: str | None) -> Iterator[None]:
 
 
 def progress(results: Iterable[Result], total: int, label: str) -> Iterator[Result]:
-    """Return the results as they come, with a bar."""
+    """Return the results as they come, with a bar in a terminal."""
     from rich.console import Console
     from rich.progress import track
 
-    yield from track(results, total=total, description=label, console=Console(stderr=True))
+    console = Console(stderr=True)
+    yield from track(results, total=total, description=label, console=console, disable=not console.is_terminal)
 
 
 def in_parallel(function: Callable[[Job], Result], jobs: list[Job], workers: int, label: str) -> Iterator[Result]:

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 from typing import Any
 
 from dancerev.command_line import ArgumentParser, seed, whole_number
+from dancerev.errors import quoted
 
 from ..corpus.flat_corpus import read_flat_manifest
 from ..corpus.shards import read_manifest
 
 PRESET = "dance-revolution"
 """The original's training as published."""
+
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+"""Of the numbers, as Lightning names them."""
+
+_FASTEST = 1000.0  # learning, or growth of the own poses by the epoch
 
 _DESCRIPTION = "Teach the network to dance from a folder that dancerev-prepare made."
 _COMMON = "out steps prior_steps batch devices seed network preset epochs live"
@@ -56,6 +63,16 @@ def _refuse_what_does_nothing(parser: ArgumentParser, arguments: argparse.Namesp
         parser.refuse(arguments, "--hidden --own-poses", "without --network original")
 
 
+def _rate(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0.0 <= value <= _FASTEST:
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is not a number from 0 to {_FASTEST:g}")
+    return value
+
+
 def _parser() -> ArgumentParser:
     parser = ArgumentParser("dancerev-train", _DESCRIPTION, common=_COMMON.split())
     parser.add_argument("data", type=Path, help="folder made by dancerev-prepare")
@@ -73,11 +90,13 @@ def _parser() -> ArgumentParser:
     parser.add_argument(
         "--frames", type=count, help="frames in a window, 15 a second (default 96; of the original 900)"
     )
-    parser.add_argument("--learning-rate", type=float, help="at its height (default 0.001; of the original 0.0001)")
+    parser.add_argument("--learning-rate", type=_rate, help="at its height (default 0.001; of the original 0.0001)")
     parser.add_argument("--validate-every", type=count, default=1000, metavar="STEPS", help="(default %(default)s)")
     parser.add_argument("--log-every", type=count, default=50, metavar="STEPS", help="(default %(default)s)")
     parser.add_argument("--devices", type=count, default=1, help="processes or GPUs (default %(default)s)")
-    parser.add_argument("--precision", default="32-true", help="as Lightning names it (default %(default)s)")
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, default="32-true", help="of the numbers (default %(default)s)"
+    )
     parser.add_argument("--seed", type=seed, default=0)
     parser.add_argument(
         "--look-ahead",
@@ -110,7 +129,7 @@ def _add_preset(parser: ArgumentParser) -> None:
     group.add_argument("--epochs", type=count, default=3000, metavar="N", help="(default %(default)s)")
     group.add_argument("--layers", type=count, default=2, metavar="N", help="of the encoder (default %(default)s)")
     group.add_argument("--window", type=count, default=100, metavar="FRAMES", help="of attention (default %(default)s)")
-    group.add_argument("--lambda", type=float, default=0.01, dest="growth", metavar="λ", help="(default %(default)s)")
+    group.add_argument("--lambda", type=_rate, default=0.01, dest="growth", metavar="λ", help="(default %(default)s)")
     group.add_argument("--condition-step", type=count, default=10, metavar="N", help="real poses (default %(default)s)")
     group.add_argument("--save-every", type=count, default=500, metavar="EPOCHS", help="(default %(default)s)")
     group.add_argument("--live", action="store_true", help="train the variant that dances live")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import logging
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging
 
 from dancerev.command_line import command
+from dancerev.errors import InputError
 
 from ..corpus.shards import load_corpus
 from ..network.checkpoint import load_checkpoint
@@ -84,6 +86,9 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parse(argv)
     warnings.filterwarnings("ignore", module="lightning")
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    most = torch.cuda.device_count() or 2 * (os.cpu_count() or 1)
+    if arguments.devices > most:
+        raise InputError(f"--devices {arguments.devices}: this machine can train on {most} at most")
     if arguments.preset:
         finished = dance_revolution.train_preset(arguments)
         print(f"trained: {finished}; next: {dance_revolution.next_command(arguments, finished)}")

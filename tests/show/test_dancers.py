@@ -182,8 +182,8 @@ def test_as_many_dancers_as_are_allowed_share_what_the_computer_can_do(model, tm
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (("--dancers", "0"), "'0' is not a number of dancers from 1 to 64"),
-        (("--dancers", "many"), "'many' is not a number of dancers"),
+        (("--dancers", "0"), "--dancers: '0' is not a whole number from 1 to 64"),
+        (("--dancers", "many"), "--dancers: 'many' is not a whole number"),
         (("--dancers", "2", "--osc", "127.0.0.1:65535"), "port 65536 is out of range"),
         (("--dancers", "2", "--style", "one,polka"), "unknown style 'polka'"),
     ],
