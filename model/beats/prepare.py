@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import sys
 import zlib
 from collections.abc import Callable
@@ -211,7 +212,7 @@ def _count(split: str, clips: int) -> int:
 
 
 def _seed(*facts: object) -> int:
-    return zlib.crc32(" ".join(map(str, facts)).encode())
+    return zlib.crc32(os.fsencode(" ".join(map(str, facts))))
 
 
 def prepare(jobs: list[Job], folder: Path, workers: int) -> None:

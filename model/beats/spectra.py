@@ -5,6 +5,7 @@ They come through the front end of the live feature extractor, so that training 
 
 from __future__ import annotations
 
+import os
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +53,7 @@ def split_of(key: str) -> str:
     """
     if song_split(key) == "test":
         return "test"
-    return "validation" if zlib.crc32(f"validation {key}".encode()) % 7 == 0 else "train"
+    return "validation" if zlib.crc32(os.fsencode(f"validation {key}")) % 7 == 0 else "train"
 
 
 def mel_levels(samples: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import tempfile
 import zlib
 from collections.abc import Iterator
@@ -61,7 +62,7 @@ def plan(songs: list[Song], styles: list[str], hours: float, seed: int) -> list[
     count = max(len(styles), round(hours * 3600.0 / mean))
     rounds = -(-count // (len(songs) * len(styles)))
     jobs = [
-        Job(song.name, style, zlib.crc32(f"{song.name} {style} {turn} {seed}".encode()))
+        Job(song.name, style, zlib.crc32(os.fsencode(f"{song.name} {style} {turn} {seed}")))
         for turn in range(rounds)
         for song in songs
         for style in styles

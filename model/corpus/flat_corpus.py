@@ -93,7 +93,7 @@ def save_flat(folder: Path, splits: dict[str, list[FlatSequence]], manifest: dic
         "styles": styles,
         **manifest,
     }
-    write_text(folder / MANIFEST, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    write_text(folder / MANIFEST, json.dumps(content, indent=1) + "\n")
 
 
 def read_flat_manifest(folder: Path) -> dict[str, Any]:

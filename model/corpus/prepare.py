@@ -187,7 +187,7 @@ def _write(material: Material, options: argparse.Namespace, out: Path) -> None:
         old.unlink(missing_ok=True)
     for new in sorted(fresh.iterdir()):
         new.replace(out / new.name)
-    write_text(out / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
+    write_text(out / MANIFEST, json.dumps(manifest, indent=1) + "\n")
     for row in rows:
         print(
             f"{row['split']:5} {row['style']:8} {row['tempo']:>7} BPM: {row['minutes']:6.1f} min"

@@ -27,6 +27,7 @@ from . import aist
 from .clean import clean_in_time
 from .compose import Body
 from .dances import vigour
+from .kept_file import read_kept
 from .motion import Motion
 from .parallel import in_parallel, note
 from .retarget import calibrate, retarget
@@ -250,7 +251,7 @@ def prepare_pairs(
     takes, songs, sequences = [], {}, []
     for pair in pairs:
         song = load_song(folder / "songs" / pair.song_file)
-        starts, segments, report = _load_take(folder / "takes" / pair.take_file)
+        starts, segments, report = read_kept(folder / "takes" / pair.take_file, _take)
         takes.append(Take(pair.name, pair.style, pair.origin, pair.split, segments, report, pair.take_file))
         note_if_empty(str(pair.motion), takes[-1])
         songs[pair.song_file] = replace(song, split=pair.split)
@@ -301,9 +302,8 @@ def _clean_group(folder: Path, pairs: list[Pair]) -> None:
             save(folder / pair.take_file, {**facts, **pack([segment for _, segment in timed])})
 
 
-def _load_take(path: Path) -> tuple[list[float], list[Motion], dict[str, Any]]:
-    with np.load(path, allow_pickle=False) as data:
-        arrays = {name: data[name] for name in data.files}
+def _take(arrays: dict[str, Array]) -> tuple[list[float], list[Motion], dict[str, Any]]:
+    """Return starts, segments and report of a take that is kept."""
     starts = arrays["starts"].tolist()
     segments = unpack(arrays, len(starts))
     return starts, segments, json.loads(str(arrays["report"]))

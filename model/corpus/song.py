@@ -14,6 +14,7 @@ from dancerev.realtime.audio.clock import SAMPLE_RATE
 from ..features import FEATURE_SIZE, STEP_COS, STEP_SIN, TEMPO, network_input
 from ..pose import FRAME_RATE
 from ..whole_file import write_npz
+from .kept_file import read_kept
 
 Array = npt.NDArray[Any]
 
@@ -86,12 +87,18 @@ def save_song(path: Path, song: Song) -> None:
 
 
 def load_song(path: Path) -> Song:
-    """Read what :func:`save_song` wrote."""
-    with np.load(path, allow_pickle=False) as data:
-        values: dict[str, Any] = {name: data[name] for name in data.files}
+    """Read what :func:`save_song` wrote.
+
+    Raises:
+        CorpusError: the file is damaged.
+    """
+    return read_kept(path, _song)
+
+
+def _song(arrays: dict[str, Any]) -> Song:
     for name, kind in (("name", str), ("split", str), ("origin", str), ("bpm", float)):
-        values[name] = kind(values[name])
-    return Song(**values)
+        arrays[name] = kind(arrays[name])
+    return Song(**arrays)
 
 
 def find_grid(samples: npt.NDArray[np.float32], bpm: float) -> Array:

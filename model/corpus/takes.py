@@ -21,6 +21,7 @@ from ..dance_file import frame_rate
 from ..skeleton import INDEX, forward_kinematics
 from ..whole_file import write_npz
 from .clean import FPS, clean
+from .kept_file import read_kept
 from .motion import Motion
 from .motion_beats import Pulse, fit_pulse
 from .parallel import in_parallel, note
@@ -179,7 +180,7 @@ def prepare_takes(sources: list[Source], folder: Path, held_out: list[str], work
             pass
     takes = []
     for source in sources:
-        segments, report = _load_segments(folder / source.file)
+        segments, report = read_kept(folder / source.file, _segments)
         split = "test" if any(text in source.name for text in held_out) else "train"
         takes.append(Take(source.name, source.style, source.origin, split, segments, report, source.file))
         note_if_empty(source.place, takes[-1])
@@ -248,9 +249,8 @@ def to_audience(segments: list[Motion]) -> list[Motion]:
     return [segment.placed(-mean, segment.root[0, [0, 2]]) for segment in segments]
 
 
-def _load_segments(path: Path) -> tuple[list[Motion], dict[str, Any]]:
-    with np.load(path, allow_pickle=False) as data:
-        arrays = {name: data[name] for name in data.files}
+def _segments(arrays: dict[str, Array]) -> tuple[list[Motion], dict[str, Any]]:
+    """Return segments and report of a take that is kept."""
     return unpack(arrays, int(arrays["count"])), json.loads(str(arrays["report"]))
 
 
@@ -312,10 +312,17 @@ def _fit_take(folder: Path, take: Take) -> None:
 
 
 def load_pulses(take: Take, folder: Path, rate: int) -> list[Pulse]:
-    """Return the pulses of a take's segments at ``RATES[rate]``; none of segments that are too short for it."""
-    with np.load(folder / take.file, allow_pickle=False) as data:
+    """Return the pulses of a take's segments at ``RATES[rate]``; none of segments that are too short for it.
+
+    Raises:
+        CorpusError: the file is damaged.
+    """
+
+    def pulses(data: dict[str, Array]) -> list[Pulse]:
         return [
             Pulse(segment, data[f"beats_{i}_{rate}"], *(float(value) for value in data[f"fit_{i}_{rate}"]))
             for i, segment in enumerate(take.segments)
             if f"beats_{i}_{rate}" in data
         ]
+
+    return read_kept(folder / take.file, pulses)
