@@ -60,7 +60,9 @@ def progress(results: Iterable[Result], total: int, label: str) -> Iterator[Resu
     from rich.progress import track
 
     console = Console(stderr=True)
-    yield from track(results, total=total, description=label, console=console, disable=not console.is_terminal)
+    if console.is_terminal:
+        results = track(results, total=total, description=label, console=console)
+    yield from results
 
 
 def in_parallel(function: Callable[[Job], Result], jobs: list[Job], workers: int, label: str) -> Iterator[Result]:
