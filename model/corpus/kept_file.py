@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import numpy.typing as npt
 
 from dancerev.errors import CorpusError
 
-from ..dance_file import read_arrays
-
+Arrays = Mapping[str, npt.NDArray[Any]]
 Result = TypeVar("Result")
 
 
-def read_kept(path: Path, build: Callable[[dict[str, npt.NDArray[Any]]], Result]) -> Result:
-    """Return what ``build`` makes of the arrays of an ``.npz`` that is kept.
+def read_kept(path: Path, build: Callable[[Arrays], Result]) -> Result:
+    """Return what ``build`` makes of an ``.npz`` that is kept. An array is unpacked when it is asked for.
 
     Raises:
         CorpusError: the file is damaged, or holds something else.
+        OSError: it cannot be read.
     """
     try:
-        return build(read_arrays(path))
-    except (ValueError, KeyError, IndexError, TypeError):
+        with np.load(path, allow_pickle=False) as arrays:
+            return build(arrays)
+    except (ValueError, KeyError, IndexError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
         raise CorpusError(f"{path}: damaged; delete it, and it is made again") from None

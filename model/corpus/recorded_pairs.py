@@ -27,7 +27,7 @@ from . import aist
 from .clean import clean_in_time
 from .compose import Body
 from .dances import vigour
-from .kept_file import read_kept
+from .kept_file import Arrays, read_kept
 from .motion import Motion
 from .parallel import in_parallel, note
 from .retarget import calibrate, retarget
@@ -302,7 +302,7 @@ def _clean_group(folder: Path, pairs: list[Pair]) -> None:
             save(folder / pair.take_file, {**facts, **pack([segment for _, segment in timed])})
 
 
-def _take(arrays: dict[str, Array]) -> tuple[list[float], list[Motion], dict[str, Any]]:
+def _take(arrays: Arrays) -> tuple[list[float], list[Motion], dict[str, Any]]:
     """Return starts, segments and report of a take that is kept."""
     starts = arrays["starts"].tolist()
     segments = unpack(arrays, len(starts))

@@ -14,7 +14,7 @@ from dancerev.realtime.audio.clock import SAMPLE_RATE
 from ..features import FEATURE_SIZE, STEP_COS, STEP_SIN, TEMPO, network_input
 from ..pose import FRAME_RATE
 from ..whole_file import write_npz
-from .kept_file import read_kept
+from .kept_file import Arrays, read_kept
 
 Array = npt.NDArray[Any]
 
@@ -95,10 +95,11 @@ def load_song(path: Path) -> Song:
     return read_kept(path, _song)
 
 
-def _song(arrays: dict[str, Any]) -> Song:
+def _song(arrays: Arrays) -> Song:
+    values: dict[str, Any] = dict(arrays)
     for name, kind in (("name", str), ("split", str), ("origin", str), ("bpm", float)):
-        arrays[name] = kind(arrays[name])
-    return Song(**arrays)
+        values[name] = kind(values[name])
+    return Song(**values)
 
 
 def find_grid(samples: npt.NDArray[np.float32], bpm: float) -> Array:

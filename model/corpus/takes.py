@@ -21,7 +21,7 @@ from ..dance_file import frame_rate
 from ..skeleton import INDEX, forward_kinematics
 from ..whole_file import write_npz
 from .clean import FPS, clean
-from .kept_file import read_kept
+from .kept_file import Arrays, read_kept
 from .motion import Motion
 from .motion_beats import Pulse, fit_pulse
 from .parallel import in_parallel, note
@@ -249,7 +249,7 @@ def to_audience(segments: list[Motion]) -> list[Motion]:
     return [segment.placed(-mean, segment.root[0, [0, 2]]) for segment in segments]
 
 
-def _segments(arrays: dict[str, Array]) -> tuple[list[Motion], dict[str, Any]]:
+def _segments(arrays: Arrays) -> tuple[list[Motion], dict[str, Any]]:
     """Return segments and report of a take that is kept."""
     return unpack(arrays, int(arrays["count"])), json.loads(str(arrays["report"]))
 
@@ -263,7 +263,7 @@ def pack(segments: list[Motion]) -> dict[str, Array]:
     }
 
 
-def unpack(arrays: dict[str, Array], count: int) -> list[Motion]:
+def unpack(arrays: Arrays, count: int) -> list[Motion]:
     """Segments of what :func:`pack` gave."""
     wide = {name: array.astype(np.float64) for name, array in arrays.items() if array.ndim > 1}
     return [Motion(wide[f"rotations_{i}"], wide[f"root_{i}"], wide[f"contacts_{i}"], FPS) for i in range(count)]
@@ -318,7 +318,7 @@ def load_pulses(take: Take, folder: Path, rate: int) -> list[Pulse]:
         CorpusError: the file is damaged.
     """
 
-    def pulses(data: dict[str, Array]) -> list[Pulse]:
+    def pulses(data: Arrays) -> list[Pulse]:
         return [
             Pulse(segment, data[f"beats_{i}_{rate}"], *(float(value) for value in data[f"fit_{i}_{rate}"]))
             for i, segment in enumerate(take.segments)

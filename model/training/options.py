@@ -16,9 +16,7 @@ from ..corpus.shards import read_manifest
 PRESET = "dance-revolution"
 """The original's training as published."""
 
-PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
-"""Of the numbers, as Lightning names them."""
-
+_PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")  # as Lightning names them
 _FASTEST = 1000.0  # learning, or growth of the own poses by the epoch
 
 _DESCRIPTION = "Teach the network to dance from a folder that dancerev-prepare made."
@@ -95,7 +93,7 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--log-every", type=count, default=50, metavar="STEPS", help="(default %(default)s)")
     parser.add_argument("--devices", type=count, default=1, help="processes or GPUs (default %(default)s)")
     parser.add_argument(
-        "--precision", choices=PRECISIONS, default="32-true", help="of the numbers (default %(default)s)"
+        "--precision", choices=_PRECISIONS, default="32-true", help="of the numbers (default %(default)s)"
     )
     parser.add_argument("--seed", type=seed, default=0)
     parser.add_argument(
